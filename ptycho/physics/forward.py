@@ -1,0 +1,79 @@
+"""The measurement and its adjoint step: exit waves, intensities, back-projection.
+
+Way of the data: batches -> network + [physics] -> trained model.
+Knows patches, probes and frames as tensors; nothing of scans or networks.
+"""
+
+import torch
+from jaxtyping import Complex, Float
+from torch import Tensor
+
+from ptycho.physics.probe import probe_intensity
+from ptycho.physics.propagation import to_detector, to_sample
+
+
+def exit_waves(
+    patches: Complex[Tensor, "*batch row col"], probe: Complex[Tensor, "*#batch mode row col"]
+) -> Complex[Tensor, "*batch mode row col"]:
+    """Multiply every patch with every probe mode (thin sample).
+
+    Args:
+        patches: object transmission in the window of each frame.
+        probe: the probe, or one shifted probe per frame.
+
+    Returns:
+        Fields behind the sample, sqrt(photons) per object pixel.
+    """
+    return probe * patches.unsqueeze(-3)
+
+
+def detector_intensity(
+    waves: Complex[Tensor, "*batch mode row col"],
+) -> Float[Tensor, "*batch row col"]:
+    """Return expected photons per detector pixel: modes add up incoherently.
+
+    Args:
+        waves: exit waves, sqrt(photons) per object pixel.
+
+    Source:
+        Thibault & Menzel, Nature 494, 68 (2013), eq. 1.
+    """
+    return probe_intensity(to_detector(waves))
+
+
+def back_project(
+    patches: Complex[Tensor, "*batch row col"],
+    probe: Complex[Tensor, "*#batch mode row col"],
+    amplitude: Float[Tensor, "*batch row col"],
+    damping: float = 0.1,
+) -> Complex[Tensor, "*batch row col"]:
+    """Correct patches once by their measured frames: replace the modulus, transform back, update.
+
+        psi = P o;  psi' = F^-1 [ sqrt(n) F psi / |F psi| ];
+        o' = o + sum_modes conj(P) (psi' - psi) / (|P|^2 + damping max|P|^2)
+
+    Outside the probe the patch stays as it was.
+
+    Args:
+        patches: estimate of the object in each window.
+        probe: the probe, or one shifted probe per frame.
+        amplitude: measured sqrt(photons) per detector pixel.
+        damping: regularisation alpha relative to the brightest probe pixel.
+
+    Returns:
+        The corrected patches.
+
+    Source:
+        rPIE with unit step: Maiden, Johnson & Li, Optica 4, 736 (2017); several modes: Thibault &
+        Menzel, Nature 494, 68 (2013).
+    """
+    waves = exit_waves(patches, probe)
+    on_detector = to_detector(waves)
+    modelled = probe_intensity(on_detector).sqrt()
+    # The floor only guards dark pixels, where numerator and denominator both vanish.
+    ratio = amplitude / modelled.clamp_min(torch.finfo(modelled.dtype).tiny ** 0.5)
+    corrected = to_sample(on_detector * ratio.unsqueeze(-3))
+    light = probe_intensity(probe)
+    ceiling = light.amax(dim=(-2, -1), keepdim=True)
+    step = (probe.conj() * (corrected - waves)).sum(dim=-3)
+    return patches + step / (light + damping * ceiling)

@@ -1,0 +1,111 @@
+"""The illumination: sub-pixel shifts, scale, size.
+
+Way of the data: batches -> network + [physics] -> trained model.
+A probe is (mode, row, col), complex, sqrt(photons) per object pixel; modes are mutually incoherent.
+"""
+
+import math
+
+import torch
+from jaxtyping import Complex, Float
+from torch import Tensor
+
+
+def shift_probe(
+    probe: Complex[Tensor, "mode row col"], fractions: Float[Tensor, "*position 2"]
+) -> Complex[Tensor, "*position mode row col"]:
+    """Move the probe by a sub-pixel distance for every position (Fourier shift).
+
+    Exact for a band-limited probe, and energy-keeping for any: the spectrum is only multiplied by a
+    phase. The Nyquist row and column of even sizes take cos(pi shift)'s sign-free phase as well,
+    which keeps the operator unitary.
+
+    Args:
+        probe: modes at their reference place, centre at N//2.
+        fractions: shift as (row, col) in object pixels, usually in [-0.5, 0.5).
+
+    Returns:
+        One shifted probe per position.
+
+    Source:
+        Fourier shift theorem.
+    """
+    height, width = probe.shape[-2:]
+    rows = torch.fft.fftfreq(height, device=probe.device, dtype=probe.real.dtype)
+    cols = torch.fft.fftfreq(width, device=probe.device, dtype=probe.real.dtype)
+    fractions = fractions.to(probe.real.dtype)
+    row_ramp = torch.exp(-2j * math.pi * fractions[..., 0, None] * rows)
+    col_ramp = torch.exp(-2j * math.pi * fractions[..., 1, None] * cols)
+    ramp = row_ramp[..., None, :, None] * col_ramp[..., None, None, :]
+    return torch.fft.ifft2(torch.fft.fft2(probe) * ramp)
+
+
+def scale_probe(
+    probe: Complex[Tensor, "mode row col"], photons: float
+) -> Complex[Tensor, "mode row col"]:
+    """Scale all modes together so that sum |probe|^2 = photons.
+
+    Args:
+        probe: modes in any unit.
+        photons: photons per frame through empty space.
+
+    Returns:
+        The probe in sqrt(photons) per object pixel.
+
+    Raises:
+        ValueError: If the probe is zero everywhere or photons is not positive.
+    """
+    power = probe_intensity(probe).sum()
+    if not power > 0 or not photons > 0:
+        raise ValueError(
+            f"probe power {float(power):g}, photons {photons:g}; expected both above 0"
+        )
+    return probe * torch.sqrt(photons / power)
+
+
+def probe_intensity(
+    probe: Complex[Tensor, "*position mode row col"],
+) -> Float[Tensor, "*position row col"]:
+    """Return photons per object pixel, summed over the modes."""
+    return (probe.real.square() + probe.imag.square()).sum(dim=-3)
+
+
+def probe_fwhm(probe: Complex[Tensor, "mode row col"]) -> float:
+    """Return the diameter of the disc that has the area of the probe above half its maximum.
+
+    The maximum is taken of the 3 x 3 mean, so that one bright speckle does not shrink the figure.
+
+    Args:
+        probe: modes, any unit.
+
+    Returns:
+        Diameter in object pixels.
+    """
+    intensity = probe_intensity(probe)[None, None]
+    smooth = torch.nn.functional.avg_pool2d(intensity, 3, stride=1, padding=1)
+    area = int((smooth >= 0.5 * smooth.max()).sum())
+    return 2.0 * math.sqrt(area / math.pi)
+
+
+def probe_window(probe: Complex[Tensor, "mode row col"], energy: float, multiple: int) -> int:
+    """Return the side of the smallest centred square that holds a share of the probe's energy.
+
+    Only the region the probe lights can be reconstructed, so networks decode this window.
+
+    Args:
+        probe: modes, any unit, centre at N//2.
+        energy: share of sum |probe|^2 the square must hold, below 1.
+        multiple: the side is rounded up to a multiple of this.
+
+    Returns:
+        Side in object pixels, at most that of the probe's frame.
+    """
+    intensity = probe_intensity(probe)
+    size = intensity.shape[-1]
+    total = float(intensity.sum())
+    for side in range(multiple, size, multiple):
+        first = size // 2 - side // 2
+        inside = intensity[first : first + side, first : first + side].sum()
+        if float(inside) >= energy * total:
+            return side
+    return size
