@@ -1,10 +1,10 @@
 """Windows of the object: where they lie, how they are cut out and put back.
 
 Way of the data: batches -> network + [physics] -> trained model -> patches -> object.
-Knows integer windows only. The object grid is never interpolated: the sub-pixel part of a position
-is carried by the probe (`probe.shift_probe`), which is exact because the probe is compact, and which
-makes cutting and placing an exact adjoint pair. Simulation, training and stitching all use this one
-pair.
+Knows integer windows only. The object grid is never interpolated: the sub-pixel part of a
+position is carried by the probe (`probe.shift_probe`), which is exact because the probe is compact,
+and which makes cutting and placing an exact adjoint pair. Simulation, training and stitching all
+use this one pair.
 """
 
 from typing import NamedTuple

@@ -1,0 +1,112 @@
+"""Groups of frames as tensors, one named batch at a time.
+
+Way of the data: file -> RawData -> groups -> [batches] -> network + physics -> trained model.
+Frames stay where RawData keeps them (often a memory-mapped file); only the frames of one batch are
+converted. Knows nothing of networks or training.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from ptycho.errors import ConfigError, DataError
+from ptycho.physics.patches import window_corners
+from ptycho.raw_data import RawData
+
+
+@dataclass(frozen=True, slots=True)
+class GroupBatch:
+    """A few groups of frames; every tensor starts with (group, member)."""
+
+    amplitude: Float[Tensor, "group member row col"]
+    """Measured sqrt(photons) per detector pixel, zero frequency at N//2."""
+
+    corners: Int[Tensor, "group member 2"]
+    """First (row, col) of each window on its group's canvas."""
+
+    fractions: Float[Tensor, "group member 2"]
+    """Sub-pixel part of each position, carried by the probe."""
+
+    members: Int[Tensor, "group member"]
+    """Frame indices in the scan."""
+
+    shape: tuple[int, int]
+    """(row, col) size of the canvas that holds every window of any one of these groups."""
+
+    def to(self, device: torch.device | str, **kwargs: bool) -> "GroupBatch":
+        """Return the batch with its tensors on a device."""
+        moved = {
+            f.name: value.to(device, **kwargs)
+            if isinstance(value := getattr(self, f.name), Tensor)
+            else value
+            for f in fields(self)
+        }
+        return GroupBatch(**moved)
+
+
+class GroupDataset:
+    """The groups of one scan; indexed by a list of group numbers it returns a batch.
+
+    Args:
+        raw: the scan.
+        groups: frame indices, one row per group.
+
+    Raises:
+        ConfigError: If there is no group.
+    """
+
+    def __init__(self, raw: RawData, groups: Int[np.ndarray, "group member"]):
+        if len(groups) == 0:
+            raise ConfigError("groups: none given; expected at least 1; ask for more --n_images")
+        self.raw = raw
+        self.groups = np.asarray(groups)
+        corners, fractions = window_corners(
+            torch.from_numpy(np.ascontiguousarray(raw.positions)), raw.frame_size
+        )
+        self._corners, self._fractions = corners, fractions
+
+    def __len__(self) -> int:
+        """Return the number of groups."""
+        return len(self.groups)
+
+    def __getitem__(self, numbers: Sequence[int]) -> GroupBatch:
+        """Read the frames of some groups.
+
+        Args:
+            numbers: which groups.
+
+        Raises:
+            DataError: If a frame holds NaN or infinite values.
+        """
+        members = torch.from_numpy(self.groups[np.asarray(numbers)].astype(np.int64))
+        amplitude = torch.from_numpy(self.raw.amplitude(members.numpy().ravel()))
+        if not torch.isfinite(amplitude.sum()):
+            raise self._damaged(amplitude, members)
+        corners = self._corners[members]
+        corners = corners - corners.amin(dim=1, keepdim=True)
+        size = self.raw.frame_size
+        height, width = (corners.amax(dim=(0, 1)) + size).tolist()
+        return GroupBatch(
+            amplitude=amplitude.unflatten(0, members.shape),
+            corners=corners,
+            fractions=self._fractions[members],
+            members=members,
+            shape=(height, width),
+        )
+
+    def _damaged(self, amplitude: Tensor, members: Tensor) -> DataError:
+        bad = ~torch.isfinite(amplitude.sum(dim=(-2, -1)))
+        first = int(members.flatten()[bad.flatten()].min())
+        return DataError(
+            f"{self.raw.path or 'scan'}: frame {first} holds NaN or infinite values; "
+            f"expected finite, non-negative ones; repair or leave out the frame"
+        )
+
+    def batches(self, size: int) -> Iterator[GroupBatch]:
+        """Yield all groups in order, `size` at a time."""
+        for first in range(0, len(self), size):
+            yield self[range(first, min(first + size, len(self)))]

@@ -1,0 +1,54 @@
+"""A network followed by the experiment: frames in, patches and expected frames out.
+
+Way of the data: batches -> [network + physics] -> trained model -> patches.
+Knows no files, no training loop.
+"""
+
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Complex, Float
+from torch import Tensor, nn
+
+from ptycho.dataset import GroupBatch
+from ptycho.physics.forward import detector_intensity, exit_waves
+from ptycho.physics.overlap import merge_on_overlap, merge_weight
+from ptycho.physics.probe import shift_probe
+
+
+class Prediction(NamedTuple):
+    """What a model says of a batch."""
+
+    patches: Complex[Tensor, "group member row col"]
+    """Object transmission in each window, merged on the overlap of the group."""
+
+    intensity: Float[Tensor, "group member row col"]
+    """Expected photons per detector pixel."""
+
+
+class PtychoModel(nn.Module):
+    """Any network of `ptycho.networks`, constrained by overlap and by the measurement.
+
+    Args:
+        network: called as network(batch, shifted_probe, weight).
+        probe: modes in sqrt(photons) per object pixel.
+    """
+
+    def __init__(self, network: nn.Module, probe: Complex[Tensor, "mode row col"]):
+        super().__init__()
+        self.network = network
+        # Real and imaginary part, since optimisers, safetensors and .to() agree on real tensors.
+        self.register_buffer("probe_parts", torch.view_as_real(probe.to(torch.complex64)).clone())
+
+    @property
+    def probe(self) -> Complex[Tensor, "mode row col"]:
+        """The illumination, sqrt(photons) per object pixel."""
+        return torch.view_as_complex(self.probe_parts)
+
+    def forward(self, batch: GroupBatch) -> Prediction:
+        """Reconstruct the patches of a batch and simulate its frames from them."""
+        probe = shift_probe(self.probe, batch.fractions)
+        weight = merge_weight(self.probe)
+        patches = self.network(batch, probe, weight)
+        patches = merge_on_overlap(patches, batch.corners, weight, batch.shape)
+        return Prediction(patches, detector_intensity(exit_waves(patches, probe)))

@@ -1,0 +1,76 @@
+"""The convolutional body that all networks share.
+
+Way of the data: batches -> [network] + physics -> trained model.
+Knows feature maps only, nothing of diffraction.
+"""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+
+class ResidualBlock(nn.Module):
+    """Two 3 x 3 convolutions around a skip: x + conv(act(conv(act(norm(x)))))."""
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.norm = nn.GroupNorm(1, channels)
+        self.first = nn.Conv2d(channels, channels, 3, padding=1)
+        self.second = nn.Conv2d(channels, channels, 3, padding=1)
+        nn.init.zeros_(self.second.weight)
+        nn.init.zeros_(self.second.bias)
+
+    def forward(
+        self, x: Float[Tensor, "item channel row col"]
+    ) -> Float[Tensor, "item channel row col"]:
+        """Return features of the same shape."""
+        inner = torch.nn.functional.gelu(self.first(self.norm(x)))
+        return x + self.second(inner)
+
+
+class Body(nn.Module):
+    """A U-Net that works at half resolution: 2 x 2 pixels become channels, and back at the end.
+
+    Sides of the input must be multiples of `Body.multiple`. The last convolution starts at zero,
+    so an untrained body returns zeros: a residual network starts from its input.
+
+    Args:
+        inputs: channels in.
+        outputs: channels out.
+        width: features at half resolution; doubled at each of the two coarser levels.
+    """
+
+    multiple = 8
+
+    def __init__(self, inputs: int, outputs: int, width: int):
+        super().__init__()
+        widths = (width, 2 * width, 4 * width)
+        self.stem = nn.Conv2d(4 * inputs, width, 3, padding=1)
+        self.encoders = nn.ModuleList([ResidualBlock(w) for w in widths])
+        self.downs = nn.ModuleList(
+            [nn.Conv2d(a, b, 2, stride=2) for a, b in zip(widths, widths[1:], strict=False)]
+        )
+        self.ups = nn.ModuleList(
+            [nn.ConvTranspose2d(b, a, 2, stride=2) for a, b in zip(widths, widths[1:], strict=False)]
+        )
+        self.decoders = nn.ModuleList([ResidualBlock(w) for w in widths[:-1]])
+        self.head = nn.Conv2d(width, 4 * outputs, 3, padding=1)
+        nn.init.zeros_(self.head.weight)
+        nn.init.zeros_(self.head.bias)
+
+    def forward(
+        self, x: Float[Tensor, "item channel row col"]
+    ) -> Float[Tensor, "item out row col"]:
+        """Return `outputs` channels at the input's size."""
+        x = self.stem(nn.functional.pixel_unshuffle(x, 2))
+        skips = []
+        for encode, down in zip(self.encoders, self.downs, strict=False):
+            x = encode(x)
+            skips.append(x)
+            x = down(x)
+        x = self.encoders[-1](x)
+        for up, decode, skip in zip(
+            reversed(self.ups), reversed(self.decoders), reversed(skips), strict=True
+        ):
+            x = decode(up(x) + skip)
+        return nn.functional.pixel_shuffle(self.head(x), 2)

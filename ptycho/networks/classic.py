@@ -1,0 +1,60 @@
+"""The classic network: raw diffraction in, amplitude and phase out.
+
+Way of the data: batches -> [network] + physics -> trained model.
+"""
+
+import math
+
+import torch
+from jaxtyping import Complex, Float
+from torch import Tensor, nn
+
+from ptycho.dataset import GroupBatch
+from ptycho.networks.blocks import Body
+
+
+class ClassicUNet(nn.Module):
+    """Diffraction amplitudes of a group as channels in, one amplitude and phase per member out.
+
+    Args:
+        group_size: members of one group.
+        window: side of the decoded centre of each patch; outside, the patch is 1.
+        width: features of the body.
+
+    Source:
+        The mapping of Hoidn et al., Sci. Rep. 13, 22789 (2023).
+    """
+
+    def __init__(self, group_size: int, window: int, width: int = 32):
+        super().__init__()
+        self.group_size = group_size
+        self.window = window
+        # Frames carry their sub-pixel positions along: the diffraction alone cannot know them.
+        self.body = Body(inputs=3 * group_size, outputs=2 * group_size, width=width)
+
+    def forward(
+        self,
+        batch: GroupBatch,
+        probe: Complex[Tensor, "group member mode row col"],
+        weight: Float[Tensor, "row col"],
+    ) -> Complex[Tensor, "group member row col"]:
+        """Return complex patches, one per member.
+
+        Args:
+            batch: measured frames and their windows.
+            probe: the probe shifted to each position; not seen by this network.
+            weight: merge weight of each window pixel; not seen by this network.
+        """
+        frames = batch.amplitude
+        level = frames.square().mean(dim=(1, 2, 3), keepdim=True).sqrt()
+        where = batch.fractions.flatten(1)[..., None, None].expand(-1, -1, *frames.shape[-2:])
+        seen = torch.cat([torch.log1p(frames / level.clamp_min(1e-12)), where], dim=1)
+        size = frames.shape[-1]
+        first = size // 2 - self.window // 2
+        out = self.body(seen)[..., first : first + self.window, first : first + self.window]
+        out = out.unflatten(1, (self.group_size, 2))
+        amplitude = 2 * torch.sigmoid(out[:, :, 0])
+        phase = math.pi * torch.tanh(out[:, :, 1])
+        margin = (first, size - first - self.window)
+        amplitude = nn.functional.pad(amplitude, margin * 2, value=1.0)
+        return torch.polar(amplitude, nn.functional.pad(phase, margin * 2))
