@@ -1,0 +1,292 @@
+"""Every setting of every command: one frozen dataclass per command, checked once.
+
+Settings hold no behaviour. The docstring below a field is its `--help` text, its annotation the
+type of its flag; how settings are read, merged and saved is told in `ptycho.settings`. Only
+workflows and scripts read them; stages below are handed plain values.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from ptycho.errors import ConfigError
+from ptycho.settings import SETTINGS_FILE as SETTINGS_FILE
+from ptycho.settings import also, convert_fields
+from ptycho.settings import from_mapping as from_mapping
+from ptycho.settings import read_settings as read_settings
+from ptycho.settings import save_settings as save_settings
+from ptycho.settings import to_dict as to_dict
+
+Measurement = Literal["counts", "intensity", "amplitude"]
+Sampling = Literal["uniform", "balanced", "sequential"]
+Device = Literal["auto", "cpu", "cuda", "mps"]
+Picture = Literal["procedural", "astronaut", "brick", "camera", "coins", "grass", "gravel", "moon"]
+
+PRESETS = {
+    "demo": {"output": "runs/demo/scan.npz", "n_frames": 900, "photons": 1e5},
+    "fly001": {
+        "output": "datasets/fly/fly001_transposed.npz",
+        "n_frames": 10304,
+        "scan": "fly",
+        "photons": 1e6,
+    },
+}
+"""Values that `--preset` puts below those given explicitly."""
+
+
+def _at_least(config: object, least: float, *names: str) -> None:
+    for name in names:
+        value = getattr(config, name)
+        if value is not None and not least <= value < float("inf"):
+            raise ConfigError(f"{name}: {value}; expected {least} or more")
+
+
+def _above_zero(config: object, *names: str) -> None:
+    for name in names:
+        value = getattr(config, name)
+        if value is not None and not 0 < value < float("inf"):
+            raise ConfigError(f"{name}: {value}; expected a number above 0")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _ConsoleConfig:
+    """What a command says while it runs."""
+
+    progress: bool = True
+    """Draw progress bars (on a terminal only)."""
+
+    verbose: bool = False
+    """Also say what matters only when something is amiss."""
+
+    quiet: bool = False
+    """Say warnings only."""
+
+    def __post_init__(self) -> None:
+        convert_fields(self)
+        if self.verbose and self.quiet:
+            raise ConfigError("verbose and quiet: both true; expected one of them at most")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _ComputeConfig(_ConsoleConfig):
+    """Where a command computes."""
+
+    device: Device = "auto"
+    """Where to compute; auto takes a GPU when there is one."""
+
+    threads: int | None = None
+    """CPU threads; none leaves the choice to PyTorch."""
+
+    def __post_init__(self) -> None:
+        _ConsoleConfig.__post_init__(self)
+        _at_least(self, 1, "threads")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _SelectionConfig(_ComputeConfig):
+    """Which frames of a scan take part, and how they are gathered into groups."""
+
+    N: int | None = None
+    """Frame size in pixels, checked against the file; none takes it from there."""
+
+    gridsize: int | None = None
+    """A group has gridsize x gridsize overlapping frames; 1 turns grouping off."""
+
+    n_images: int | None = also(None, aliases=["n_groups"])
+    """How many samples to use: single frames at gridsize 1, groups of gridsize^2 frames above.
+    None uses all frames, or as many groups as the scan has frames for."""
+
+    neighbor_count: int | None = also(None, aliases=["K"])
+    """Nearest positions a group may draw from, its seed not counted; none means 8 at gridsize 2,
+    24 at gridsize 3."""
+
+    sampling: Sampling = also("uniform", switches={"sequential_sampling": "sequential"})
+    """How samples are chosen: uniform (each group equally likely), balanced (all positions used
+    as evenly as possible) or sequential (the first ones)."""
+
+    seed: int = also(0, aliases=["subsample_seed"])
+    """Start of every random choice; the same seed gives the same run."""
+
+    batch_size: int | None = None
+    """Samples computed at a time; none chooses by size."""
+
+    measurement: Measurement | None = None
+    """What the frames of the file are; none believes the file."""
+
+    cache: bool = True
+    """Keep the list of all groups on disk, beside the scan, for the next run."""
+
+    cache_dir: Path | None = None
+    """Folder for that list instead of the scan's own."""
+
+    def __post_init__(self) -> None:
+        _ComputeConfig.__post_init__(self)
+        _at_least(self, 1, "gridsize", "n_images", "neighbor_count", "batch_size")
+        _at_least(self, 0, "seed")
+        _at_least(self, 4, "N")
+        members = (self.gridsize or 1) ** 2
+        if self.neighbor_count is not None and self.neighbor_count < members - 1:
+            raise ConfigError(
+                f"neighbor_count: {self.neighbor_count}; expected {members - 1} or more, "
+                f"the other members of a group at gridsize {self.gridsize}"
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainConfig(_SelectionConfig):
+    """Train a network on the diffraction frames of one scan; no ground truth is needed."""
+
+    train_data_file: Path = also(must_exist="scan")
+    """The scan to learn from."""
+
+    test_data_file: Path | None = also(None, must_exist="scan")
+    """Another scan to watch the training on, instead of a held-out part of the first."""
+
+    output_dir: Path = also()
+    """Folder for the trained model, its settings and its log."""
+
+    gridsize: int = 1
+    """A group has gridsize x gridsize overlapping frames; 1 turns grouping off."""
+
+    network: Literal["lifted", "unet"] = "lifted"
+    """lifted sees each frame projected back into the sample plane, unet the raw amplitudes."""
+
+    nepochs: int = 50
+    """Passes over the samples."""
+
+    learning_rate: float = 1e-3
+    """Largest step size of the optimiser."""
+
+    loss: Literal["amplitude", "poisson"] = "amplitude"
+    """Distance of predicted and measured frames: squared difference of amplitudes, or the Poisson
+    likelihood of the counts."""
+
+    nphotons: float | None = None
+    """Photons per frame the scan is scaled to; none keeps the measured mean."""
+
+    validation_fraction: float = 0.05
+    """Share of the scanned area held out to watch the training."""
+
+    guard: float | None = None
+    """Width in pixels of the strip between training and held-out area; none takes the probe's."""
+
+    def __post_init__(self) -> None:
+        _SelectionConfig.__post_init__(self)
+        _at_least(self, 1, "nepochs")
+        _above_zero(self, "learning_rate", "nphotons")
+        _at_least(self, 0, "guard")
+        if not 0 <= self.validation_fraction <= 0.5:
+            raise ConfigError(f"validation_fraction: {self.validation_fraction}; expected 0 to 0.5")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InferenceConfig(_SelectionConfig):
+    """Reconstruct the object of a scan with a trained model."""
+
+    model_path: Path = also(must_exist="trained model")
+    """The output folder of a training."""
+
+    test_data: Path = also(must_exist="scan")
+    """The scan to reconstruct."""
+
+    output_dir: Path = also()
+    """Folder for the object, its pictures and its metrics."""
+
+    gridsize: int | None = None
+    """Frames per side of a group, checked against the model; none takes the model's."""
+
+    sampling: Sampling = also("balanced", switches={"sequential_sampling": "sequential"})
+    """How samples are chosen: balanced (all positions used as evenly as possible), uniform (each
+    group equally likely) or sequential (the first ones)."""
+
+    comparison_plot: bool = False
+    """Also draw the result beside the truth, where the scan file has one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvaluateConfig(_ConsoleConfig):
+    """Compare a reconstruction with a known object, or with another reconstruction."""
+
+    reconstruction: Path = also(must_exist="reconstruction")
+    """Output folder of a reconstruction, or its reconstruction.npz."""
+
+    truth: Path = also(must_exist="scan or reconstruction")
+    """A scan file that holds its true object, or another reconstruction."""
+
+    output_dir: Path | None = None
+    """Folder for the numbers and figures; none prints the numbers only."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SimulateConfig(_ConsoleConfig):
+    """Simulate a scan with a known object and write it as a scan file."""
+
+    output: Path = also(aliases=["output_file"])
+    """The scan file to write, .npz; a preset names one of its own."""
+
+    preset: Literal["demo", "fly001"] | None = also(None, presets=PRESETS)
+    """A ready set of values for the settings below; those given explicitly win."""
+
+    n_frames: int = 2000
+    """Scan positions."""
+
+    N: int = 64
+    """Frame size in pixels."""
+
+    scan: Literal["raster", "fly", "fermat"] = "raster"
+    """Path of the probe: row by row, a jittered continuous sweep, or a spiral."""
+
+    step: float = 4.0
+    """Mean distance of neighbouring positions in object pixels."""
+
+    jitter: float = 0.5
+    """Random displacement of each position in object pixels."""
+
+    amplitude_image: Picture = "camera"
+    """Picture the transmission of the sample is made from."""
+
+    phase_image: Picture = "coins"
+    """Picture the phase of the sample is made from."""
+
+    probe: Literal["disc", "gaussian"] = "gaussian"
+    """Shape of the probe in its aperture: a focused disc, or a Gaussian spot."""
+
+    probe_fwhm: float = 16.0
+    """Full width of the probe at half its maximum intensity, object pixels."""
+
+    defocus: float = 0.0
+    """Curvature of the probe's wavefront, in radians at the edge of its aperture."""
+
+    modes: int = 1
+    """Incoherent modes of the probe."""
+
+    photons: float = 6e5
+    """Mean photons per frame through empty space; 0 leaves out the shot noise."""
+
+    position_error: float = 0.0
+    """Random error of the positions the file tells, in object pixels."""
+
+    seed: int = also(0, aliases=["subsample_seed"])
+    """Start of every random choice; the same seed gives the same scan."""
+
+    def __post_init__(self) -> None:
+        _ConsoleConfig.__post_init__(self)
+        _at_least(self, 1, "n_frames", "modes")
+        _at_least(self, 0, "jitter", "position_error", "photons", "seed")
+        _above_zero(self, "step", "probe_fwhm")
+        if self.N < 8 or self.N % 2:
+            raise ConfigError(f"N: {self.N}; expected an even number, 8 or more")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImportConfig(_ConsoleConfig):
+    """Read a scan of any known format and write it as a scan file."""
+
+    source: Path = also(must_exist="scan")
+    """The file to read; `docs/FILE_FORMATS.md` lists the formats."""
+
+    output: Path = also(aliases=["output_file"])
+    """The scan file to write, .npz."""
+
+    measurement: Measurement | None = None
+    """What the frames of the source are; none believes the file."""
