@@ -16,22 +16,12 @@ from ptycho.settings import from_mapping as from_mapping
 from ptycho.settings import read_settings as read_settings
 from ptycho.settings import save_settings as save_settings
 from ptycho.settings import to_dict as to_dict
+from ptycho.simulation.presets import PRESETS as PRESETS
+from ptycho.simulation.presets import Picture
 
 Measurement = Literal["counts", "intensity", "amplitude"]
 Sampling = Literal["uniform", "balanced", "sequential"]
 Device = Literal["auto", "cpu", "cuda", "mps"]
-Picture = Literal["procedural", "astronaut", "brick", "camera", "coins", "grass", "gravel", "moon"]
-
-PRESETS = {
-    "demo": {"output": "runs/demo/scan.npz", "n_frames": 900, "photons": 1e5},
-    "fly001": {
-        "output": "datasets/fly/fly001_transposed.npz",
-        "n_frames": 10304,
-        "scan": "fly",
-        "photons": 1e6,
-    },
-}
-"""Values that `--preset` puts below those given explicitly."""
 
 
 def _at_least(config: object, least: float, *names: str) -> None:
@@ -234,13 +224,16 @@ class SimulateConfig(_ConsoleConfig):
     """Frame size in pixels."""
 
     scan: Literal["raster", "fly", "fermat"] = "raster"
-    """Path of the probe: row by row, a jittered continuous sweep, or a spiral."""
+    """Path of the probe: row by row, a continuous sweep to and fro, or a spiral."""
 
     step: float = 4.0
-    """Mean distance of neighbouring positions in object pixels."""
+    """Distance of neighbouring positions in object pixels; along a row, if there are rows."""
+
+    row_step: float | None = None
+    """Distance of rows in object pixels; none takes the step."""
 
     jitter: float = 0.5
-    """Random displacement of each position in object pixels."""
+    """Random displacement of each position in object pixels (standard deviation)."""
 
     amplitude_image: Picture = "camera"
     """Picture the transmission of the sample is made from."""
@@ -248,23 +241,35 @@ class SimulateConfig(_ConsoleConfig):
     phase_image: Picture = "coins"
     """Picture the phase of the sample is made from."""
 
-    probe: Literal["disc", "gaussian"] = "gaussian"
-    """Shape of the probe in its aperture: a focused disc, or a Gaussian spot."""
+    min_amplitude: float = 0.5
+    """Transmission amplitude of the darkest pixel; the brightest has 1, empty space."""
+
+    phase_range: float = 2.0
+    """Difference of largest and smallest phase of the sample, radians; zero lies in the middle."""
+
+    probe: Literal["disc", "gaussian"] = "disc"
+    """Shape of the probe: the beam of a lens out of focus, or a Gaussian spot."""
 
     probe_fwhm: float = 16.0
     """Full width of the probe at half its maximum intensity, object pixels."""
 
-    defocus: float = 0.0
-    """Curvature of the probe's wavefront, in radians at the edge of its aperture."""
+    aperture: float = 0.15
+    """Radius of the bright disc that the lens throws on the detector, as a share of N."""
 
     modes: int = 1
-    """Incoherent modes of the probe."""
+    """Incoherent modes of the probe; each has 0.3 of the power of the one before."""
 
-    photons: float = 6e5
-    """Mean photons per frame through empty space; 0 leaves out the shot noise."""
+    photons: float = 1e5
+    """Photons per frame through empty space."""
+
+    noise: bool = True
+    """Count whole photons (Poisson); without, frames are expected intensities."""
+
+    background: float = 0.0
+    """Further photons per detector pixel, the same everywhere."""
 
     position_error: float = 0.0
-    """Random error of the positions the file tells, in object pixels."""
+    """Random error of the positions the file tells, in object pixels (standard deviation)."""
 
     seed: int = also(0, aliases=["subsample_seed"])
     """Start of every random choice; the same seed gives the same scan."""
@@ -272,10 +277,12 @@ class SimulateConfig(_ConsoleConfig):
     def __post_init__(self) -> None:
         _ConsoleConfig.__post_init__(self)
         _at_least(self, 1, "n_frames", "modes")
-        _at_least(self, 0, "jitter", "position_error", "photons", "seed")
-        _above_zero(self, "step", "probe_fwhm")
+        _at_least(self, 0, "jitter", "position_error", "background", "phase_range", "seed")
+        _above_zero(self, "step", "row_step", "probe_fwhm", "photons")
         if self.N < 8 or self.N % 2:
             raise ConfigError(f"N: {self.N}; expected an even number, 8 or more")
+        if not 0 < self.min_amplitude <= 1:
+            raise ConfigError(f"min_amplitude: {self.min_amplitude}; expected above 0, at most 1")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -290,3 +297,10 @@ class ImportConfig(_ConsoleConfig):
 
     measurement: Measurement | None = None
     """What the frames of the source are; none believes the file."""
+
+    pixel_size_m: float | None = None
+    """Side of an object pixel in metres, where the source does not tell it."""
+
+    def __post_init__(self) -> None:
+        _ConsoleConfig.__post_init__(self)
+        _above_zero(self, "pixel_size_m")

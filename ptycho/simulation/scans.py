@@ -1,0 +1,148 @@
+"""Paths of the probe over the sample: raster, fly scan, Fermat spiral.
+
+Way of the data: [scans] -> simulate -> RawData -> ...
+Positions are (row, col) in object pixels, about any origin; `place_scan` moves them onto an object.
+Knows no probes and no frames.
+"""
+
+import math
+
+import numpy as np
+from jaxtyping import Float
+
+from ptycho.errors import ConfigError
+
+
+def lattice_shape(n_frames: int, row_step: float = 1.0, col_step: float = 1.0) -> tuple[int, int]:
+    """Return rows and columns that hold n_frames on an area as square as it gets.
+
+    A full rectangle is taken when one is near square (sides within 1 : 2); else the last row stays
+    incomplete.
+
+    Args:
+        n_frames: positions in the scan.
+        row_step: distance of rows, object pixels.
+        col_step: distance of columns, object pixels.
+    """
+    if n_frames < 1:
+        raise ConfigError(f"n_frames: {n_frames}; expected 1 or more")
+    ideal = math.sqrt(n_frames * col_step / row_step)
+    full = [rows for rows in range(1, n_frames + 1) if n_frames % rows == 0]
+    rows = min(full, key=lambda count: abs(math.log(count / ideal)))
+    if abs(math.log(rows / ideal)) > 0.5 * math.log(2.0):
+        rows = max(1, round(ideal))
+    return rows, math.ceil(n_frames / rows)
+
+
+def raster_scan(
+    n_frames: int,
+    *,
+    step: float,
+    jitter: float = 0.0,
+    row_step: float | None = None,
+    rng: np.random.Generator,
+) -> Float[np.ndarray, "position 2"]:
+    """Return a step scan, row by row, each row from left to right.
+
+    Args:
+        n_frames: exact number of positions.
+        step: distance of positions along a row, object pixels.
+        jitter: standard deviation of a random displacement in each direction, object pixels; it
+            breaks the lattice, whose symmetry would otherwise show in the object.
+        row_step: distance of rows; the step when None.
+        rng: of the displacements.
+
+    Source:
+        Thibault et al., Ultramicroscopy 109, 338 (2009), on the raster pathology.
+    """
+    row_step = row_step or step
+    row, col = np.divmod(np.arange(n_frames), lattice_shape(n_frames, row_step, step)[1])
+    return _displaced(row_step * row, step * col, jitter, rng)
+
+
+def fly_scan(
+    n_frames: int,
+    *,
+    step: float,
+    jitter: float = 0.0,
+    row_step: float | None = None,
+    rng: np.random.Generator,
+) -> Float[np.ndarray, "position 2"]:
+    """Return a continuous sweep: each row in the direction against the row before it.
+
+    The motion while the shutter is open is not simulated; model it as incoherent modes.
+
+    Args:
+        n_frames: exact number of positions.
+        step: distance travelled between two exposures, object pixels.
+        jitter: standard deviation of a random displacement in each direction, object pixels.
+        row_step: distance of rows; the step when None. Fly scans often have coarser rows.
+        rng: of the displacements.
+    """
+    row_step = row_step or step
+    n_cols = lattice_shape(n_frames, row_step, step)[1]
+    row, col = np.divmod(np.arange(n_frames), n_cols)
+    col = np.where(row % 2 == 1, n_cols - 1 - col, col)
+    return _displaced(row_step * row, step * col, jitter, rng)
+
+
+def fermat_scan(
+    n_frames: int, *, step: float, jitter: float = 0.0, rng: np.random.Generator
+) -> Float[np.ndarray, "position 2"]:
+    """Return a Fermat spiral: even density on a disc without any lattice.
+
+        r_n = step sqrt(n / pi),   angle_n = n * golden angle
+
+    Args:
+        n_frames: exact number of positions.
+        step: root of the area per position, object pixels.
+        jitter: standard deviation of a random displacement in each direction, object pixels.
+        rng: of the displacements.
+
+    Source:
+        Huang et al., Opt. Express 22, 12634 (2014).
+    """
+    number = np.arange(n_frames)
+    radius = step * np.sqrt(number / math.pi)
+    angle = number * math.pi * (3.0 - math.sqrt(5.0))
+    return _displaced(radius * np.sin(angle), radius * np.cos(angle), jitter, rng)
+
+
+def _displaced(
+    row: np.ndarray, col: np.ndarray, jitter: float, rng: np.random.Generator
+) -> np.ndarray:
+    positions = np.stack([row, col], axis=1).astype(np.float64)
+    return positions + jitter * rng.standard_normal(positions.shape)
+
+
+def frames_on_area(
+    height: float, width: float, *, step: float, row_step: float | None = None
+) -> int:
+    """Return how many lattice positions of these steps fit on an area, both borders included.
+
+    Args:
+        height: travel across the rows, object pixels.
+        width: travel along a row, object pixels.
+        step: distance of positions along a row, object pixels.
+        row_step: distance of rows; the step when None.
+    """
+    return (int(height // (row_step or step)) + 1) * (int(width // step) + 1)
+
+
+def place_scan(
+    positions: Float[np.ndarray, "position 2"], size: int, *, margin: int = 4
+) -> tuple[Float[np.ndarray, "position 2"], tuple[int, int]]:
+    """Move a scan onto the smallest object that holds all its windows and a margin.
+
+    Args:
+        positions: probe centres about any origin.
+        size: side of the window around each.
+        margin: object pixels between the outermost windows and the border.
+
+    Returns:
+        The positions in pixels of that object, and its (row, col) shape.
+    """
+    first = size // 2 + margin
+    placed = positions - positions.min(axis=0) + first
+    last = np.floor(placed.max(axis=0) + 0.5).astype(int) - size // 2 + size + margin
+    return placed, (int(last[0]), int(last[1]))
