@@ -1,0 +1,30 @@
+"""Scan positions -> groups of overlapping positions, as indices.
+
+Way of the data: file -> RawData -> [groups] -> batches -> ... -> report.
+Knows positions only: no frames, no files, no networks.
+
+Read in this order: neighbours (who is near whom), enumerate (all valid groups), sample (some of
+them; shuffle and balanced serve it), coverage (what a choice covers), split (training and
+validation without a leak).
+"""
+
+from ptycho.grouping.coverage import Coverage, summarise
+from ptycho.grouping.enumerate import all_groups, count_groups, sample_rows
+from ptycho.grouping.neighbours import default_neighbor_count, get_neighbor_indices
+from ptycho.grouping.sample import Sampling, sample_groups
+from ptycho.grouping.split import Split, split_groups, split_positions
+
+__all__ = [
+    "Coverage",
+    "Sampling",
+    "Split",
+    "all_groups",
+    "count_groups",
+    "default_neighbor_count",
+    "get_neighbor_indices",
+    "sample_groups",
+    "sample_rows",
+    "split_groups",
+    "split_positions",
+    "summarise",
+]

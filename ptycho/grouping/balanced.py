@@ -1,0 +1,238 @@
+"""Groups that use every position as evenly as possible.
+
+Way of the data: file -> RawData -> [groups] -> batches -> ... -> report.
+Knows positions only: no frames, no files, no networks.
+
+One round parts the scan into compact blocks of exactly C positions: a kd partition of the scan
+turned by a random angle, improved by exchanging members of neighbouring blocks. Blocks that are
+no valid groups are mended by further exchanges, the last few re-made from the least used
+neighbours. A nested order spreads every beginning of the list over the whole scan. When more
+groups are wanted than one round has, the next round turns the scan anew.
+"""
+
+import numpy as np
+from jaxtyping import Float, Int, Int32
+
+from ptycho.grouping.neighbours import Neighbourhood, get_neighbor_indices
+from ptycho.grouping.sample import draw_uniform, first_occurrences, keeps_distances, reach_all
+
+_NEIGHBOURING_BLOCKS = 8
+_EXCHANGE_ROUNDS = 100
+_MENDING_ROUNDS = 60
+_WORTH_A_ROUND = 0.5  # share of new groups below which another round is not tried
+
+
+def draw_balanced(
+    neighbourhood: Neighbourhood, n: int, seed: int
+) -> Int32[np.ndarray, "group member"]:
+    """Return n different valid groups that use the positions as evenly as possible.
+
+    Where the rounds begin to repeat themselves, the rest is drawn uniformly.
+    """
+    rng = np.random.default_rng(seed)
+    uses = np.zeros(neighbourhood.n_positions, np.int64)
+    groups = np.empty((0, neighbourhood.group_size), np.int32)
+    while len(groups) < n:
+        fresh = _one_round(neighbourhood, uses, rng)
+        before = len(groups)
+        groups = first_occurrences(np.concatenate([groups, fresh]))
+        uses = np.bincount(groups.ravel(), minlength=len(uses))
+        if len(groups) - before <= _WORTH_A_ROUND * len(fresh):
+            break
+    if len(groups) < n:
+        rest = draw_uniform(neighbourhood, n, seed)
+        groups = first_occurrences(np.concatenate([groups, rest]))
+    return groups[:n]
+
+
+def _one_round(neighbourhood, uses, rng):
+    """Return about M / C valid groups, each position in one of them where possible."""
+    points = _turned(neighbourhood, rng)
+    blocks = _partition(points, neighbourhood.scan, uses, neighbourhood.group_size, rng)
+    if neighbourhood.group_size > 1 and len(blocks):
+        pairs = _neighbouring_pairs(points, neighbourhood.scan, blocks)
+        _exchange(points, blocks, pairs)
+        _mend(neighbourhood, blocks, pairs)
+        blocks = _remake(neighbourhood, blocks, uses)
+    order = _spread_order(len(blocks), rng)
+    return np.sort(blocks[order], axis=1)
+
+
+def _turned(neighbourhood, rng) -> Float[np.ndarray, "position 2"]:
+    """Return the positions about their mean, turned by a random angle."""
+    points = np.stack([neighbourhood.x, neighbourhood.y], axis=1)
+    points -= points.mean(axis=0)
+    angle = rng.uniform(0, 2 * np.pi)
+    return points @ np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+
+
+def _partition(points, scan, uses, size, rng) -> Int32[np.ndarray, "block member"]:
+    """Part every scan into blocks of `size` positions, halving along the longer side.
+
+    The M mod `size` positions left over are among the most used so far.
+    """
+    kept, n_blocks = [], []
+    for label in range(scan.max() + 1):
+        members = np.flatnonzero(scan == label)
+        n_blocks.append(len(members) // size)
+        by_use = np.lexsort((rng.random(len(members)), uses[members]))
+        kept.append(members[by_use[: n_blocks[-1] * size]])
+    order, n_blocks = np.concatenate(kept), np.array(n_blocks)
+    n_blocks = n_blocks[n_blocks > 0]
+    while (n_blocks > 1).any():
+        starts = (np.cumsum(n_blocks) - n_blocks) * size
+        here = points[order]
+        extent = np.maximum.reduceat(here, starts) - np.minimum.reduceat(here, starts)
+        part = np.repeat(np.arange(len(n_blocks)), n_blocks * size)
+        along = here[np.arange(len(here)), extent.argmax(axis=1)[part]]
+        order = order[np.lexsort((along, part))]
+        halves = np.stack([n_blocks // 2, n_blocks - n_blocks // 2], axis=1).ravel()
+        n_blocks = halves[halves > 0]
+    return order.reshape(-1, size).astype(np.int32)
+
+
+def _neighbouring_pairs(points, scan, blocks) -> Int[np.ndarray, "pair 2"]:
+    """Return the pairs of blocks that lie next to each other, each once."""
+    centre = points[blocks].mean(axis=1)
+    near = get_neighbor_indices(
+        *centre.T, _NEIGHBOURING_BLOCKS, scan_index=scan[blocks[:, 0]] if scan.any() else None
+    )
+    first, slot = np.nonzero(near >= 0)
+    pairs = np.sort(np.stack([first, near[first, slot]], axis=1), axis=1)
+    return np.unique(pairs, axis=0)
+
+
+def _exchange(points, blocks, pairs):
+    """Exchange members of neighbouring blocks while the blocks grow more compact; in place."""
+    scale = np.square(points).sum(axis=1).max()
+    gain = np.full(len(pairs), -np.inf)
+    swap = np.zeros(len(pairs), np.intp)
+    stale = np.arange(len(pairs))
+    for _ in range(_EXCHANGE_ROUNDS):
+        gains = _compactness_gains(points, blocks, pairs[stale])
+        swap[stale] = gains.argmax(axis=1)
+        gain[stale] = gains.max(axis=1)
+        chosen = _compatible(pairs, gain, gain > 1e-12 * scale, len(blocks))
+        if not chosen.size:
+            break
+        touched = _apply(blocks, pairs[chosen], swap[chosen])
+        stale = np.flatnonzero(touched[pairs].any(axis=1))
+
+
+def _mend(neighbourhood, blocks, pairs):
+    """Exchange members so that more blocks become valid groups; in place."""
+    size = blocks.shape[1]
+    for _ in range(_MENDING_ROUNDS):
+        valid = _is_valid(neighbourhood, blocks)
+        concerned = pairs[~valid[pairs].all(axis=1)]
+        if not len(concerned):
+            break
+        after = _all_swaps(blocks, concerned)
+        now_valid = _is_valid(neighbourhood, after.reshape(-1, size)).reshape(after.shape[:3])
+        more = now_valid.sum(axis=2) - valid[concerned].sum(axis=1)[:, None]
+        best = more.argmax(axis=1)
+        gain = more[np.arange(len(best)), best]
+        chosen = _compatible(concerned, gain, gain > 0, len(blocks))
+        if not chosen.size:
+            break
+        _apply(blocks, concerned[chosen], best[chosen])
+
+
+def _compactness_gains(points, blocks, pairs) -> Float[np.ndarray, "pair swap"]:
+    """Return by how much each swap lowers the squared distances to the block centres, times C/2.
+
+    With S the sum of a block's positions, moving by d changes |S_a|^2 + |S_b|^2 by
+    2 d.(S_a - S_b) + 2 |d|^2, and the sum of squared distances by minus that over C.
+    """
+    first, second = points[blocks[pairs[:, 0]]], points[blocks[pairs[:, 1]]]
+    step = second[:, None, :, :] - first[:, :, None, :]
+    gap = first.sum(axis=1) - second.sum(axis=1)
+    return (step * (step + gap[:, None, None, :])).sum(axis=-1).reshape(len(pairs), -1)
+
+
+def _all_swaps(blocks, pairs) -> Int32[np.ndarray, "pair swap 2 member"]:
+    """Return both blocks of every pair after every swap of one member."""
+    size = blocks.shape[1]
+    after = np.repeat(blocks[pairs][:, None], size * size, axis=1)
+    swap = np.arange(size * size)
+    after[:, swap, 0, swap // size] = blocks[pairs[:, 1]][:, swap % size]
+    after[:, swap, 1, swap % size] = blocks[pairs[:, 0]][:, swap // size]
+    return after
+
+
+def _compatible(pairs, gain, allowed, n_blocks):
+    """Return pairs to swap at once: each the best of both its blocks, no block twice."""
+    candidates = np.flatnonzero(allowed)
+    rank = np.empty(len(candidates), np.int64)
+    rank[np.argsort(-gain[candidates], kind="stable")] = np.arange(len(candidates))
+    best = np.full(n_blocks, len(candidates))
+    np.minimum.at(best, pairs[candidates, 0], rank)
+    np.minimum.at(best, pairs[candidates, 1], rank)
+    return candidates[(best[pairs[candidates]] == rank[:, None]).all(axis=1)]
+
+
+def _apply(blocks, pairs, swaps):
+    """Carry out one swap per pair; return which blocks changed."""
+    size = blocks.shape[1]
+    (a, b), i, j = pairs.T, swaps // size, swaps % size
+    blocks[a, i], blocks[b, j] = blocks[b, j], blocks[a, i]
+    touched = np.zeros(len(blocks), bool)
+    touched[pairs] = True
+    return touched
+
+
+def _is_valid(neighbourhood, groups):
+    valid = reach_all(neighbourhood, groups).any(axis=1)
+    return valid & keeps_distances(neighbourhood, groups)
+
+
+def _remake(neighbourhood, blocks, uses) -> Int32[np.ndarray, "block member"]:
+    """Make the blocks that are still no groups anew, from the least used neighbours."""
+    valid = _is_valid(neighbourhood, blocks)
+    uses = uses.copy()
+    np.add.at(uses, blocks[valid].ravel(), 1)
+    remade = blocks.copy()
+    for block in np.flatnonzero(~valid):
+        group = _least_used_group(neighbourhood, blocks[block], uses)
+        if group is not None:
+            remade[block], valid[block] = group, True
+            uses[group] += 1
+    return remade[valid]
+
+
+def _least_used_group(neighbourhood, seeds, uses):
+    """Return the group of one of the seeds whose positions have been used least, or None."""
+    best, fewest = None, np.inf
+    for seed in seeds[np.argsort(uses[seeds], kind="stable")]:
+        near = neighbourhood.neighbours[seed]
+        near = near[near >= 0]
+        members = [seed]
+        for other in near[np.argsort(uses[near], kind="stable")]:
+            if len(members) < neighbourhood.group_size and (
+                not neighbourhood.filtered
+                or neighbourhood.pair_fits(np.array(members), other).all()
+            ):
+                members.append(other)
+        if len(members) == neighbourhood.group_size and uses[members].sum() < fewest:
+            best, fewest = np.array(members, np.int32), uses[members].sum()
+    return best
+
+
+def _spread_order(n_blocks, rng) -> Int[np.ndarray, " block"]:
+    """Return an order of the blocks whose every beginning is spread over all of them.
+
+    The blocks lie on a line in the order of the kd partition; a scrambled van der Corput
+    sequence walks that line, stratified at every power of two.
+
+    Source:
+        Owen, Randomly permuted (t,m,s)-nets and (t,s)-sequences, Springer LNS 106 (1995).
+    """
+    bits = max(1, (2 * n_blocks - 1).bit_length())
+    places = np.zeros(2**bits, np.int64)
+    for bit in range(bits):
+        places |= (np.arange(2**bits) >> bit & 1) << bits - 1 - bit
+    for level in range(bits):
+        flips = rng.integers(0, 2, 2**level)
+        places ^= flips[places >> bits - level] << bits - 1 - level
+    _, first = np.unique(places * n_blocks >> bits, return_index=True)
+    return np.argsort(first, kind="stable")

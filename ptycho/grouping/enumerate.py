@@ -1,0 +1,238 @@
+"""All valid groups of a scan: every one once, and how many there are.
+
+Way of the data: file -> RawData -> [groups] -> batches -> ... -> report.
+Knows positions only: no frames, no files, no networks.
+
+A valid group is a seed s with C-1 of its K nearest neighbours. The same set may be reached from
+several seeds; the lowest index that reaches it *owns* it, and only the owner emits it. So each
+seed decides alone what it emits, from one K-bit word per lower neighbour, without a hash set.
+"""
+
+from collections.abc import Iterator
+from itertools import chain, combinations
+from math import comb
+
+import numpy as np
+from jaxtyping import Bool, Int, Int32, Shaped
+
+from ptycho.errors import GroupingError
+from ptycho.grouping.neighbours import Neighbourhood, find_neighbourhood
+
+DEFAULT_MAX_BYTES = 2**30
+_CELLS_AT_ONCE = 2**23  # (seed, combination) pairs per pass; keeps a pass in a few tens of MB
+
+
+def all_groups(
+    x: Shaped[np.ndarray, " position"],
+    y: Shaped[np.ndarray, " position"],
+    *,
+    max_bytes: int = DEFAULT_MAX_BYTES,
+    **rule,
+) -> Int32[np.ndarray, "group member"]:
+    """Return every valid group once; members sorted, rows in lexicographic order.
+
+    Args:
+        x: Column of each position, pixels.
+        y: Row of each position, pixels.
+        max_bytes: Largest table to build.
+        **rule: `gridsize`, `K`, `scan_index`, `max_distance`, `min_distance`; see
+            `find_neighbourhood`.
+
+    Raises:
+        GroupingError: When the table would be larger than `max_bytes`, with the exact count.
+    """
+    return tabulate(find_neighbourhood(x, y, **rule), max_bytes=max_bytes)
+
+
+def count_groups(
+    x: Shaped[np.ndarray, " position"], y: Shaped[np.ndarray, " position"], **rule
+) -> int:
+    """Return the exact number of valid groups; takes what `all_groups` takes."""
+    return count(find_neighbourhood(x, y, **rule))
+
+
+def sample_rows(
+    indices: Int[np.ndarray, "row choice"], n: int, m: int, rng: np.random.Generator
+) -> Int[np.ndarray, "row draw n"]:
+    """Draw m times n different entries from every row.
+
+    The historic way to groups, kept for comparison: draws of one row may repeat each other.
+
+    Args:
+        indices: Entries to choose from, one row per seed.
+        n: Entries in one draw.
+        m: Draws per row.
+        rng: Source of randomness.
+
+    Raises:
+        GroupingError: When a row has fewer than n entries.
+    """
+    indices = np.asarray(indices)
+    if not 0 <= n <= indices.shape[1]:
+        raise GroupingError(
+            f"sample_rows: n = {n}; expected 0 to {indices.shape[1]}, a row's length"
+        )
+    order = rng.random((len(indices), m, indices.shape[1])).argsort(axis=-1)[..., :n]
+    return np.take_along_axis(indices[:, None, :], order, axis=-1)
+
+
+def tabulate(
+    neighbourhood: Neighbourhood, *, max_bytes: int = DEFAULT_MAX_BYTES
+) -> Int32[np.ndarray, "group member"]:
+    """Return the table of `all_groups` for neighbours already found."""
+    row_bytes = 4 * neighbourhood.group_size
+    if int(neighbourhood.raw_counts().sum()) * row_bytes > max_bytes:
+        total = count(neighbourhood)
+        if total * row_bytes > max_bytes:
+            raise GroupingError(
+                f"all groups: {total:,} of them need {total * row_bytes / 1e6:,.0f} MB; expected "
+                f"at most {max_bytes / 1e6:,.0f} MB; sample groups instead, or lower K"
+            )
+    size = neighbourhood.group_size
+    parts = [np.empty((0, size), np.int32)]
+    for seeds, chosen, emitted in _emissions(neighbourhood):
+        row, combination = np.nonzero(emitted)
+        members = np.empty((len(row), size), np.int32)
+        members[:, 0] = seeds[row]
+        members[:, 1:] = neighbourhood.neighbours[seeds[row, None], chosen[combination]]
+        members.sort(axis=1)
+        parts.append(members)
+    return _sorted_rows(np.concatenate(parts), neighbourhood.n_positions)
+
+
+def count(neighbourhood: Neighbourhood) -> int:
+    """Return the exact number of valid groups, without a table.
+
+    Without filters the sets another seed owns are counted by inclusion and exclusion over the
+    lower neighbours; a distance filter has no such formula, and every combination is looked at.
+    """
+    if neighbourhood.filtered:
+        return sum(int(emitted.sum()) for _, _, emitted in _emissions(neighbourhood))
+    lost = 0
+    for seeds, k in _alike_seeds(neighbourhood, per_seed=neighbourhood.k**3):
+        lost += _count_owned_by_others(_reach_of_lower(neighbourhood, seeds, k), neighbourhood)
+    return int(neighbourhood.raw_counts().sum()) - lost
+
+
+def _emissions(neighbourhood) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Yield (seeds (s,), combinations (c, C-1) of neighbour slots, emitted (s, c)) in parts."""
+    picks = neighbourhood.group_size - 1
+    for seeds, k in _alike_seeds(neighbourhood):
+        chosen = _combinations(k, picks)
+        bits = _single_bits(k)
+        words = np.zeros(len(chosen), bits.dtype)
+        for column in chosen.T:
+            words |= bits[column]
+        forbidden = _reach_of_lower(neighbourhood, seeds, k)
+        emitted = np.ones((len(seeds), len(chosen)), bool)
+        for slot in range(k):
+            affected = np.flatnonzero(words & bits[slot])
+            emitted[:, affected] &= (words[affected] & ~forbidden[:, slot, None]) != 0
+        if neighbourhood.filtered:
+            seed_fits, slot_fits = _fits(neighbourhood, seeds, k)
+            emitted &= (words & ~seed_fits[:, None]) == 0
+            for slot in range(k):
+                affected = np.flatnonzero(words & bits[slot])
+                emitted[:, affected] &= (words[affected] & ~slot_fits[:, slot, None]) == 0
+        yield seeds, chosen, emitted
+
+
+def _combinations(k, picks) -> Shaped[np.ndarray, "combination pick"]:
+    """Return all choices of `picks` of the slots 0 ... k-1, one per row."""
+    n_rows = comb(k, picks)
+    flat = chain.from_iterable(combinations(range(k), picks))
+    return np.fromiter(flat, np.int8, n_rows * picks).reshape(n_rows, picks)
+
+
+def _alike_seeds(neighbourhood, per_seed=None) -> Iterator[tuple[np.ndarray, int]]:
+    """Yield (seeds, k): seeds with k usable neighbours, in parts that fit the memory."""
+    usable = (neighbourhood.neighbours >= 0).sum(axis=1)
+    picks = neighbourhood.group_size - 1
+    for k in np.unique(usable[usable >= picks]):
+        seeds = np.flatnonzero(usable == k)
+        cells = len(seeds) * (per_seed or max(comb(int(k), picks), int(k) ** 3))
+        for part in np.array_split(seeds, -(-cells // _CELLS_AT_ONCE)):
+            if part.size:
+                yield part, int(k)
+
+
+def _reach_of_lower(neighbourhood, seeds, k) -> Shaped[np.ndarray, "seed slot"]:
+    """Return one word per slot: which slots its position reaches, itself included.
+
+    Zero unless the position has a lower index than the seed and has the seed as a neighbour:
+    only such a position can own a set of this seed.
+    """
+    lists = neighbourhood.neighbours
+    near = lists[seeds, :k]
+    row, slot = np.nonzero(near < seeds[:, None])
+    mutual = (lists[near[row, slot]] == seeds[row, None]).any(axis=1)
+    row, slot = row[mutual], slot[mutual]
+    theirs = lists[near[row, slot]]
+    inside = np.zeros((len(row), k), bool)
+    for column in range(lists.shape[1]):
+        inside |= near[row] == theirs[:, column, None]
+    inside[np.arange(len(row)), slot] = True
+    words = _pack(inside)
+    reach = np.zeros((len(seeds), k), words.dtype)
+    reach[row, slot] = words
+    return reach
+
+
+def _count_owned_by_others(reach, neighbourhood) -> int:
+    """Return how many combinations lie within the reach of a lower neighbour they contain."""
+    picks = neighbourhood.group_size - 1
+    k = reach.shape[1]
+    table = np.array([[comb(n, r) for r in range(picks + 1)] for n in range(k + 1)], np.int64)
+    bit = _single_bits(k)
+    row, slot = np.nonzero(reach)
+    common, required, last = reach[row, slot], bit[slot], slot
+    lost = 0
+    for depth in range(1, picks + 1):
+        free = np.bitwise_count(common).astype(np.int64) - depth
+        alive = free >= picks - depth
+        row, common, required, last = row[alive], common[alive], required[alive], last[alive]
+        lost -= (-1) ** depth * int(table[free[alive], picks - depth].sum())
+        grown = (np.arange(k) > last[:, None]) & (reach[row] != 0) & ((common[:, None] & bit) != 0)
+        grown &= (required[:, None] & ~reach[row]) == 0
+        state, slot = np.nonzero(grown)
+        common, required = common[state] & reach[row[state], slot], required[state] | bit[slot]
+        row, last = row[state], slot
+    return lost
+
+
+def _fits(neighbourhood, seeds, k) -> tuple[np.ndarray, np.ndarray]:
+    """Return which slots keep the distance limits with the seed (s,) and with each slot (s, k)."""
+    members = np.concatenate([seeds[:, None], neighbourhood.neighbours[seeds, :k]], axis=1)
+    fits = neighbourhood.pair_fits(members[:, :, None], members[:, None, :])
+    fits |= np.eye(k + 1, dtype=bool)
+    words = _pack(fits[:, :, 1:])
+    return words[:, 0], words[:, 1:]
+
+
+def _single_bits(k) -> Shaped[np.ndarray, " slot"]:
+    """Return the words 1, 2, 4, ... in the narrowest unsigned type of at least k bits."""
+    return _pack(np.eye(k, dtype=bool))
+
+
+def _pack(bits: Bool[np.ndarray, "*row bit"]) -> Shaped[np.ndarray, "*row"]:
+    """Return each row of bits as one unsigned word, as narrow as possible."""
+    n_bits = bits.shape[-1]
+    word = np.min_scalar_type(2 ** max(n_bits, 1) - 1)
+    packed = np.packbits(bits, axis=-1, bitorder="little")
+    padded = np.zeros((*bits.shape[:-1], word.itemsize), np.uint8)
+    padded[..., : packed.shape[-1]] = packed
+    return padded.view(word.newbyteorder("<")).astype(word)[..., 0]
+
+
+def _sorted_rows(rows, n_positions):
+    """Return the rows in lexicographic order, comparing as many members as fit one word."""
+    bits = max(1, (n_positions - 1).bit_length())
+    per_word = 64 // bits
+    keys = []
+    for start in range(0, rows.shape[1], per_word):
+        word = np.zeros(len(rows), np.uint64)
+        for column in rows[:, start : start + per_word].T:
+            word = word << np.uint64(bits) | column.astype(np.uint64)
+        keys.append(word)
+    order = np.argsort(keys[0]) if len(keys) == 1 else np.lexsort(keys[::-1])
+    return rows[order]

@@ -1,0 +1,205 @@
+"""Choose some of the valid groups: uniformly, evenly over the scan, or in scan order.
+
+Way of the data: file -> RawData -> [groups] -> batches -> ... -> report.
+Knows positions only: no frames, no files, no networks.
+
+None of the three builds the table of all groups. Each answer is nested: the first 512 groups of
+a sample of 2,576 are the sample of 512 with the same seed.
+"""
+
+import logging
+from math import comb
+from typing import Literal, get_args
+
+import numpy as np
+from jaxtyping import Bool, Int, Int32, Shaped
+
+from ptycho.errors import GroupingError
+from ptycho.grouping.neighbours import Neighbourhood, find_neighbourhood
+from ptycho.grouping.shuffle import LARGEST_SIZE, Shuffle
+
+logger = logging.getLogger(__name__)
+
+Sampling = Literal["uniform", "balanced", "sequential"]
+
+_CELLS_AT_ONCE = 2**23
+_PATIENCE = 10_000_000  # draws after which a filter that rejects nearly all is reported
+_HOPELESS = 1e-4  # share of draws kept
+
+
+def sample_groups(
+    x: Shaped[np.ndarray, " position"],
+    y: Shaped[np.ndarray, " position"],
+    *,
+    n: int,
+    method: Sampling = "uniform",
+    seed: int = 0,
+    **rule,
+) -> Int32[np.ndarray, "group member"]:
+    """Return n different valid groups, or all of them when fewer exist.
+
+    Args:
+        x: Column of each position, pixels.
+        y: Row of each position, pixels.
+        n: Groups wanted.
+        method: `uniform`: every valid group equally likely; `balanced`: positions used as evenly
+            as possible; `sequential`: the first positions as seeds.
+        seed: Fixes the sample; equal seeds give equal groups on every machine.
+        **rule: `gridsize`, `K`, `scan_index`, `max_distance`, `min_distance`; see
+            `find_neighbourhood`.
+
+    Raises:
+        GroupingError: On an unknown method, a negative n or seed, and what `find_neighbourhood`
+            raises.
+    """
+    return draw(find_neighbourhood(x, y, **rule), n=n, method=method, seed=seed)
+
+
+def draw(
+    neighbourhood: Neighbourhood, *, n: int, method: Sampling = "uniform", seed: int = 0
+) -> Int32[np.ndarray, "group member"]:
+    """Return the groups of `sample_groups` for neighbours already found."""
+    if n < 0 or seed < 0:
+        raise GroupingError(f"sampling: n = {n}, seed = {seed}; expected 0 or above")
+    if method == "uniform":
+        groups = draw_uniform(neighbourhood, n, seed)
+    elif method == "balanced":
+        from ptycho.grouping.balanced import draw_balanced  # it fills up with this module's draw
+
+        groups = draw_balanced(neighbourhood, n, seed)
+    elif method == "sequential":
+        groups = draw_sequential(neighbourhood, n)
+    else:
+        raise GroupingError(
+            f"sampling = {method!r}: expected one of {', '.join(get_args(Sampling))}"
+        )
+    if len(groups) < n:
+        logger.warning(
+            "%s groups asked for, %s exist (gridsize %d, K %d); taking all of them",
+            f"{n:,}", f"{len(groups):,}", neighbourhood.gridsize, neighbourhood.k,
+        )  # fmt: skip
+    return groups
+
+
+def draw_uniform(
+    neighbourhood: Neighbourhood, n: int, seed: int
+) -> Int32[np.ndarray, "group member"]:
+    """Return n groups, every valid group equally likely, without replacement.
+
+    All (seed, combination) pairs are walked in a keyed random order; a pair is kept when its
+    seed owns the set, so each set has exactly one chance.
+    """
+    ends = np.cumsum(_raw_counts(neighbourhood))
+    size = int(ends[-1])
+    deck = Shuffle(size, seed)
+    largest_step = max(1, _CELLS_AT_ONCE // (neighbourhood.group_size * max(1, neighbourhood.k)))
+    parts = [np.empty((0, neighbourhood.group_size), np.int32)]
+    found = looked = 0
+    while found < n and looked < size:
+        share = max(found, 1) / max(looked, 1)
+        step = min(size - looked, largest_step, int(1.2 * (n - found) / share) + 64)
+        cards = deck(np.arange(looked, looked + step, dtype=np.uint64)).astype(np.int64)
+        groups = _owned(neighbourhood, cards, ends)
+        parts.append(groups[: n - found])
+        found, looked = found + len(parts[-1]), looked + step
+        if looked > _PATIENCE and found < _HOPELESS * looked:
+            raise GroupingError(
+                f"sampling: {found:,} of {looked:,} combinations keep the distance limits; "
+                "expected more; widen max_distance or lower K"
+            )
+    return np.concatenate(parts)
+
+
+def draw_sequential(neighbourhood: Neighbourhood, n: int) -> Int32[np.ndarray, "group member"]:
+    """Return the groups of the first positions as seeds, each with its nearest neighbours.
+
+    When every position has been a seed once, the next nearest combination follows. A set met
+    before is passed over.
+    """
+    picks = neighbourhood.group_size - 1
+    found = np.empty((0, neighbourhood.group_size), np.int32)
+    for rank in range(comb(neighbourhood.k, picks)):
+        if len(found) >= n:
+            break
+        seeds = np.arange(neighbourhood.n_positions)
+        ranks = np.full(len(seeds), rank)
+        groups = members_of(neighbourhood, seeds, ranks)
+        groups = groups[(groups[:, 0] >= 0) & keeps_distances(neighbourhood, groups)]
+        found = first_occurrences(np.concatenate([found, groups]))
+    return found[:n]
+
+
+def members_of(
+    neighbourhood: Neighbourhood,
+    seeds: Int[np.ndarray, " group"],
+    ranks: Int[np.ndarray, " group"],
+) -> Int32[np.ndarray, "group member"]:
+    """Return seed and combination number `rank` of its neighbours, sorted.
+
+    Combinations are numbered in colexicographic order, so that those of the k nearest come
+    first, whatever K is. A missing neighbour appears as -1.
+    """
+    groups = np.empty((len(seeds), neighbourhood.group_size), np.int32)
+    groups[:, 0] = seeds
+    rest = ranks
+    for pick in range(neighbourhood.group_size - 1, 0, -1):
+        table = np.array([comb(slot, pick) for slot in range(neighbourhood.k)], np.int64)
+        slot = np.searchsorted(table, rest, side="right") - 1
+        rest = rest - table[slot]
+        groups[:, pick] = neighbourhood.neighbours[seeds, slot]
+    groups.sort(axis=1)
+    return groups
+
+
+def reach_all(
+    neighbourhood: Neighbourhood, groups: Int[np.ndarray, "group member"]
+) -> Bool[np.ndarray, "group member"]:
+    """Return which members have all the others among their neighbours."""
+    lists = neighbourhood.neighbours[groups]
+    reached = np.ones(groups.shape, bool)
+    for column in range(groups.shape[1]):
+        here = (lists == groups[:, column, None, None]).any(axis=2)
+        here[:, column] = True
+        reached &= here
+    return reached
+
+
+def keeps_distances(
+    neighbourhood: Neighbourhood, groups: Int[np.ndarray, "group member"]
+) -> Bool[np.ndarray, " group"]:
+    """Return which groups have all their pairs within the distance limits."""
+    kept = np.ones(len(groups), bool)
+    if neighbourhood.filtered:
+        for first in range(1, groups.shape[1]):
+            for second in range(first):
+                kept &= neighbourhood.pair_fits(groups[:, first], groups[:, second])
+    return kept
+
+
+def first_occurrences(
+    groups: Int32[np.ndarray, "group member"],
+) -> Int32[np.ndarray, "different member"]:
+    """Return the rows without repetitions, in the order they were met."""
+    rows = np.ascontiguousarray(groups)
+    whole = rows.view([("", rows.dtype)] * rows.shape[1])[:, 0]
+    _, first = np.unique(whole, return_index=True)
+    return rows[np.sort(first)]
+
+
+def _raw_counts(neighbourhood):
+    """Return the combinations per seed, having checked that all together can be numbered."""
+    largest = comb(neighbourhood.k, neighbourhood.group_size - 1) * neighbourhood.n_positions
+    if largest > LARGEST_SIZE:
+        raise GroupingError(
+            f"K = {neighbourhood.k}: {largest:.1e} combinations at gridsize "
+            f"{neighbourhood.gridsize}; expected at most {LARGEST_SIZE:.1e}; lower K"
+        )
+    return neighbourhood.raw_counts()
+
+
+def _owned(neighbourhood, cards, ends):
+    """Return the groups of these cards, dropping those another seed owns or a filter rejects."""
+    seeds = np.searchsorted(ends, cards, side="right")
+    groups = members_of(neighbourhood, seeds, cards - np.append(0, ends)[seeds])
+    owner = groups[np.arange(len(groups)), reach_all(neighbourhood, groups).argmax(axis=1)]
+    return groups[(owner == seeds) & keeps_distances(neighbourhood, groups)]

@@ -1,0 +1,149 @@
+"""Training and validation groups that share no pattern and no part of the sample.
+
+Way of the data: file -> RawData -> [groups] -> batches -> ... -> report.
+Knows positions only: no frames, no files, no networks.
+
+Neighbouring frames overlap, so setting aside the last few groups, or groups drawn at random,
+validates on what was trained on. Here a square at one corner of the scan is validation, a guard
+band around it belongs to neither, and the rest is training.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Int, Shaped
+
+from ptycho.errors import GroupingError
+from ptycho.grouping.neighbours import checked_positions
+
+_SMALLEST_TRAINING_SHARE = 0.5  # of the groups; a guard that costs more leaves no validation
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Split:
+    """Groups for training and for validation, and what lies between."""
+
+    training: Int[np.ndarray, "group member"]
+    """Groups with every member beyond the guard band; never empty."""
+
+    validation: Int[np.ndarray, "group member"]
+    """Groups with every member inside the validation square; may be empty, see `reason`."""
+
+    region: Int[np.ndarray, " position"]
+    """Where each position lies: 0 training, 1 guard band, 2 validation."""
+
+    n_guard_groups: int
+    """Groups lost because a member lies in the guard band, or members on both sides of it."""
+
+    reason: str | None = None
+    """Why there is no validation set; None when there is one."""
+
+    @property
+    def n_guard_positions(self) -> int:
+        """Positions in the guard band."""
+        return int((self.region == 1).sum())
+
+    def sentence(self) -> str:
+        """Return the summary for the log and the report."""
+        if self.reason:
+            return f"no validation set: {self.reason}; all {len(self.training):,} groups train"
+        return (
+            f"{len(self.training):,} training groups, {len(self.validation):,} validation groups "
+            f"from one corner of the scan; the guard band between them costs "
+            f"{self.n_guard_groups:,} groups and {self.n_guard_positions:,} positions"
+        )
+
+
+def split_groups(
+    x: Shaped[np.ndarray, " position"],
+    y: Shaped[np.ndarray, " position"],
+    groups: Int[np.ndarray, "group member"],
+    *,
+    fraction: float,
+    guard: float,
+    seed: int = 0,
+) -> Split:
+    """Return the groups in two parts that share no pattern, at least `guard` apart.
+
+    Args:
+        x: Column of each position, pixels.
+        y: Row of each position, pixels.
+        groups: Indices of the members; shape (n, 1) for single frames.
+        fraction: Share of the groups wanted for validation; 0 for none.
+        guard: Distance kept between the two parts, pixels; the probe's diameter makes sure
+            that no part of the sample is seen by both.
+        seed: Chooses the corner.
+
+    Raises:
+        GroupingError: On a fraction outside 0 to 0.5, a negative guard, or no groups.
+    """
+    x, y = checked_positions(x, y)
+    groups = np.asarray(groups)
+    if not (0 <= fraction <= 0.5 and guard >= 0 and len(groups)):
+        raise GroupingError(
+            f"split: fraction = {fraction}, guard = {guard}, {len(groups):,} groups; "
+            "expected a fraction of 0 to 0.5, a guard of 0 or above, at least 1 group"
+        )
+    wanted = round(fraction * len(groups))
+    if wanted == 0:
+        return _unsplit(x, groups, f"{fraction:.0%} of {len(groups):,} groups is less than one")
+    best = None
+    for corner in np.random.default_rng(seed).permutation(4):
+        reach = _reach_from_corner(x, y, corner)
+        split = _split_at_corner(reach, groups, wanted, guard)
+        if len(split.validation) and (best is None or len(split.training) > len(best.training)):
+            best = split
+        if best is split and len(split.training) >= (1 - 2 * fraction) * len(groups):
+            break  # cheap enough; the seed decides between such corners
+    if best is None or len(best.training) < _SMALLEST_TRAINING_SHARE * len(groups):
+        return _unsplit(
+            x, groups, f"the scan is too small for a guard band of {guard:.3g} px around "
+            f"{fraction:.0%} of its {len(groups):,} groups",
+        )  # fmt: skip
+    return best
+
+
+def split_positions(
+    x: Shaped[np.ndarray, " position"],
+    y: Shaped[np.ndarray, " position"],
+    *,
+    fraction: float,
+    guard: float,
+    seed: int = 0,
+) -> Split:
+    """Return the split of single positions, so that groups can be drawn on each side of it."""
+    return split_groups(
+        x, y, np.arange(len(x), dtype=np.int32)[:, None], fraction=fraction, guard=guard, seed=seed
+    )
+
+
+def _reach_from_corner(x, y, corner) -> Float[np.ndarray, " position"]:
+    """Return the side of the square at this corner of the scan that just holds each position."""
+    across = x - x.min() if corner % 2 else x.max() - x
+    along = y - y.min() if corner // 2 else y.max() - y
+    return np.maximum(across, along)
+
+
+def _split_at_corner(reach, groups, wanted, guard) -> Split:
+    """Return the split whose square holds about `wanted` groups whole."""
+    outermost = reach[groups].max(axis=1)
+    side = np.partition(outermost, wanted - 1)[wanted - 1]
+    region = np.where(reach <= side, 2, np.where(reach <= side + guard, 1, 0)).astype(np.int8)
+    inside = (region[groups] == 2).all(axis=1)
+    outside = (region[groups] == 0).all(axis=1)
+    return Split(
+        training=groups[outside],
+        validation=groups[inside],
+        region=region,
+        n_guard_groups=int((~inside & ~outside).sum()),
+    )
+
+
+def _unsplit(x, groups, reason) -> Split:
+    return Split(
+        training=groups,
+        validation=groups[:0],
+        region=np.zeros(len(x), np.int8),
+        n_guard_groups=0,
+        reason=reason,
+    )
