@@ -10,14 +10,8 @@ from pathlib import Path
 from typing import Literal
 
 from ptycho.errors import ConfigError
-from ptycho.settings import SETTINGS_FILE as SETTINGS_FILE
-from ptycho.settings import also, convert_fields
-from ptycho.settings import from_mapping as from_mapping
-from ptycho.settings import read_settings as read_settings
-from ptycho.settings import save_settings as save_settings
-from ptycho.settings import to_dict as to_dict
-from ptycho.simulation.presets import PRESETS as PRESETS
-from ptycho.simulation.presets import Picture
+from ptycho.settings import also, convert_fields, from_mapping, save_settings, to_dict
+from ptycho.simulation.presets import PRESETS, Picture
 
 Measurement = Literal["counts", "intensity", "amplitude"]
 Sampling = Literal["uniform", "balanced", "sequential"]

@@ -27,7 +27,7 @@ SETTINGS_FILE = "settings_used.yaml"
 SECTIONS = ("model", "training", "data", "grouping", "inference", "physics", "run", "simulation")
 """Headings a YAML file may use to group its keys; they carry no meaning of their own."""
 
-_NUMBERS = {int: "a whole number", float: "a number"}
+_KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a word"}
 _UNIONS = (types.UnionType, typing.Union)
 _TRUE, _FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
 
@@ -56,6 +56,8 @@ class Setting(NamedTuple):
     """Values of other settings that each word of this one brings along."""
     must_exist: str
     """What the file or folder is, when the command needs it to exist; else empty."""
+    section: str
+    """What an inherited setting is about, one line; empty for a class's own."""
 
 
 def also(
@@ -80,15 +82,17 @@ def also(
 def describe(cls: type) -> Mapping[str, Setting]:
     """Return the settings of a class by name: its own first, then the inherited ones."""
     hints = typing.get_type_hints(cls)
-    texts: dict[str, str] = {}
-    for base in cls.__mro__[:-1]:
-        for name, text in _field_docstrings(base).items():
-            texts.setdefault(name, text)
     fields = {field.name: field for field in dataclasses.fields(cls)}
-    return {name: _setting(fields[name], hints[name], texts[name]) for name in texts}
+    found: dict[str, Setting] = {}
+    for base in cls.__mro__[:-1]:
+        section = "" if base is cls else inspect.getdoc(base).partition("\n")[0].rstrip(".")
+        for name, text in _field_docstrings(base).items():
+            if name not in found:
+                found[name] = _setting(fields[name], hints[name], text, section)
+    return found
 
 
-def _setting(field: dataclasses.Field, hint: Any, text: str) -> Setting:
+def _setting(field: dataclasses.Field, hint: Any, text: str, section: str) -> Setting:
     parts = typing.get_args(hint) if typing.get_origin(hint) in _UNIONS else (hint,)
     optional = types.NoneType in parts
     kind = next(part for part in parts if part is not types.NoneType)
@@ -102,6 +106,7 @@ def _setting(field: dataclasses.Field, hint: Any, text: str) -> Setting:
         required=field.default is dataclasses.MISSING,
         default=None if field.default is dataclasses.MISSING else field.default,
         text=text,
+        section=section,
         **extra,
     )
 
@@ -157,24 +162,22 @@ def _convert_to(kind: type, value: Any) -> Any:
 
 
 def _number(kind: type, value: Any) -> int | float | None:
+    if kind is int and isinstance(value, str) and value.strip().lstrip("+-").isdecimal():
+        return int(value)
     try:
         number = float(value)
     except (TypeError, ValueError, OverflowError):
         return None
     if kind is float:
         return None if math.isnan(number) else number
-    try:
-        return int(value) if int(value) == number else None
-    except (ValueError, OverflowError):  # '1e4' is no int() but a whole number all the same
-        return int(number) if number.is_integer() else None
+    return int(value if isinstance(value, int) else number) if number.is_integer() else None
 
 
 def _expected(setting: Setting) -> str:
     if setting.choices:
         words = ", ".join(setting.choices)
         return f"one of {words}" + (" or none" if setting.optional else "")
-    what = {bool: "true or false", str: "a word", Path: "a path", **_NUMBERS}[setting.kind]
-    return f"{what} or none" if setting.optional else what
+    return _KINDS.get(setting.kind, "a path") + (" or none" if setting.optional else "")
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
@@ -201,7 +204,10 @@ def canonical(cls: type, mapping: Mapping[str, Any], where: str = "settings") ->
     for key, value in _flat(mapping, where):
         name = key.replace("-", "_")
         if name in switches:
-            if not _checked_truth(key, value, where):
+            truth = _convert_to(bool, value)
+            if truth is None:
+                raise ConfigError(f"{where}: {key}: {value!r}; expected true or false")
+            if not truth:
                 continue
             name, value = switches[name]
         elif name not in names:
@@ -223,13 +229,6 @@ def _flat(mapping: Mapping[str, Any], where: str) -> Iterable[tuple[str, Any]]:
         else:
             hint = nearest(str(key), SECTIONS) or f"; expected one of {', '.join(SECTIONS)}"
             raise ConfigError(f"{where}: {key!r} is no known section{hint}")
-
-
-def _checked_truth(key: str, value: Any, where: str) -> bool:
-    truth = _convert_to(bool, value)
-    if truth is None:
-        raise ConfigError(f"{where}: {key}: {value!r}; expected true or false")
-    return truth
 
 
 def _title(cls: type) -> str:
@@ -287,11 +286,7 @@ def to_dict(config: Any) -> dict[str, Any]:
 
 
 def save_settings(config: Any, folder: Path) -> Path:
-    """Write the effective settings of a run into its folder; `--config` reads them back.
-
-    Returns:
-        The path of the file, `folder/settings_used.yaml`.
-    """
+    """Write `settings_used.yaml`, which `--config` reads back, into the folder of a run."""
     import yaml
 
     path = folder / SETTINGS_FILE

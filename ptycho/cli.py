@@ -1,0 +1,222 @@
+"""The commands: flags and a settings file become one checked configuration, a workflow runs it.
+
+Way of the data: command line -> [settings] -> workflow -> ... -> result on disk.
+Every flag is generated from the dataclasses of `ptycho.config`; a flag wins over the file given by
+`--config`, the file over the preset, the preset over the default. Workflows are imported when they
+run, so that `--help` and mistakes answer at once.
+"""
+
+import functools
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import click
+
+from ptycho import __version__
+from ptycho.config import (
+    PRESETS,
+    EvaluateConfig,
+    ImportConfig,
+    InferenceConfig,
+    SimulateConfig,
+    TrainConfig,
+)
+from ptycho.console import logging_to, refuse, run_command
+from ptycho.errors import ConfigError, DataError
+from ptycho.flags import CONTEXT, SettingsCommand
+from ptycho.settings import canonical, describe, from_mapping, nearest, read_settings
+
+
+class Job(NamedTuple):
+    """A parsed command line: what to run, and the name to put before a mistake."""
+
+    name: str
+    run: Callable[[], object]
+
+
+@click.pass_context
+def _job(
+    ctx: click.Context,
+    cls: type,
+    run: Callable[[Any], Path | None],
+    config_file: str | None,
+    **flags: str | None,
+) -> Job:
+    given = {name: value for name, value in flags.items() if value is not None}
+
+    def perform() -> None:
+        written = {}
+        if config_file:
+            written = canonical(cls, read_settings(Path(config_file)), where=config_file)
+        config = from_mapping(cls, written, given)
+        _check_paths(config)
+        folder = getattr(config, "output_dir", None)
+        with logging_to(verbose=config.verbose, quiet=config.quiet, folder=folder):
+            result = run(config)
+        if result is not None:
+            click.echo(result)
+
+    return Job(ctx.command_path, perform)
+
+
+def _check_paths(config: Any) -> None:
+    """Refuse missing inputs and unusable outputs before anything slow is imported."""
+    for setting in describe(type(config)).values():
+        path = getattr(config, setting.name)
+        if setting.must_exist and path is not None and not path.exists():
+            raise DataError(
+                f"{setting.name}: nothing at {path}; expected a {setting.must_exist}{_advice(path)}"
+            )
+    folder = getattr(config, "output_dir", None)
+    if folder is not None and folder.exists() and not folder.is_dir():
+        raise ConfigError(f"output_dir: {folder} is a file; expected a folder, new or old")
+    output = getattr(config, "output", None)
+    if output is not None and output.is_dir():
+        raise ConfigError(f"output: {output} is a folder; expected a file name")
+
+
+def _advice(path: Path) -> str:
+    for name, values in PRESETS.items():
+        if path.name == Path(str(values["output"])).name:
+            return f"; `ptycho simulate --preset {name} --output {path}` makes one"
+    return ""
+
+
+def _train(config: TrainConfig) -> Path:
+    from ptycho.workflows import train
+
+    return train.run(config)
+
+
+def _reconstruct(config: InferenceConfig) -> Path:
+    from ptycho.workflows import reconstruct
+
+    return reconstruct.run(config)
+
+
+def _evaluate(config: EvaluateConfig) -> Path | None:
+    from ptycho.workflows import evaluate
+
+    return evaluate.run(config)
+
+
+def _simulate(config: SimulateConfig) -> Path:
+    from ptycho.workflows import simulate
+
+    return simulate.run(config)
+
+
+def _import(config: ImportConfig) -> Path:
+    from ptycho.workflows import import_scan
+
+    return import_scan.run(config)
+
+
+def _command(name: str, cls: type, run: Callable[[Any], Path | None]) -> SettingsCommand:
+    return SettingsCommand(name, cls, functools.partial(_job, cls, run))
+
+
+@click.command("doctor", context_settings=CONTEXT)
+@click.pass_context
+def doctor_command(ctx: click.Context) -> Job:
+    """Show versions, device, threads and a quick measure of speed."""
+
+    def perform() -> None:
+        from ptycho.workflows import doctor
+
+        click.echo(doctor.run())
+
+    return Job(ctx.command_path, perform)
+
+
+train_command = _command("train", TrainConfig, _train)
+reconstruct_command = _command("reconstruct", InferenceConfig, _reconstruct)
+evaluate_command = _command("evaluate", EvaluateConfig, _evaluate)
+simulate_command = _command("simulate", SimulateConfig, _simulate)
+import_command = _command("import", ImportConfig, _import)
+
+
+@click.pass_context
+def _greet(ctx: click.Context, version: bool) -> None:
+    if version:
+        click.echo(f"ptycho {__version__}")
+        ctx.exit()
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())
+
+
+class Commands(click.Group):
+    """The verbs, in the order a user meets them; `inference` is another word for reconstruct."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the verbs in the order of the work."""
+        return list(self.commands)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return the command for a verb; also for the other word of one."""
+        return super().get_command(ctx, "reconstruct" if cmd_name == "inference" else cmd_name)
+
+
+ptycho = Commands(
+    name="ptycho",
+    commands=[
+        simulate_command,
+        import_command,
+        train_command,
+        reconstruct_command,
+        evaluate_command,
+        doctor_command,
+    ],
+    help="Ptychography with networks that learn from groups of overlapping scan positions.",
+    context_settings=CONTEXT,
+    no_args_is_help=False,
+    invoke_without_command=True,
+    callback=_greet,
+    params=[click.Option(["--version"], is_flag=True, help="Show the version and exit.")],
+)
+
+
+def _one_line(problem: click.ClickException) -> str:
+    """Return click's complaint in our form, with the nearest known word."""
+    if isinstance(problem, click.NoSuchOption):
+        known = [name for param in problem.ctx.command.params for name in param.opts]
+        word = problem.option_name.replace("-", "_").replace("__", "--", 1)
+        hint = nearest(word, known) or "; --help lists the flags"
+        return f"{problem.option_name}: no such flag{hint}"
+    return problem.format_message()
+
+
+def _main(command: click.Command, name: str, argv: Sequence[str] | None) -> int:
+    args = None if argv is None else list(argv)
+    try:
+        job = command.main(args=args, prog_name=name, standalone_mode=False)
+    except click.ClickException as problem:
+        where = problem.ctx.command_path if getattr(problem, "ctx", None) else name
+        return refuse(where, _one_line(problem))
+    return run_command(job.name, job.run) if isinstance(job, Job) else 0
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run `ptycho VERB ...`; return the exit code."""
+    return _main(ptycho, "ptycho", argv)
+
+
+def train_main(argv: Sequence[str] | None = None) -> int:
+    """Run `ptycho_train`; return the exit code."""
+    return _main(train_command, "ptycho_train", argv)
+
+
+def inference_main(argv: Sequence[str] | None = None) -> int:
+    """Run `ptycho_inference`; return the exit code."""
+    return _main(reconstruct_command, "ptycho_inference", argv)
+
+
+def evaluate_main(argv: Sequence[str] | None = None) -> int:
+    """Run `ptycho_evaluate`; return the exit code."""
+    return _main(evaluate_command, "ptycho_evaluate", argv)
+
+
+def simulate_main(argv: Sequence[str] | None = None) -> int:
+    """Run `ptycho_simulate`; return the exit code."""
+    return _main(simulate_command, "ptycho_simulate", argv)

@@ -1,0 +1,134 @@
+"""What a command shows while it runs: log lines, progress bars, and one line per mistake.
+
+Log lines go to stderr, results to stdout. Commands keep a copy of their lines, with the time, in
+`run.log` of the run's folder; it begins when the run saves its settings there, so a run that is
+refused leaves nothing behind.
+"""
+
+import contextlib
+import logging
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import TypeVar
+
+from ptycho.errors import PtychoError
+from ptycho.settings import SETTINGS_FILE
+
+LOG_FILE = "run.log"
+MISTAKE, INTERRUPTED = 2, 130
+"""Exit codes: the user's mistake, and Ctrl-C as shells count it (128 + SIGINT)."""
+
+Item = TypeVar("Item")
+_package = logging.getLogger("ptycho")
+
+
+class _PlainFormatter(logging.Formatter):
+    """The message alone; the level stands in front when it is not the usual one."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        text = super().format(record)
+        return text if record.levelno == logging.INFO else f"{record.levelname.lower()}: {text}"
+
+
+class _ScreenHandler(logging.StreamHandler):
+    """Writes to stderr, above a progress bar when one is drawn."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        tqdm = sys.modules.get("tqdm")
+        if tqdm is None:
+            super().emit(record)
+        else:
+            tqdm.tqdm.write(self.format(record), file=self.stream)
+
+
+class _RunLogHandler(logging.Handler):
+    """Holds lines back until the run has saved its settings in the folder, then writes them."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        self._settings = folder / SETTINGS_FILE
+        self._before = self._saved_at()
+        self._path = folder / LOG_FILE
+        self._waiting: list[str] = []
+
+    def _saved_at(self) -> int | None:
+        return self._settings.stat().st_mtime_ns if self._settings.exists() else None
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._waiting.append(self.format(record))
+        if self._saved_at() == self._before:
+            return
+        with self._path.open("a", encoding="utf-8") as log:
+            log.writelines(f"{line}\n" for line in self._waiting)
+        self._waiting.clear()
+
+
+@contextlib.contextmanager
+def logging_to(
+    *, verbose: bool = False, quiet: bool = False, folder: Path | None = None
+) -> Iterator[None]:
+    """Show the package's log lines on stderr, and keep them in `folder/run.log`, for a while.
+
+    Args:
+        verbose: Show debugging lines too.
+        quiet: Show warnings and errors only.
+        folder: Folder of the run; None keeps no file.
+    """
+    screen = _ScreenHandler(sys.stderr)
+    screen.setLevel(logging.DEBUG if verbose else logging.WARNING if quiet else logging.INFO)
+    screen.setFormatter(_PlainFormatter())
+    handlers: list[logging.Handler] = [screen]
+    if folder is not None:
+        handlers.append(_RunLogHandler(folder))
+        handlers[-1].setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(message)s"))
+    level = _package.level
+    _package.setLevel(logging.DEBUG if verbose else logging.INFO)
+    for handler in handlers:
+        _package.addHandler(handler)
+    try:
+        yield
+    finally:
+        _package.setLevel(level)
+        for handler in handlers:
+            _package.removeHandler(handler)
+
+
+def refuse(name: str, message: str) -> int:
+    """Tell the user's mistake in one line behind the command's name; return the exit code."""
+    sys.stderr.write(f"{name}: {' '.join(message.split())}\n")
+    return MISTAKE
+
+
+def run_command(name: str, action: Callable[[], object]) -> int:
+    """Run a command and return its exit code.
+
+    A mistake of the user costs one line, Ctrl-C too; anything else is a fault of ours and keeps
+    its traceback.
+    """
+    try:
+        action()
+    except PtychoError as mistake:
+        _package.debug("refused: %s", mistake, exc_info=True)
+        return refuse(name, str(mistake))
+    except KeyboardInterrupt:
+        sys.stderr.write(f"\n{name}: interrupted\n")
+        return INTERRUPTED
+    return 0
+
+
+def progress(
+    items: Iterable[Item], label: str, *, enabled: bool = True, total: int | None = None
+) -> Iterable[Item]:
+    """Return the items, with a bar on stderr while they are gone through.
+
+    Args:
+        items: Anything to loop over.
+        label: What is done to them, a word or two.
+        enabled: False draws nothing; neither does a stderr that is no terminal.
+        total: How many there are, when `len` cannot tell.
+    """
+    from tqdm import tqdm
+
+    quiet = None if enabled else True  # None: tqdm asks whether stderr is a terminal
+    return tqdm(items, desc=label, total=total, disable=quiet, leave=False, dynamic_ncols=True)

@@ -1,0 +1,11 @@
+"""Train a network on one scan: `python scripts/training/train.py --help`.
+
+The same as the installed command `ptycho_train`.
+"""
+
+import sys
+
+from ptycho.cli import train_main
+
+if __name__ == "__main__":
+    sys.exit(train_main())
