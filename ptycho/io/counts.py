@@ -12,13 +12,15 @@ Way of the data: [file] -> RawData -> groups -> ...
 The transform: x = position_col, y = position_row; nothing is flipped, moved or scaled.
 """
 
-import zipfile
 from pathlib import Path
 
 import numpy as np
 
 from ptycho.errors import DataError
+from ptycho.npz import UNREADABLE, NpzFile
 from ptycho.raw_data import Measurement, RawData
+
+_ENTRIES = frozenset({"counts", "position_row", "position_col", "probe", "scan_row", "scan_col"})
 
 
 def read(path: Path, measurement: Measurement | None) -> RawData:
@@ -32,9 +34,9 @@ def read(path: Path, measurement: Measurement | None) -> RawData:
         DataError: If the file is damaged, or its entries do not fit together.
     """
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            entry = {name: archive[name] for name in archive.files}
-    except (zipfile.BadZipFile, OSError, ValueError) as problem:
+        archive = NpzFile(path)
+        entry = {name: archive[name] for name in archive if name in _ENTRIES}
+    except UNREADABLE as problem:
         raise DataError(f"{path}: cannot be read ({problem}); expected a counts NPZ") from None
     return RawData(
         frames=entry["counts"],

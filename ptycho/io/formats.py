@@ -7,12 +7,12 @@ nothing until it is met. A new format needs a row here and a reader; nothing els
 """
 
 import importlib
-import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from ptycho.errors import DataError
+from ptycho.npz import UNREADABLE, NpzFile
 from ptycho.raw_data import Measurement, RawData
 
 
@@ -120,9 +120,8 @@ def recognise(path: Path) -> Format:
 def _npz_entries(path: Path) -> frozenset[str]:
     """Return the names of the arrays in an .npz without reading them."""
     try:
-        with zipfile.ZipFile(path) as archive:
-            return frozenset(name.removesuffix(".npy") for name in archive.namelist())
-    except (zipfile.BadZipFile, OSError) as problem:
+        return frozenset(NpzFile(path))
+    except UNREADABLE as problem:
         raise DataError(f"{path}: cannot be opened ({problem}); expected an .npz archive") from None
 
 

@@ -91,7 +91,7 @@ def fermat_scan(
 ) -> Float[np.ndarray, "position 2"]:
     """Return a Fermat spiral: even density on a disc without any lattice.
 
-        r_n = step sqrt(n / pi),   angle_n = n * golden angle
+        r_n = step sqrt((n + 1/2) / pi),   angle_n = n * golden angle
 
     Args:
         n_frames: exact number of positions.
@@ -103,7 +103,7 @@ def fermat_scan(
         Huang et al., Opt. Express 22, 12634 (2014).
     """
     number = np.arange(n_frames)
-    radius = step * np.sqrt(number / math.pi)
+    radius = step * np.sqrt((number + 0.5) / math.pi)
     angle = number * math.pi * (3.0 - math.sqrt(5.0))
     return _displaced(radius * np.sin(angle), radius * np.cos(angle), jitter, rng)
 
