@@ -58,3 +58,26 @@ LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "amplitude": amplitude_loss,
     "poisson": poisson_loss,
 }
+
+
+def poisson_floor(mean_intensity: Float[Tensor, "*batch row col"]) -> float:
+    """Return the amplitude loss that a perfect model would still have: counting noise alone.
+
+        floor = sum g(I) / sum I,  g(I) = E[(sqrt n - sqrt I)^2] for n Poisson with mean I
+
+    g is I for dark pixels and 1/4 for bright ones. The mean over many frames stands for each
+    frame's own intensity; g is concave, so for frames that differ the figure is a little high.
+
+    Args:
+        mean_intensity: I, expected photons per pixel.
+
+    Source:
+        Definition; g from the Poisson distribution, exact up to I = 30.
+    """
+    mean = mean_intensity.double().flatten()
+    low = mean.clamp(1e-12, 30.0)[:, None]
+    n = torch.arange(100, dtype=torch.float64, device=mean.device)
+    chance = torch.exp(n * low.log() - low - torch.lgamma(n + 1))
+    exact = ((n.sqrt() - low.sqrt()).square() * chance).sum(dim=1)
+    noise = torch.where(mean > 30.0, torch.full_like(mean, 0.25), exact)
+    return float(noise.sum() / mean.sum().clamp_min(DARK))

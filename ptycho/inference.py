@@ -1,0 +1,106 @@
+"""A trained model applied to groups of frames: patches and how well they explain the frames.
+
+Way of the data: trained model, batches -> [patches] -> object. Plain PyTorch.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Complex, Float, Int
+from torch import Tensor
+
+from ptycho.dataset import GroupBatch, GroupDataset
+from ptycho.model import PtychoModel
+from ptycho.physics.forward import detector_intensity, exit_waves
+from ptycho.physics.patches import Canvas, cut_patches, window_corners
+from ptycho.physics.probe import shift_probe
+
+
+class Patches(NamedTuple):
+    """Predicted object windows, in the order of the groups."""
+
+    patches: Complex[Tensor, "patch side side"]
+    """The decoded centre of each window."""
+
+    members: Int[Tensor, " patch"]
+    """Frame each patch belongs to."""
+
+    group_of: Int[Tensor, " patch"]
+    """Group each patch was merged in; its members share one phase."""
+
+
+def choose_device(name: str) -> torch.device:
+    """Return the device a setting names; auto takes CUDA, then MPS, then the CPU."""
+    if name != "auto":
+        return torch.device(name)
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+
+
+@torch.inference_mode()
+def predict_patches(
+    model: PtychoModel,
+    dataset: GroupDataset,
+    *,
+    batch_size: int,
+    device: torch.device,
+    track: Callable[[Iterable[GroupBatch], int], Iterable[GroupBatch]],
+) -> Patches:
+    """Reconstruct every group of a dataset.
+
+    Args:
+        model: its window is what is kept of each patch.
+        dataset: groups of a scan.
+        batch_size: groups at a time.
+        device: where to compute; results come back to the CPU.
+        track: wraps the batches, given their number, to show progress.
+    """
+    model = model.to(device).eval()
+    window = model.network.window
+    n_batches = -(-len(dataset) // batch_size)
+    patches, members = [], []
+    for batch in track(dataset.batches(batch_size), n_batches):
+        predicted = model(batch.to(device)).patches
+        first = predicted.shape[-1] // 2 - window // 2
+        inner = slice(first, first + window)
+        patches.append(predicted[..., inner, inner].flatten(0, 1).cpu())
+        members.append(batch.members)
+    all_members = torch.cat(members)
+    group_of = torch.arange(len(all_members)).repeat_interleave(all_members.shape[1])
+    return Patches(torch.cat(patches), all_members.flatten(), group_of)
+
+
+@torch.inference_mode()
+def frame_residuals(
+    obj: Complex[Tensor, "height width"],
+    canvas: Canvas,
+    probe: Complex[Tensor, "mode row col"],
+    dataset: GroupDataset,
+    *,
+    batch_size: int,
+) -> Float[Tensor, " frame"]:
+    """Return how far each frame is from the one the stitched object would give.
+
+        residual_i = sum (sqrt I_i - sqrt n_i)^2 / sum n_i
+
+    Args:
+        obj: stitched transmission.
+        canvas: where it lies; holds the full window of every position of the dataset.
+        probe: modes in sqrt(photons) per object pixel.
+        dataset: frames to explain, as groups of one.
+        batch_size: frames at a time.
+    """
+    size = probe.shape[-1]
+    origin = torch.tensor(canvas.origin)
+    residuals = []
+    for batch in dataset.batches(batch_size):
+        positions = torch.from_numpy(dataset.raw.positions[batch.members.flatten().numpy()])
+        corners, fractions = window_corners(positions, size)
+        patches = cut_patches(obj, corners - origin, size)
+        expected = detector_intensity(exit_waves(patches, shift_probe(probe, fractions)))
+        amplitude = batch.amplitude.flatten(0, 1)
+        wrong = (expected.sqrt() - amplitude).square().sum(dim=(-2, -1))
+        residuals.append(wrong / amplitude.square().sum(dim=(-2, -1)).clamp_min(1e-12))
+    return torch.cat(residuals)

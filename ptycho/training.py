@@ -1,0 +1,219 @@
+"""The optimisation loop, by Lightning: the only file that imports it.
+
+Way of the data: batches -> network + physics -> [training] -> trained model.
+Handed plain values; knows neither scan files nor settings.
+"""
+
+import logging
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+from lightning.pytorch.callbacks import Callback, LearningRateMonitor, ModelCheckpoint
+from lightning.pytorch.callbacks.progress import TQDMProgressBar
+from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from torch import Tensor
+from torch.utils.data import BatchSampler, DataLoader, RandomSampler, SequentialSampler
+
+from ptycho.dataset import GroupBatch, GroupDataset
+from ptycho.errors import ModelError
+from ptycho.health import check_collapse, check_gradients, check_power, check_rails, is_finite
+from ptycho.losses import LOSSES
+from ptycho.model import PtychoModel
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitResult:
+    """What a training run came to."""
+
+    model: PtychoModel
+    """The model with its best weights."""
+
+    best_loss: float
+    """Lowest loss, of the validation groups when there are any."""
+
+    monitored: str
+    """Which loss that is: val_loss or train_loss."""
+
+    epochs: int
+    """Epochs run."""
+
+
+class _Module(L.LightningModule):
+    """One step: predict the frames of a batch, compare, correct."""
+
+    def __init__(self, model: PtychoModel, loss: str, learning_rate: float):
+        super().__init__()
+        self.model = model
+        self.loss = LOSSES[loss]
+        self.learning_rate = learning_rate
+
+    def training_step(self, batch: GroupBatch, index: int) -> dict[str, Any]:
+        prediction = self.model(batch)
+        loss = self.loss(prediction.intensity, batch.amplitude)
+        self.log("train_loss", loss, on_epoch=True, on_step=False, prog_bar=True,
+                 batch_size=len(batch.members))  # fmt: skip
+        return {"loss": loss, "prediction": prediction}
+
+    def validation_step(self, batch: GroupBatch, index: int) -> None:
+        loss = self.loss(self.model(batch).intensity, batch.amplitude)
+        self.log("val_loss", loss, prog_bar=True, batch_size=len(batch.members))
+
+    def configure_optimizers(self) -> dict[str, Any]:
+        """AdamW; the rate rises over the first tenth of the steps and falls to zero (one cycle)."""
+        optimizer = torch.optim.AdamW(self.parameters(), lr=self.learning_rate, weight_decay=1e-4)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(
+            optimizer,
+            self.learning_rate,
+            total_steps=max(2, int(self.trainer.estimated_stepping_batches)),
+            pct_start=0.1,
+        )
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": schedule, "interval": "step"},
+        }
+
+    def transfer_batch_to_device(self, batch: GroupBatch, device: torch.device, index: int) -> Any:
+        return batch.to(device, non_blocking=True)
+
+
+class _Health(Callback):
+    """Runs the checks of `ptycho.health`; says each finding once, stops on NaN."""
+
+    def __init__(self, window: slice):
+        self.window = window
+        self.said: set[str] = set()
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, module: L.LightningModule, outputs: Any, batch: Any, index: int
+    ) -> None:
+        if not is_finite(outputs["loss"]):
+            raise ModelError(
+                f"training: the loss is not a number in epoch {trainer.current_epoch + 1}, "
+                f"step {index + 1}; expected a finite one; lower --learning_rate"
+            )
+        if index == 0 and trainer.current_epoch < 5:
+            self._say(check_power(outputs["prediction"], batch))
+            self._say(check_gradients(module) if trainer.current_epoch == 0 else None)
+        if trainer.is_last_batch and trainer.current_epoch < 5:
+            self._say(check_rails(outputs["prediction"], self.window))
+            self._say(check_collapse(outputs["prediction"], self.window))
+
+    def _say(self, finding: str | None) -> None:
+        kind = (finding or "")[:12]
+        if finding and kind not in self.said:
+            self.said.add(kind)
+            log.warning("health: %s", finding)
+
+
+class _EpochLog(Callback):
+    """One line per epoch where no progress bar can be drawn."""
+
+    def on_train_epoch_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        figures = ", ".join(
+            f"{name} {float(trainer.callback_metrics[name]):.4g}"
+            for name in ("train_loss", "val_loss")
+            if name in trainer.callback_metrics
+        )
+        log.info("epoch %d of %d: %s", trainer.current_epoch + 1, trainer.max_epochs, figures)
+
+
+def _loader(dataset: GroupDataset, batch_size: int, generator: torch.Generator | None):
+    order = RandomSampler(dataset, generator=generator) if generator else SequentialSampler(dataset)
+    return DataLoader(
+        dataset, sampler=BatchSampler(order, batch_size, drop_last=False), batch_size=None
+    )
+
+
+def _quiet_lightning() -> None:
+    """Silence what does not concern the user: worker counts, hardware lists, tips."""
+    for name in ("lightning.pytorch", "lightning.fabric", "lightning.pytorch.utilities.rank_zero"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", module=r"lightning\..*")
+    warnings.filterwarnings("ignore", message=".*lr_scheduler.step.*")
+
+
+def fit(
+    model: PtychoModel,
+    training: GroupDataset,
+    validation: GroupDataset | None,
+    *,
+    output_dir: Path,
+    epochs: int,
+    batch_size: int,
+    learning_rate: float,
+    loss: str,
+    seed: int,
+    device: str = "auto",
+    progress: bool = True,
+) -> FitResult:
+    """Train a model and return it with its best weights.
+
+    Args:
+        model: changed in place.
+        training: groups to learn from.
+        validation: groups that choose the best epoch; without, the training loss does.
+        output_dir: gets `checkpoints/{best,last}.ckpt` and `logs/` (CSV and TensorBoard).
+        epochs: passes over the training groups.
+        batch_size: groups per step.
+        learning_rate: at its peak.
+        loss: name in `ptycho.losses.LOSSES`.
+        seed: of the order of the groups.
+        device: auto, cpu, cuda or mps.
+        progress: draw a progress bar; else one log line per epoch.
+
+    Raises:
+        ModelError: If the loss becomes NaN.
+    """
+    _quiet_lightning()
+    monitored = "train_loss" if validation is None else "val_loss"
+    checkpoints = ModelCheckpoint(
+        dirpath=output_dir / "checkpoints", filename="best", monitor=monitored, save_last=True,
+        enable_version_counter=False,
+    )  # fmt: skip
+    window = model.network.window
+    first = model.probe.shape[-1] // 2 - window // 2
+    module = _Module(model, loss, learning_rate)
+    trainer = L.Trainer(
+        max_epochs=epochs,
+        accelerator={"cuda": "gpu"}.get(device, device),
+        devices=1,
+        logger=_loggers(output_dir),
+        callbacks=[
+            checkpoints,
+            LearningRateMonitor(logging_interval="epoch"),
+            _Health(slice(first, first + window)),
+            TQDMProgressBar(leave=False) if progress else _EpochLog(),
+        ],
+        enable_progress_bar=progress,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        log_every_n_steps=10,
+        gradient_clip_val=1.0,
+    )
+    generator = torch.Generator().manual_seed(seed)
+    trainer.fit(
+        module,
+        _loader(training, batch_size, generator),
+        _loader(validation, batch_size, None) if validation is not None else None,
+    )
+    best = torch.load(checkpoints.best_model_path, weights_only=True, map_location="cpu")
+    module.load_state_dict(best["state_dict"])
+    return FitResult(
+        model=module.model.cpu().eval(),
+        best_loss=float(checkpoints.best_model_score),
+        monitored=monitored,
+        epochs=trainer.current_epoch,
+    )
+
+
+def _loggers(output_dir: Path) -> list[Any]:
+    return [
+        CSVLogger(output_dir, name="logs", version="csv"),
+        TensorBoardLogger(output_dir, name="logs", version="tensorboard"),
+    ]

@@ -1,0 +1,178 @@
+"""`ptycho_train`: scan -> groups -> trained model, in one folder.
+
+Way of the data: [file -> RawData -> groups -> batches -> network + physics -> trained model].
+"""
+
+import logging
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Int
+
+from ptycho import __version__
+from ptycho.bundle import ModelSettings, build_model, save_model
+from ptycho.config import TrainConfig, save_settings
+from ptycho.dataset import GroupDataset
+from ptycho.grouping import split_groups
+from ptycho.losses import poisson_floor
+from ptycho.networks.blocks import Body
+from ptycho.physics.probe import probe_fwhm, probe_window
+from ptycho.raw_data import RawData
+from ptycho.report.figures import save_training_curves
+from ptycho.workflows.components import (
+    ScaledProbe,
+    choose_groups,
+    default_batch_size,
+    load_data,
+    neighbours_used,
+    scaled_probe,
+)
+
+log = logging.getLogger(__name__)
+
+WINDOW_ENERGY = 0.999
+"""Share of the probe's energy inside the decoded window."""
+
+
+def run(config: TrainConfig) -> Path:
+    """Train a network on a scan.
+
+    Returns:
+        The output folder: trained model, checkpoints, logs, settings and training curves.
+
+    Raises:
+        PtychoError: If the scan, the settings or the run are unsound.
+    """
+    from ptycho.training import fit  # Lightning takes seconds; mistakes should show before it
+
+    if config.threads:
+        torch.set_num_threads(config.threads)
+    raw = load_data(
+        config.train_data_file,
+        n_images=config.n_images,
+        gridsize=config.gridsize,
+        measurement=config.measurement,
+        frame_size=config.N,
+    )
+    groups = _groups(config, raw)
+    scaled = scaled_probe(raw)
+    training, validation = _parts(config, raw, groups, scaled)
+    torch.manual_seed(config.seed)
+    settings = _model_settings(config, raw, scaled)
+    model = build_model(settings, scaled.probe)
+    output = config.output_dir
+    output.mkdir(parents=True, exist_ok=True)
+    save_settings(config, output)
+    _announce(config, training, model)
+    started = time.perf_counter()
+    result = fit(
+        model,
+        training,
+        validation,
+        output_dir=output,
+        epochs=config.nepochs,
+        batch_size=config.batch_size or default_batch_size(config.gridsize, raw.frame_size, 32),
+        learning_rate=config.learning_rate,
+        loss=config.loss,
+        seed=config.seed,
+        device=config.device,
+        progress=config.progress,
+    )
+    seconds = time.perf_counter() - started
+    floor = _noise_floor(raw)
+    settings.training.update(
+        n_groups=len(training),
+        epochs=result.epochs,
+        seconds=round(seconds, 1),
+        seconds_per_epoch=round(seconds / max(1, result.epochs), 2),
+        best_loss=result.best_loss,
+        monitored=result.monitored,
+        noise_floor=floor,
+    )
+    save_model(output, result.model, settings)
+    save_training_curves(output / "logs" / "csv" / "metrics.csv", output / "training_curves.png")
+    log.info(
+        "trained %d epochs in %.0f s (%.1f s per epoch), best %s %.4g, counting noise alone "
+        "would leave %.4g; model in %s",
+        result.epochs, seconds, seconds / max(1, result.epochs), result.monitored,
+        result.best_loss, floor, output,
+    )  # fmt: skip
+    return output
+
+
+def _groups(config: TrainConfig, raw: RawData) -> Int[np.ndarray, "group member"]:
+    return choose_groups(
+        raw,
+        n_images=config.n_images,
+        gridsize=config.gridsize,
+        neighbor_count=config.neighbor_count,
+        sampling=config.sampling,
+        seed=config.seed,
+        cache=config.cache,
+        cache_dir=config.cache_dir,
+    )
+
+
+def _parts(
+    config: TrainConfig, raw: RawData, groups: Int[np.ndarray, "group member"], scaled: ScaledProbe
+) -> tuple[GroupDataset, GroupDataset | None]:
+    """Return what is learned from and what watches the learning."""
+    if config.test_data_file is not None:
+        watched = load_data(
+            config.test_data_file,
+            n_images=None,
+            gridsize=config.gridsize,
+            measurement=config.measurement,
+            frame_size=raw.frame_size,
+        )
+        return GroupDataset(raw, groups), GroupDataset(watched, _groups(config, watched))
+    guard = config.guard if config.guard is not None else probe_fwhm(scaled.probe)
+    split = split_groups(
+        raw.xcoords,
+        raw.ycoords,
+        groups,
+        fraction=config.validation_fraction,
+        guard=guard,
+        seed=config.seed,
+    )
+    log.info("%s", split.sentence())
+    validation = GroupDataset(raw, split.validation) if len(split.validation) else None
+    return GroupDataset(raw, split.training), validation
+
+
+def _model_settings(config: TrainConfig, raw: RawData, scaled: ScaledProbe) -> ModelSettings:
+    return ModelSettings(
+        network=config.network,
+        network_options={"window": probe_window(scaled.probe, WINDOW_ENERGY, Body.multiple)},
+        gridsize=config.gridsize,
+        neighbor_count=neighbours_used(config.gridsize, config.neighbor_count),
+        frame_size=raw.frame_size,
+        n_modes=len(scaled.probe),
+        training={
+            "data": config.train_data_file.name,
+            "n_frames": raw.n_frames,
+            "photons_per_frame": raw.photons_per_frame(),
+            "sampling": config.sampling,
+            "loss": config.loss,
+            "seed": config.seed,
+            "ptycho": __version__,
+            "torch": torch.__version__,
+        },
+    )
+
+
+def _announce(config: TrainConfig, training: GroupDataset, model: torch.nn.Module) -> None:
+    n_parameters = sum(p.numel() for p in model.parameters())
+    log.info(
+        "network %s: %.2f M parameters, decodes the central %d of %d pixels; %s samples, %d epochs",
+        config.network, n_parameters / 1e6, model.network.window, model.probe.shape[-1],
+        f"{len(training):,}", config.nepochs,
+    )  # fmt: skip
+
+
+def _noise_floor(raw: RawData) -> float:
+    """Return the loss that counting noise alone would leave, from up to 500 frames."""
+    some = np.linspace(0, raw.n_frames - 1, min(500, raw.n_frames)).astype(int)
+    return poisson_floor(torch.from_numpy(raw.intensity(some)).mean(dim=0))
