@@ -1,0 +1,130 @@
+"""An .npz archive whose arrays can be memory-mapped, written whole or not at all.
+
+Serves the scan files and the groups cache; knows neither.
+
+A member stored without compression is plain bytes inside the file, so NumPy can map it. The
+writer pads each member's header so that the bytes start at a multiple of 64, and moves the
+finished file into place in one step: a reader never meets half a file.
+"""
+
+import contextlib
+import os
+import secrets
+import struct
+import zipfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+
+_ALIGNMENT = 64
+_LOCAL_HEADER = struct.Struct("<4s22xHH")  # signature, ..., length of the name, of the extra field
+_PADDING_ID = 0xD935  # the extra field that other zip writers use for alignment
+_LARGE_FROM = 2**30  # bytes; such members get the longer header that has room for their size
+UNREADABLE = (zipfile.BadZipFile, OSError, ValueError, EOFError, RuntimeError, struct.error)
+"""What opening or reading a damaged or foreign archive may raise."""
+
+
+def write_npz(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """Write arrays uncompressed and aligned; an existing file is replaced in one step.
+
+    Args:
+        path: The archive.
+        arrays: Name -> array; no objects.
+
+    Raises:
+        OSError: When the folder cannot be written; no trace is left.
+    """
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    try:
+        with temporary.open("x+b") as file:
+            with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
+                for name, array in arrays.items():
+                    _write_member(archive, file, name, np.asanyarray(array))
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise
+
+
+class NpzFile(Mapping[str, np.ndarray]):
+    """The arrays of an archive by name; mapped when stored plainly, else read when asked for.
+
+    Args:
+        path: The archive.
+
+    Raises:
+        OSError, zipfile.BadZipFile: When the file is missing or no archive; see UNREADABLE.
+    """
+
+    def __init__(self, path: Path):
+        self.path = Path(path)
+        with zipfile.ZipFile(self.path) as archive:
+            self._members = {info.filename.removesuffix(".npy"): info for info in archive.filelist}
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        """Return one array; ValueError when it holds Python objects."""
+        mapped = self._mapped(self._members[name])
+        return self.read(name) if mapped is None else mapped
+
+    def __iter__(self) -> Iterator[str]:
+        """Yield the names."""
+        return iter(self._members)
+
+    def __len__(self) -> int:
+        """Return the number of arrays."""
+        return len(self._members)
+
+    def read(self, name: str) -> np.ndarray:
+        """Return one array copied into memory, its check sum verified."""
+        with zipfile.ZipFile(self.path) as archive, archive.open(self._members[name]) as file:
+            array = np.lib.format.read_array(file, allow_pickle=False)
+            if file.read(1):
+                raise ValueError(f"{name}: bytes left over behind the array")
+            return array
+
+    def _mapped(self, info: zipfile.ZipInfo) -> np.ndarray | None:
+        """Return the array as a read-only map of the file, or None where that cannot be."""
+        encrypted = info.flag_bits & 0x1
+        if info.compress_type != zipfile.ZIP_STORED or encrypted:
+            return None
+        with self.path.open("rb") as file:
+            file.seek(info.header_offset)
+            signature, name_length, extra_length = _LOCAL_HEADER.unpack(
+                file.read(_LOCAL_HEADER.size)
+            )
+            if signature != b"PK\x03\x04":
+                raise zipfile.BadZipFile(f"{info.filename}: no member where the directory says")
+            start = info.header_offset + _LOCAL_HEADER.size + name_length + extra_length
+            file.seek(start)
+            version = np.lib.format.read_magic(file)
+            readers = {
+                (1, 0): np.lib.format.read_array_header_1_0,
+                (2, 0): np.lib.format.read_array_header_2_0,
+            }
+            if version not in readers:
+                return None
+            shape, columns_first, dtype = readers[version](file)
+            n_bytes = dtype.itemsize * int(np.prod(shape, dtype=object))
+            if dtype.hasobject or not shape or n_bytes == 0:
+                return None
+            if file.tell() - start + n_bytes != info.file_size:
+                raise ValueError(f"{info.filename}: {n_bytes} bytes announced, others stored")
+            order = "F" if columns_first else "C"
+            return np.memmap(self.path, dtype, "r", file.tell(), shape, order)
+
+
+def _write_member(archive, file, name, array):
+    if array.dtype.hasobject:
+        raise ValueError(f"{name}: holds Python objects; expected numbers or text")
+    info = zipfile.ZipInfo(f"{name}.npy", date_time=(1980, 1, 1, 0, 0, 0))
+    info.external_attr = 0o644 << 16
+    large = array.nbytes >= _LARGE_FROM
+    plain_header = _LOCAL_HEADER.size + len(info.filename.encode()) + (20 if large else 0)
+    padding = -(file.tell() + plain_header + 4) % _ALIGNMENT
+    info.extra = struct.pack("<HH", _PADDING_ID, padding) + bytes(padding)
+    with archive.open(info, "w", force_zip64=large) as member:
+        np.lib.format.write_array(member, array, version=None, allow_pickle=False)

@@ -1,0 +1,315 @@
+"""RawData: one scan, checked once, and the groups of frames drawn from it.
+
+Way of the data: file -> [RawData] -> groups -> batches -> ... -> report.
+Knows frames, positions, probe and files; no networks, no torch.
+
+Frames stay as they are stored, often mapped from the file; only those asked for are converted.
+"""
+
+import dataclasses
+import functools
+import logging
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Complex64, Float, Float32, Int, Int32, Shaped
+
+from ptycho.errors import DataError, GroupingError
+from ptycho.group_cache import find_groups
+from ptycho.grouped_arrays import cut_windows, grouped_arrays
+from ptycho.grouping.coverage import summarise
+from ptycho.grouping.enumerate import all_groups
+from ptycho.grouping.sample import Sampling, draw
+from ptycho.measurement import MEASUREMENTS, Measurement, amplitude_of, intensity_of
+from ptycho.scan_checks import (
+    check_frames,
+    check_values,
+    checked_coordinates,
+    checked_object,
+    checked_probe,
+    checked_scan_index,
+)
+from ptycho.scan_file import read_scan_file, write_scan_file
+
+__all__ = ["Measurement", "RawData"]
+
+logger = logging.getLogger(__name__)
+
+_CHECKED_FRAMES = 16
+_FRAMES_FOR_PHOTONS = 256
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class RawData:
+    """One scan: frames, where they were taken, and with which illumination.
+
+    Raises:
+        DataError: When the parts do not fit together or hold values that cannot be measured.
+    """
+
+    frames: Shaped[np.ndarray, "frame row col"]
+    """As stored, zero frequency at N//2; may be a memory map."""
+
+    measurement: Measurement
+    """What a stored value is: counts, intensity (photons) or amplitude (sqrt(photons))."""
+
+    xcoords: Float[np.ndarray, " frame"]
+    """Column of each probe centre, object pixels."""
+
+    ycoords: Float[np.ndarray, " frame"]
+    """Row of each probe centre, object pixels."""
+
+    probe: Complex64[np.ndarray, "mode row col"]
+    """Illumination, sqrt(photons) per object pixel up to its scale; (N, N) is one mode."""
+
+    xcoords_start: Float[np.ndarray, " frame"] | None = None
+    """Columns before a correction of the positions; the same as xcoords when None."""
+
+    ycoords_start: Float[np.ndarray, " frame"] | None = None
+    """Rows before a correction of the positions; the same as ycoords when None."""
+
+    obj: Complex64[np.ndarray, "height width"] | None = None
+    """Transmission of the sample, truth or guess; pixel (r, c) lies at scan coordinate (r, c)."""
+
+    patches: Shaped[np.ndarray, "frame row col"] | None = None
+    """True object window of each frame, where the file holds them (its entry Y)."""
+
+    scan_index: Int[np.ndarray, " frame"] | None = None
+    """Scan each frame belongs to; 0 for all when None."""
+
+    path: Path | None = None
+    """File the scan came from; names the groups cache and errors."""
+
+    pixel_size_m: float | None = None
+    """Size of an object pixel, metres."""
+
+    metadata: dict[str, Any] = field(default_factory=dict)
+    """What else is known; plain values that JSON can hold."""
+
+    def __post_init__(self):
+        where, n = self._where, len(self.frames) if np.ndim(self.frames) else 0
+        check_frames(where, self.frames)
+        if self.measurement not in MEASUREMENTS:
+            raise DataError(
+                f"{where}: measurement = {self.measurement!r}; expected one of "
+                f"{', '.join(MEASUREMENTS)}"
+            )
+        for name in ("xcoords", "ycoords"):
+            self._set(name, checked_coordinates(where, name, getattr(self, name), n))
+            start, given = f"{name}_start", getattr(self, f"{name}_start")
+            start_values = getattr(self, name) if given is None else given
+            self._set(start, checked_coordinates(where, start, start_values, n))
+        self._set("scan_index", checked_scan_index(where, self.scan_index, n))
+        self._set("probe", checked_probe(where, self.probe, self.frame_size))
+        if self.obj is not None:
+            self._set("obj", checked_object(where, self.obj))
+        self._sound_frames(self._spread(_CHECKED_FRAMES))
+
+    @classmethod
+    def from_file(cls, path: Path | str, *, measurement: Measurement | None = None) -> "RawData":
+        """Read a PtychoPINN NPZ, any of its variants.
+
+        Args:
+            path: The file.
+            measurement: What the frames are; None believes the file.
+
+        Raises:
+            DataError: When the file is missing, damaged or no sound scan.
+        """
+        return cls(**read_scan_file(path, measurement=measurement))
+
+    def save(self, path: Path | str) -> None:
+        """Write the scan as an uncompressed PtychoPINN NPZ that can be memory-mapped.
+
+        Raises:
+            DataError: When the folder cannot be written.
+        """
+        fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        write_scan_file(path, fields)
+
+    @property
+    def n_frames(self) -> int:
+        """M, diffraction frames."""
+        return len(self.frames)
+
+    @property
+    def frame_size(self) -> int:
+        """N, rows and columns of a frame."""
+        return self.frames.shape[-1]
+
+    @property
+    def positions(self) -> Float[np.ndarray, "frame 2"]:
+        """Probe centres as (row, col), object pixels."""
+        return np.stack([self.ycoords, self.xcoords], axis=1)
+
+    def intensity(self, indices: Int[np.ndarray, " n"]) -> Float32[np.ndarray, "n row col"]:
+        """Return photons per pixel of some frames; DataError on negative or non-finite values."""
+        return intensity_of(self._sound_frames(indices), self.measurement)
+
+    def amplitude(self, indices: Int[np.ndarray, " n"]) -> Float32[np.ndarray, "n row col"]:
+        """Return sqrt(photons) per pixel of some frames; DataError as for `intensity`."""
+        return amplitude_of(self._sound_frames(indices), self.measurement)
+
+    def photons_per_frame(self) -> float:
+        """Return the mean photons in a frame, from up to 256 frames spread over the scan."""
+        return self._mean_photons
+
+    def subset(self, indices: Int[np.ndarray, " n"] | slice) -> "RawData":
+        """Return a scan of some frames, in the order given; it has no file of its own."""
+        names = ("frames", "xcoords", "ycoords", "xcoords_start", "ycoords_start", "scan_index")
+        parts = {name: getattr(self, name)[indices] for name in names}
+        patches = None if self.patches is None else self.patches[indices]
+        return dataclasses.replace(self, **parts, patches=patches, path=None)
+
+    def first(self, n: int) -> "RawData":
+        """Return a scan of the first n frames."""
+        return self.subset(slice(n))
+
+    def select_groups(
+        self,
+        n: int | None,
+        *,
+        gridsize: int,
+        K: int | None = None,
+        seed: int | None = None,
+        sampling: Sampling = "uniform",
+        use_cache: bool = True,
+        cache_dir: Path | str | None = None,
+        dataset_path: Path | str | None = None,
+    ) -> Int32[np.ndarray, "group member"]:
+        """Return the groups to work with; says in the log what the number meant.
+
+        Args:
+            n: `n_images`: frames at gridsize 1, groups above; None for all frames, or as many
+                groups as use every frame once.
+            gridsize: 1 takes the first n frames in their order, each a group of its own; above,
+                groups hold gridsize * gridsize overlapping frames.
+            K: Neighbours a group may draw from; None for the default of the gridsize.
+            seed: Fixes the sample; None is 0.
+            sampling: uniform, balanced or sequential; without meaning at gridsize 1.
+            use_cache: Whether to keep the groups on disk; the sample is the same without.
+            cache_dir: Folder for the groups cache instead of the dataset's.
+            dataset_path: File whose name and folder the cache takes; None for the scan's own.
+
+        Raises:
+            GroupingError: When no such groups exist.
+        """
+        wanted = self.n_frames // gridsize**2 if n is None else n
+        if wanted < 1:
+            raise GroupingError(
+                f"{self._where}: n_images = {wanted}, {self.n_frames:,} frames, gridsize "
+                f"{gridsize}; expected at least 1"
+            )
+        if gridsize == 1:
+            return self._first_frames(wanted)
+        table = find_groups(
+            self.xcoords, self.ycoords, gridsize=gridsize, K=K, scan_index=self.scan_index,
+            dataset_path=dataset_path or self.path, cache_dir=cache_dir, use_cache=use_cache,
+        )  # fmt: skip
+        groups = draw(table.neighbourhood, n=wanted, method=sampling, seed=seed or 0)
+        available = "" if table.groups is None else f" of {len(table.groups):,} valid ones"
+        logger.info(
+            "n_images=%d refers to neighbor groups (gridsize=%d)%s: %s",
+            wanted, gridsize, available,
+            summarise(self.xcoords, self.ycoords, groups).sentence(),
+        )  # fmt: skip
+        return groups
+
+    def generate_grouped_data(
+        self,
+        N: int,
+        K: int | None = None,
+        nsamples: int = 1,
+        dataset_path: Path | str | None = None,
+        seed: int | None = None,
+        gridsize: int = 1,
+        *,
+        sampling: Sampling = "uniform",
+        use_cache: bool = True,
+        cache_dir: Path | str | None = None,
+    ) -> dict[str, Any]:
+        """Return frames and coordinates of chosen groups in the historic dictionary.
+
+        Args:
+            N: Rows and columns of a frame, checked against the scan.
+            K: Neighbours a group may draw from.
+            nsamples: Frames at gridsize 1, groups above.
+            dataset_path: File whose name and folder the groups cache takes.
+            seed: Fixes the sample; None is 0.
+            gridsize: Groups hold gridsize * gridsize frames.
+            sampling: uniform, balanced or sequential.
+            use_cache: Whether to keep the groups on disk.
+            cache_dir: Folder for the groups cache instead of the dataset's.
+
+        Returns:
+            What `grouped_arrays` lists, `Y` (G, N, N, C) the true object windows or None, and
+            `objectGuess` (H, W) or None.
+
+        Raises:
+            DataError: When N is not the size of the frames, or a frame is damaged.
+            GroupingError: When no such groups exist.
+        """
+        if self.frame_size != N:
+            raise DataError(f"{self._where}: frames of {self.frame_size} pixels; expected N = {N}")
+        groups = self.select_groups(
+            nsamples, gridsize=gridsize, K=K, seed=seed, sampling=sampling,
+            use_cache=use_cache, cache_dir=cache_dir, dataset_path=dataset_path,
+        )  # fmt: skip
+        data = grouped_arrays(
+            self.amplitude(groups.ravel()), groups,
+            coords=np.stack([self.xcoords, self.ycoords], axis=1),
+            coords_start=np.stack([self.xcoords_start, self.ycoords_start], axis=1),
+        )  # fmt: skip
+        return data | {"Y": self._true_windows(groups), "objectGuess": self.obj}
+
+    def _find_all_valid_groups(
+        self, K: int | None, gridsize: int
+    ) -> Int32[np.ndarray, "group member"]:
+        """Return every valid group of the scan, found anew."""
+        return all_groups(
+            self.xcoords, self.ycoords, gridsize=gridsize, K=K, scan_index=self.scan_index
+        )
+
+    @property
+    def _where(self) -> str:
+        return "scan" if self.path is None else str(self.path)
+
+    @functools.cached_property
+    def _mean_photons(self) -> float:
+        frames = self.intensity(self._spread(_FRAMES_FOR_PHOTONS))
+        return float(frames.sum(dtype=np.float64) / len(frames))
+
+    def _set(self, name, value):
+        object.__setattr__(self, name, value)  # the dataclass is frozen for everyone else
+
+    def _spread(self, most):
+        """Return up to `most` frame numbers spread over the scan, the first and last included."""
+        return np.unique(np.linspace(0, self.n_frames - 1, most).astype(np.intp))
+
+    def _sound_frames(self, indices):
+        """Return some frames as stored, having looked at their values."""
+        indices = np.asarray(indices)
+        frames = np.asarray(self.frames[indices])
+        check_values(self._where, frames, indices)
+        return frames
+
+    def _first_frames(self, n):
+        if n > self.n_frames:
+            logger.warning("n_images=%d asked for, %d frames exist; taking all", n, self.n_frames)
+        chosen = min(n, self.n_frames)
+        logger.info(
+            "n_images=%d refers to individual images (gridsize=1): the first %s of %s frames",
+            n, f"{chosen:,}", f"{self.n_frames:,}",
+        )  # fmt: skip
+        return np.arange(chosen, dtype=np.int32)[:, None]
+
+    def _true_windows(self, groups):
+        if self.obj is not None:
+            windows = cut_windows(self.obj, self.positions[groups.ravel()], self.frame_size)
+        elif self.patches is not None:
+            windows = np.asarray(self.patches[groups.ravel()])
+        else:
+            return None
+        return np.moveaxis(windows.reshape(*groups.shape, *windows.shape[1:]), 1, -1)

@@ -1,0 +1,109 @@
+"""What the parts of a scan must fulfil, each fault told in one line.
+
+Way of the data: file -> [RawData] -> groups -> batches -> ... -> report.
+Knows arrays only. Each check returns its array in the type that RawData keeps.
+"""
+
+from typing import Any
+
+import numpy as np
+from jaxtyping import Complex64, Float64, Int, Int64, Shaped
+
+from ptycho.errors import DataError
+
+
+def check_frames(where: str, frames: Shaped[np.ndarray, "..."]) -> None:
+    """Raise DataError unless the frames are a stack (M, N, N) of real numbers."""
+    if frames.ndim != 3 or frames.shape[1] != frames.shape[2] or not frames.size:
+        raise DataError(
+            f"{where}: diffraction frames of shape {frames.shape}; expected (frames, N, N), "
+            "square and at least one"
+        )
+    if frames.dtype.kind not in "iufb":
+        raise DataError(f"{where}: diffraction frames of type {frames.dtype}; expected numbers")
+
+
+def check_values(
+    where: str, frames: Shaped[np.ndarray, "n row col"], indices: Int[np.ndarray, " n"]
+) -> None:
+    """Raise DataError naming the first frame with a negative or non-finite value."""
+    if frames.dtype.kind in "ub" or not frames.size:
+        return
+    low, high = frames.min(), frames.max()
+    if low >= 0 and high < np.inf:
+        return
+    bad = ~((frames >= 0) & (frames < np.inf))
+    first = int(np.flatnonzero(bad.any(axis=(1, 2)))[0])
+    raise DataError(
+        f"{where}: frame {int(indices[first])} holds {frames[first][bad[first]][0]} in "
+        f"{int(bad[first].sum())} of {bad[first].size} pixels; expected finite values of 0 or "
+        "above; mend or leave out the frame"
+    )
+
+
+def checked_coordinates(
+    where: str, name: str, values: Any, n_frames: int
+) -> Float64[np.ndarray, " frame"]:
+    """Return one finite coordinate per frame."""
+    values = np.asarray(values)
+    if values.shape != (n_frames,):
+        found = f"{len(values)} positions" if values.ndim == 1 else f"shape {values.shape}"
+        raise DataError(
+            f"{where}: {name} holds {found} for {n_frames} diffraction frames; "
+            "expected one position per frame"
+        )
+    if values.dtype.kind not in "iufb":
+        raise DataError(f"{where}: {name} of type {values.dtype}; expected real numbers")
+    values = np.ascontiguousarray(values, np.float64)
+    bad = np.flatnonzero(~np.isfinite(values))
+    if bad.size:
+        raise DataError(
+            f"{where}: {name} holds {bad.size} values of {values.size} that are NaN or infinite, "
+            f"the first at index {bad[0]}; expected finite pixels; leave out these frames"
+        )
+    return values
+
+
+def checked_scan_index(where: str, values: Any, n_frames: int) -> Int64[np.ndarray, " frame"]:
+    """Return one whole scan number per frame; 0 for all when absent."""
+    if values is None:
+        return np.zeros(n_frames, np.int64)
+    values = np.asarray(values)
+    if values.shape != (n_frames,):
+        raise DataError(
+            f"{where}: scan_index has shape {values.shape} for {n_frames} diffraction frames; "
+            "expected one number per frame"
+        )
+    if values.dtype.kind not in "iufb" or not np.array_equal(values, np.floor(values)):
+        raise DataError(f"{where}: scan_index of type {values.dtype}; expected whole numbers")
+    return values.astype(np.int64)
+
+
+def checked_probe(where: str, probe: Any, size: int) -> Complex64[np.ndarray, "mode row col"]:
+    """Return the probe as modes of the frames' size."""
+    probe = np.asarray(probe)
+    modes = probe[None] if probe.ndim == 2 else probe
+    if modes.ndim != 3 or modes.shape[1:] != (size, size) or not len(modes):
+        raise DataError(
+            f"{where}: probe of shape {probe.shape}; expected ({size}, {size}) or "
+            f"(modes, {size}, {size}), the size of the frames"
+        )
+    return _finite_complex(where, "probe", modes)
+
+
+def checked_object(where: str, obj: Any) -> Complex64[np.ndarray, "height width"]:
+    """Return the object as complex64."""
+    obj = np.asarray(obj)
+    if obj.ndim != 2 or not obj.size:
+        raise DataError(f"{where}: object of shape {obj.shape}; expected (rows, columns)")
+    return _finite_complex(where, "object", obj)
+
+
+def _finite_complex(where, name, values) -> Complex64[np.ndarray, "..."]:
+    if values.dtype.kind not in "iufc":
+        raise DataError(f"{where}: {name} of type {values.dtype}; expected complex numbers")
+    bad = int((~np.isfinite(values)).sum())
+    if bad or not values.any():
+        found = f"{bad} of {values.size} values NaN or infinite" if bad else "only zeros"
+        raise DataError(f"{where}: {name} holds {found}; expected finite values, not all zero")
+    return np.ascontiguousarray(values, np.complex64)
