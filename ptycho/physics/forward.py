@@ -70,8 +70,10 @@ def back_project(
     waves = exit_waves(patches, probe)
     on_detector = to_detector(waves)
     modelled = probe_intensity(on_detector).sqrt()
-    # The floor only guards dark pixels, where numerator and denominator both vanish.
-    ratio = amplitude / modelled.clamp_min(torch.finfo(modelled.dtype).tiny ** 0.5)
+    # Where the model is this dark its phase is rounding error; a measured photon there is left out
+    # rather than given a random phase.
+    floor = 1e-4 * modelled.amax(dim=(-2, -1), keepdim=True) + torch.finfo(modelled.dtype).tiny
+    ratio = amplitude / torch.maximum(modelled, floor)
     corrected = to_sample(on_detector * ratio.unsqueeze(-3))
     light = probe_intensity(probe)
     ceiling = light.amax(dim=(-2, -1), keepdim=True)
