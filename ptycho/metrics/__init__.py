@@ -1,0 +1,25 @@
+"""How good a reconstruction is: ambiguities removed first, then numbers with stated peaks.
+
+Way of the data: patches -> object -> [metrics] -> report.
+Knows arrays only: no files, no networks, no figures.
+"""
+
+from ptycho.metrics.align import Aligned, align, flatten_phase, well_covered
+from ptycho.metrics.compare import Comparison, compare, detector_residual
+from ptycho.metrics.frc import RingCorrelation, fourier_ring_correlation, inner_rectangle
+from ptycho.metrics.quality import peak_signal_to_noise, structural_similarity
+
+__all__ = [
+    "Aligned",
+    "Comparison",
+    "RingCorrelation",
+    "align",
+    "compare",
+    "detector_residual",
+    "flatten_phase",
+    "fourier_ring_correlation",
+    "inner_rectangle",
+    "peak_signal_to_noise",
+    "structural_similarity",
+    "well_covered",
+]

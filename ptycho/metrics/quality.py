@@ -1,0 +1,67 @@
+"""Picture numbers inside a mask: PSNR and SSIM, with the peak in the hands of the caller.
+
+Way of the data: patches -> object -> [metrics] -> report.
+"""
+
+import math
+
+import numpy as np
+from jaxtyping import Bool, Float
+from scipy import ndimage
+from skimage import metrics as skimage_metrics
+
+_SSIM_SIGMA = 1.5
+_SSIM_RADIUS = 5
+"""Reach of the Gaussian window: sigma cut at 3.5 sigma, in pixels."""
+
+
+def peak_signal_to_noise(error: Float[np.ndarray, "..."], peak: float) -> float:
+    """Return 10 log10(peak^2 / mean(error^2)).
+
+    Args:
+        error: differences, any unit.
+        peak: what counts as full scale, same unit.
+
+    Returns:
+        Decibels; infinite without any error, NaN when the peak is 0.
+    """
+    power = float(np.mean(np.square(error, dtype=np.float64)))
+    if peak == 0:
+        return math.nan
+    return math.inf if power == 0 else 10 * math.log10(peak**2 / power)
+
+
+def structural_similarity(
+    estimate: Float[np.ndarray, "row col"],
+    truth: Float[np.ndarray, "row col"],
+    mask: Bool[np.ndarray, "row col"],
+    data_range: float,
+) -> float:
+    """Return the mean SSIM of the windows that lie wholly inside the mask.
+
+    Args:
+        estimate: picture to judge.
+        truth: picture it should be.
+        mask: where both are known.
+        data_range: full scale of the pictures, same unit; sets the constants of SSIM.
+
+    Returns:
+        1 for equal pictures; NaN when no window fits or the range is 0.
+
+    Source:
+        Wang et al., IEEE Trans. Image Process. 13, 600 (2004), Gaussian windows of sigma 1.5.
+    """
+    square = np.ones((2 * _SSIM_RADIUS + 1,) * 2, dtype=bool)
+    inner = ndimage.binary_erosion(mask, square)
+    if not inner.any() or data_range == 0:
+        return math.nan
+    _, similarity = skimage_metrics.structural_similarity(
+        np.where(mask, truth, 0).astype(np.float64),
+        np.where(mask, estimate, 0).astype(np.float64),
+        data_range=data_range,
+        gaussian_weights=True,
+        sigma=_SSIM_SIGMA,
+        use_sample_covariance=False,
+        full=True,
+    )
+    return float(similarity[inner].mean())
