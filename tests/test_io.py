@@ -5,11 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from ptycho.raw_data import RawData
 
 from ptycho.config import ImportConfig
 from ptycho.errors import DataError
 from ptycho.io import FORMATS, read_scan, recognise, write_scan
+from ptycho.raw_data import RawData
 from ptycho.simulation.probes import make_probe
 from ptycho.workflows import import_scan
 from ptycho.workflows.scan_summary import nearest_step, summarise_scan
@@ -134,7 +134,9 @@ def test_frames_without_a_position_each_are_refused(tmp_path):
     entries = counts_entries()
     entries["position_row"] = entries["position_row"][:-1]
     np.savez(path, **entries)
-    with pytest.raises(DataError, match=r"11.*12|12.*11"):
+    with pytest.raises(
+        DataError, match=r"position_row has shape \(11,\) for 12 frames; expected one"
+    ):
         read_scan(path)
 
 
@@ -202,5 +204,5 @@ def test_measured_scans_read_as_their_description_says(name, n_frames, size, pho
     assert (summary.n_frames, summary.size, summary.measurement) == (n_frames, size, "counts")
     assert summary.photons == pytest.approx(photons, rel=0.01)
     assert summary.step == pytest.approx(step, rel=0.05)
-    assert summary.fwhm == pytest.approx(width, rel=0.1)
+    assert summary.fwhm == pytest.approx(width, rel=0.2)  # a speckled probe has no sharp width
     np.testing.assert_allclose(summary.centre, size // 2, atol=0.025 * size)

@@ -1,6 +1,7 @@
 """Laws of the simulated experiment: energy, statistics, truth, seeds."""
 
 import logging
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -30,7 +31,13 @@ def parts(n_frames=20, size=32, photons=1e4, amplitude="camera", phase="coins", 
 
 
 def config(**changed):
-    fields = {"output": "scan.npz", "n_frames": 30, "N": 32, "probe_fwhm": 8.0, "photons": 1e4}
+    fields = {
+        "output": Path("scan.npz"),
+        "n_frames": 30,
+        "N": 32,
+        "probe_fwhm": 8.0,
+        "photons": 1e4,
+    }
     return SimulateConfig(**{**fields, **changed})
 
 

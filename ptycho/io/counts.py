@@ -15,6 +15,7 @@ The transform: x = position_col, y = position_row; nothing is flipped, moved or 
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Complex64
 
 from ptycho.errors import DataError
 from ptycho.npz import UNREADABLE, NpzFile
@@ -38,15 +39,34 @@ def read(path: Path, measurement: Measurement | None) -> RawData:
         entry = {name: archive[name] for name in archive if name in _ENTRIES}
     except UNREADABLE as problem:
         raise DataError(f"{path}: cannot be read ({problem}); expected a counts NPZ") from None
+    _check_positions(path, entry)
     return RawData(
         frames=entry["counts"],
         measurement=measurement or "counts",
-        xcoords=entry["position_col"],
-        ycoords=entry["position_row"],
-        probe=entry["probe"],
+        xcoords=entry["position_col"].astype(np.float64),
+        ycoords=entry["position_row"].astype(np.float64),
+        probe=_modes(path, entry["probe"]),
         path=path,
         metadata={"source_format": "counts NPZ", **_raster(entry)},
     )
+
+
+def _check_positions(path: Path, entry: dict[str, np.ndarray]) -> None:
+    for name in ("position_row", "position_col"):
+        if entry[name].shape != entry["counts"].shape[:1]:
+            raise DataError(
+                f"{path}: {name} has shape {entry[name].shape} for {len(entry['counts'])} frames; "
+                f"expected one position per frame"
+            )
+
+
+def _modes(path: Path, probe: np.ndarray) -> Complex64[np.ndarray, "mode row col"]:
+    if probe.ndim not in (2, 3) or probe.dtype.kind not in "fc":
+        raise DataError(
+            f"{path}: probe has shape {probe.shape}, type {probe.dtype}; expected (N, N) or "
+            f"(modes, N, N), complex"
+        )
+    return np.asarray(probe, dtype=np.complex64).reshape(-1, *probe.shape[-2:])
 
 
 def _raster(entry: dict[str, np.ndarray]) -> dict[str, list[int]]:

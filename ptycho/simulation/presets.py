@@ -1,10 +1,11 @@
-"""Ready sets of simulation settings, and the names of the pictures; plain data, no imports.
+"""Ready sets of simulation settings, and the names of the pictures; plain data.
 
 `fly001` is a production scan: 92 rows of 112 frames, 80 % overlap, and with 1e5 photons the dose of
 a few milliseconds per frame at a bright source (two measured scans of this kind have 8e4 and 5e5).
 `demo` is a small scan of another object, to be learned from on two cores over a coffee.
 """
 
+from pathlib import Path
 from typing import Literal
 
 Picture = Literal[
@@ -18,13 +19,13 @@ Picture = Literal[
 
 PRESETS = {
     "demo": {
-        "output": "runs/demo/scan.npz",
+        "output": Path("runs/demo/scan.npz"),
         "n_frames": 1296,
         "amplitude_image": "astronaut",
         "phase_image": "coffee",
     },
     "fly001": {
-        "output": "datasets/fly/fly001_transposed.npz",
+        "output": Path("datasets/fly/fly001_transposed.npz"),
         "n_frames": 10304,
         "scan": "fly",
         "step": 3.4,

@@ -3,6 +3,7 @@
 Way of the data: [file -> RawData -> file].
 """
 
+import dataclasses
 import logging
 from pathlib import Path
 
@@ -52,17 +53,9 @@ def _prepared(raw: RawData, found: ScanSummary, config: ImportConfig) -> RawData
             "probe: %.3g photons in the file, %.3g in the mean frame; scaled by %.4g to match",
             found.probe_photons, found.photons, scale,
         )  # fmt: skip
-    return RawData(
-        frames=raw.frames,
-        measurement=raw.measurement,
-        xcoords=raw.xcoords,
-        ycoords=raw.ycoords,
-        xcoords_start=raw.xcoords_start,
-        ycoords_start=raw.ycoords_start,
-        probe=(raw.probe * np.float32(scale)).astype(np.complex64),
-        obj=raw.obj,
-        scan_index=raw.scan_index,
-        path=raw.path,
+    return dataclasses.replace(
+        raw,
+        probe=raw.probe * np.float32(scale),
         pixel_size_m=config.pixel_size_m or raw.pixel_size_m,
         metadata={**raw.metadata, "source_file": config.source.name},
     )

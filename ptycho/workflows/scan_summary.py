@@ -81,7 +81,7 @@ def summarise_scan(raw: RawData) -> ScanSummary:
         photons=float(mean.sum()),
         probe_photons=float(np.sum(np.abs(raw.probe) ** 2, dtype=np.float64)),
         n_modes=len(raw.probe),
-        fwhm=probe_fwhm(torch.from_numpy(raw.probe)),
+        fwhm=probe_fwhm(torch.from_numpy(np.array(raw.probe))),
         step=nearest_step(raw.positions),
         extent=((float(first[0]), float(last[0])), (float(first[1]), float(last[1]))),
         centre=(float(mean.sum(axis=1) @ axis / total), float(mean.sum(axis=0) @ axis / total)),

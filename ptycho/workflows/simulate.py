@@ -3,6 +3,7 @@
 Way of the data: settings -> [simulation -> RawData -> file].
 """
 
+import dataclasses
 import logging
 from pathlib import Path
 from typing import Any
@@ -97,14 +98,8 @@ def misplaced(raw: RawData, error: float, rng: np.random.Generator) -> RawData:
         rng: of the errors.
     """
     told = raw.positions + error * rng.standard_normal(raw.positions.shape)
-    return RawData(
-        frames=raw.frames,
-        measurement=raw.measurement,
-        xcoords=told[:, 1],
-        ycoords=told[:, 0],
-        probe=raw.probe,
-        obj=raw.obj,
-        metadata=raw.metadata,
+    return dataclasses.replace(
+        raw, xcoords=told[:, 1], ycoords=told[:, 0], xcoords_start=None, ycoords_start=None
     )
 
 
