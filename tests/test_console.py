@@ -1,0 +1,85 @@
+"""The console: what reaches the screen, what reaches the log of the run."""
+
+import logging
+
+import pytest
+
+from ptycho.config import TrainConfig, save_settings
+from ptycho.console import INTERRUPTED, LOG_FILE, MISTAKE, logging_to, progress, run_command
+from ptycho.errors import DataError, PtychoError
+
+log = logging.getLogger("ptycho.somewhere")
+
+
+def say_all() -> None:
+    log.debug("detail")
+    log.info("news")
+    log.warning("amiss")
+
+
+@pytest.mark.parametrize(
+    ("how", "expected"),
+    [
+        ({}, "news\nwarning: amiss\n"),
+        ({"verbose": True}, "debug: detail\nnews\nwarning: amiss\n"),
+        ({"quiet": True}, "warning: amiss\n"),
+    ],
+)
+def test_lines_are_plain_and_go_to_stderr(capsys, how, expected):
+    with logging_to(**how):
+        say_all()
+    assert capsys.readouterr() == ("", expected)
+
+
+def test_logging_ends_with_the_command(capsys):
+    before = list(logging.getLogger("ptycho").handlers)
+    with pytest.raises(DataError), logging_to():
+        raise DataError("x")
+    assert logging.getLogger("ptycho").handlers == before
+
+
+def test_run_log_begins_with_the_saved_settings_and_has_the_lines_before(tmp_path):
+    config = TrainConfig(train_data_file="scan.npz", output_dir=tmp_path)
+    with logging_to(folder=tmp_path, quiet=True):
+        log.info("reading")
+        assert not (tmp_path / LOG_FILE).exists()
+        save_settings(config, tmp_path)
+        log.info("training")
+    lines = (tmp_path / LOG_FILE).read_text().splitlines()
+    assert [line.split()[-1] for line in lines] == ["reading", "training"]
+
+
+def test_a_refused_run_leaves_the_folder_of_an_older_one_alone(tmp_path):
+    save_settings(TrainConfig(train_data_file="scan.npz", output_dir=tmp_path), tmp_path)
+    with logging_to(folder=tmp_path):
+        log.info("reading")
+    assert not (tmp_path / LOG_FILE).exists()
+
+
+@pytest.mark.parametrize("kind", [PtychoError, *PtychoError.__subclasses__()])
+def test_a_mistake_is_one_line_and_exit_code_2(capsys, kind):
+    def action():
+        raise kind("scan.npz: 3 positions for 4 frames;\n expected one each")
+
+    assert run_command("ptycho_train", action) == MISTAKE == 2
+    expected = "ptycho_train: scan.npz: 3 positions for 4 frames; expected one each\n"
+    assert capsys.readouterr() == ("", expected)
+
+
+def test_interrupt_is_one_line_and_exit_code_130(capsys):
+    def action():
+        raise KeyboardInterrupt
+
+    assert run_command("ptycho_train", action) == INTERRUPTED == 130
+    assert capsys.readouterr().err.strip() == "ptycho_train: interrupted"
+
+
+def test_a_fault_of_ours_keeps_its_traceback():
+    with pytest.raises(ZeroDivisionError):
+        run_command("ptycho_train", lambda: 1 / 0)
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_progress_passes_everything_on_and_draws_nothing_off_a_terminal(capsys, enabled):
+    assert list(progress(range(3), "counting", enabled=enabled)) == [0, 1, 2]
+    assert capsys.readouterr() == ("", "")
