@@ -19,7 +19,7 @@ from pathlib import Path
 import filelock
 import numpy as np
 import platformdirs
-from jaxtyping import Int, Int32, Shaped
+from jaxtyping import Int32, Shaped
 
 from ptycho.grouping.enumerate import tabulate
 from ptycho.grouping.neighbours import (
@@ -79,12 +79,12 @@ class _Request:
 
 
 def find_groups(
-    x: Shaped[np.ndarray, " position"],
-    y: Shaped[np.ndarray, " position"],
+    x: Shaped[np.ndarray, "..."],
+    y: Shaped[np.ndarray, "..."],
     *,
     gridsize: int,
     K: int | None = None,
-    scan_index: Int[np.ndarray, " position"] | None = None,
+    scan_index: Shaped[np.ndarray, "..."] | None = None,
     max_distance: float | None = None,
     min_distance: float = 0.0,
     dataset_path: Path | str | None = None,

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Complex64, Float, Float32, Int, Int32, Shaped
+from jaxtyping import Float, Float32, Int, Int32, Shaped
 
 from ptycho.errors import DataError, GroupingError
 from ptycho.group_cache import find_groups
@@ -49,35 +49,39 @@ class RawData:
         DataError: When the parts do not fit together or hold values that cannot be measured.
     """
 
-    frames: Shaped[np.ndarray, "frame row col"]
-    """As stored, zero frequency at N//2; may be a memory map."""
+    # Loose shapes: what is handed over is checked below, with errors a user can read.
+
+    frames: Shaped[np.ndarray, "..."]
+    """(M, N, N) as stored, zero frequency at N//2; may be a memory map."""
 
     measurement: Measurement
     """What a stored value is: counts, intensity (photons) or amplitude (sqrt(photons))."""
 
-    xcoords: Float[np.ndarray, " frame"]
-    """Column of each probe centre, object pixels."""
+    xcoords: Shaped[np.ndarray, "..."]
+    """(M,) column of each probe centre, object pixels; kept as float64."""
 
-    ycoords: Float[np.ndarray, " frame"]
-    """Row of each probe centre, object pixels."""
+    ycoords: Shaped[np.ndarray, "..."]
+    """(M,) row of each probe centre, object pixels; kept as float64."""
 
-    probe: Complex64[np.ndarray, "mode row col"]
-    """Illumination, sqrt(photons) per object pixel up to its scale; (N, N) is one mode."""
+    probe: Shaped[np.ndarray, "..."]
+    """(mode, N, N) or (N, N) illumination, sqrt(photons) per object pixel up to its scale; kept
+    as complex64 with modes."""
 
-    xcoords_start: Float[np.ndarray, " frame"] | None = None
-    """Columns before a correction of the positions; the same as xcoords when None."""
+    xcoords_start: Shaped[np.ndarray, "..."] | None = None
+    """(M,) columns before a correction of the positions; xcoords when None."""
 
-    ycoords_start: Float[np.ndarray, " frame"] | None = None
-    """Rows before a correction of the positions; the same as ycoords when None."""
+    ycoords_start: Shaped[np.ndarray, "..."] | None = None
+    """(M,) rows before a correction of the positions; ycoords when None."""
 
-    obj: Complex64[np.ndarray, "height width"] | None = None
-    """Transmission of the sample, truth or guess; pixel (r, c) lies at scan coordinate (r, c)."""
+    obj: Shaped[np.ndarray, "..."] | None = None
+    """(H, W) transmission of the sample, truth or guess, kept as complex64; pixel (r, c) lies at
+    scan coordinate (r, c)."""
 
-    patches: Shaped[np.ndarray, "frame row col"] | None = None
-    """True object window of each frame, where the file holds them (its entry Y)."""
+    patches: Shaped[np.ndarray, "..."] | None = None
+    """(M, N, N) true object window of each frame, where the file holds them (its entry Y)."""
 
-    scan_index: Int[np.ndarray, " frame"] | None = None
-    """Scan each frame belongs to; 0 for all when None."""
+    scan_index: Shaped[np.ndarray, "..."] | None = None
+    """(M,) scan each frame belongs to, kept as int64; 0 for all when None."""
 
     path: Path | None = None
     """File the scan came from; names the groups cache and errors."""

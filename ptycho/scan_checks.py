@@ -54,7 +54,7 @@ def checked_coordinates(
         )
     if values.dtype.kind not in "iufb":
         raise DataError(f"{where}: {name} of type {values.dtype}; expected real numbers")
-    values = np.ascontiguousarray(values, np.float64)
+    values = np.array(values, np.float64)  # a copy: never a read-only map of the file
     bad = np.flatnonzero(~np.isfinite(values))
     if bad.size:
         raise DataError(
@@ -106,4 +106,4 @@ def _finite_complex(where, name, values) -> Complex64[np.ndarray, "..."]:
     if bad or not values.any():
         found = f"{bad} of {values.size} values NaN or infinite" if bad else "only zeros"
         raise DataError(f"{where}: {name} holds {found}; expected finite values, not all zero")
-    return np.ascontiguousarray(values, np.complex64)
+    return np.array(values, np.complex64, order="C")  # a copy: never a read-only map of the file

@@ -77,8 +77,8 @@ class Coverage:
 
 
 def summarise(
-    x: Shaped[np.ndarray, " position"],
-    y: Shaped[np.ndarray, " position"],
+    x: Shaped[np.ndarray, "..."],
+    y: Shaped[np.ndarray, "..."],
     groups: Int[np.ndarray, "group member"],
 ) -> Coverage:
     """Return what the groups cover.

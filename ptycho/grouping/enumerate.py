@@ -23,8 +23,8 @@ _CELLS_AT_ONCE = 2**23  # (seed, combination) pairs per pass; keeps a pass in a 
 
 
 def all_groups(
-    x: Shaped[np.ndarray, " position"],
-    y: Shaped[np.ndarray, " position"],
+    x: Shaped[np.ndarray, "..."],
+    y: Shaped[np.ndarray, "..."],
     *,
     max_bytes: int = DEFAULT_MAX_BYTES,
     **rule,

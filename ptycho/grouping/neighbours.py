@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from math import comb
 
 import numpy as np
-from jaxtyping import Bool, Float, Int, Int32
+from jaxtyping import Bool, Float, Int, Int32, Shaped
 from scipy.spatial import cKDTree
 
 from ptycho.errors import GroupingError
@@ -91,11 +91,11 @@ def default_neighbor_count(gridsize: int) -> int:
 
 
 def get_neighbor_indices(
-    x: Float[np.ndarray, " position"],
-    y: Float[np.ndarray, " position"],
+    x: Shaped[np.ndarray, "..."],
+    y: Shaped[np.ndarray, "..."],
     K: int,
     *,
-    scan_index: Int[np.ndarray, " position"] | None = None,
+    scan_index: Shaped[np.ndarray, "..."] | None = None,
 ) -> Int32[np.ndarray, "position neighbour"]:
     """Return the K nearest other positions of every position, nearest first.
 
@@ -120,12 +120,12 @@ def get_neighbor_indices(
 
 
 def find_neighbourhood(
-    x: Float[np.ndarray, " position"],
-    y: Float[np.ndarray, " position"],
+    x: Shaped[np.ndarray, "..."],
+    y: Shaped[np.ndarray, "..."],
     *,
     gridsize: int,
     K: int | None = None,
-    scan_index: Int[np.ndarray, " position"] | None = None,
+    scan_index: Shaped[np.ndarray, "..."] | None = None,
     max_distance: float | None = None,
     min_distance: float = 0.0,
 ) -> Neighbourhood:

@@ -28,8 +28,8 @@ _HOPELESS = 1e-4  # share of draws kept
 
 
 def sample_groups(
-    x: Shaped[np.ndarray, " position"],
-    y: Shaped[np.ndarray, " position"],
+    x: Shaped[np.ndarray, "..."],
+    y: Shaped[np.ndarray, "..."],
     *,
     n: int,
     method: Sampling = "uniform",

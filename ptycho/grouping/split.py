@@ -55,8 +55,8 @@ class Split:
 
 
 def split_groups(
-    x: Shaped[np.ndarray, " position"],
-    y: Shaped[np.ndarray, " position"],
+    x: Shaped[np.ndarray, "..."],
+    y: Shaped[np.ndarray, "..."],
     groups: Int[np.ndarray, "group member"],
     *,
     fraction: float,
@@ -104,8 +104,8 @@ def split_groups(
 
 
 def split_positions(
-    x: Shaped[np.ndarray, " position"],
-    y: Shaped[np.ndarray, " position"],
+    x: Shaped[np.ndarray, "..."],
+    y: Shaped[np.ndarray, "..."],
     *,
     fraction: float,
     guard: float,
