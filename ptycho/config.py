@@ -85,8 +85,8 @@ class _SelectionConfig(_ComputeConfig):
     24 at gridsize 3."""
 
     sampling: Sampling = also("uniform", switches={"sequential_sampling": "sequential"})
-    """How samples are chosen: uniform (each group equally likely), balanced (all positions used
-    as evenly as possible) or sequential (the first ones)."""
+    """How groups are chosen: uniform (each equally likely), balanced (all positions used as evenly
+    as possible) or sequential (the first ones). Single frames are always the first ones."""
 
     seed: int = also(0, aliases=["subsample_seed"])
     """Start of every random choice; the same seed gives the same run."""
@@ -180,8 +180,8 @@ class InferenceConfig(_SelectionConfig):
     """Frames per side of a group, checked against the model; none takes the model's."""
 
     sampling: Sampling = also("balanced", switches={"sequential_sampling": "sequential"})
-    """How samples are chosen: balanced (all positions used as evenly as possible), uniform (each
-    group equally likely) or sequential (the first ones)."""
+    """How groups are chosen: balanced (all positions used as evenly as possible), uniform (each
+    equally likely) or sequential (the first ones). Single frames are always the first ones."""
 
     comparison_plot: bool = False
     """Also draw the result beside the truth, where the scan file has one."""

@@ -52,7 +52,7 @@ class SettingsCommand(click.Command):
     def __init__(self, name: str, cls: type, callback: Callable[..., Any]) -> None:
         settings = describe(cls)
         switches = {word for setting in settings.values() for word in setting.switches}
-        self._booleans = switches | {s.name for s in settings.values() if s.kind is bool}
+        self.booleans = switches | {s.name for s in settings.values() if s.kind is bool}
         config = click.Option(
             ["config_file", "--config"],
             metavar="PATH",
@@ -74,7 +74,7 @@ class SettingsCommand(click.Command):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Read the flags; `--x`, `--no-x`, `--x true` and `--x=true` all set a boolean."""
-        return super().parse_args(ctx, _with_booleans(args, self._booleans))
+        return super().parse_args(ctx, _with_booleans(args, self.booleans))
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the flags in sections: the command's own first."""
