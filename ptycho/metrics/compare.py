@@ -132,7 +132,7 @@ def _picture_numbers(aligned: Aligned, truth: Complex[np.ndarray, "row col"]) ->
 def _ring_numbers(rings: RingCorrelation) -> dict[str, float]:
     """Return both crossings in cycles per pixel, as a share of Nyquist and as a ring number."""
     numbers: dict[str, float] = {"frc_rings": rings.n_rings}
-    for name, threshold in (("half", 0.5), ("half_bit", rings.half_bit)):
+    for name, threshold in (("05", 0.5), ("half_bit", rings.half_bit)):
         crossing = rings.crossing(threshold)
         numbers |= {
             f"frc_{name}_cycles_per_px": crossing,

@@ -1,0 +1,139 @@
+"""The numbers of a run as a document for programs and as a table for people.
+
+Way of the data: ... -> object -> metrics -> [report].
+"""
+
+import json
+import math
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ptycho.metrics import Comparison
+
+_FORMAT_VERSION = 1
+
+
+def metrics_document(
+    comparison: Comparison | None = None,
+    *,
+    detector_residual: float | None = None,
+    pixel_size_m: float | None = None,
+    truth: str | None = None,
+) -> dict[str, Any]:
+    """Return all numbers of a reconstruction in a shape that JSON can hold.
+
+    Args:
+        comparison: with the truth, where there is one.
+        detector_residual: sum (sqrt I - sqrt n)^2 / sum n over the frames, where it is known.
+        pixel_size_m: object pixel, for resolutions in metres.
+        truth: name of what served as the truth.
+
+    Returns:
+        `detector_residual`; `object`, the numbers against the truth; `frc`, the curve. What is not
+        known or has no meaning is None, never NaN.
+    """
+    document: dict[str, Any] = {
+        "format_version": _FORMAT_VERSION,
+        "truth": truth,
+        "pixel_size_m": pixel_size_m,
+        "detector_residual": detector_residual,
+        "object": None,
+        "frc": None,
+    }
+    if comparison is not None:
+        document["object"] = comparison.numbers | _periods(comparison.numbers, pixel_size_m)
+        document["frc"] = {
+            "frequency_cycles_per_px": comparison.rings.frequency.tolist(),
+            "correlation": comparison.rings.correlation.tolist(),
+            "half_bit": comparison.rings.half_bit.tolist(),
+        }
+    return _finite(document)
+
+
+def save_metrics(path: Path, document: Mapping[str, Any]) -> None:
+    """Write the document as JSON; the file is complete or not there."""
+    text = json.dumps(_finite(document), indent=2, allow_nan=False)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    temporary.write_text(text + "\n", encoding="utf-8")
+    os.replace(temporary, path)
+
+
+def metrics_table(document: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return the numbers of a document as rows (name, value with its unit and peak)."""
+    rows = []
+    if (residual := document.get("detector_residual")) is not None:
+        rows.append(("detector residual", f"{100 * residual:.2f} % of the power"))
+    if (numbers := document.get("object")) is None:
+        return rows
+    for name, unit in (("phase", " rad"), ("amplitude", "")):
+        peak = numbers["phase_psnr_peak_rad" if unit else "amplitude_psnr_peak"]
+        rows += [
+            (
+                f"{name} PSNR",
+                f"{_text(numbers[f'{name}_psnr_db'], '.2f')} dB, peak {peak:.3g}{unit}",
+            ),
+            (f"{name} SSIM", f"{_text(numbers[f'{name}_ssim'], '.3f')}, range {peak:.3g}{unit}"),
+        ]
+    for name, label in (("05", "FRC = 0.5"), ("half_bit", "FRC = half-bit")):
+        rows.append(
+            (
+                label,
+                f"ring {numbers[f'frc_{name}_ring']:.1f} of {numbers['frc_rings']}, "
+                f"{numbers[f'frc_{name}_cycles_per_px']:.3f} cycles/px",
+            )
+        )
+        if (period := numbers.get(f"frc_{name}_full_period_m")) is not None:
+            rows.append((f"{label}, period", with_unit(period)))
+    removed = [numbers[f"removed_{key}"] for key in _REMOVED]
+    rows.append(("removed shift", "({:.2f}, {:.2f}) px".format(*removed[:2])))
+    rows.append(("removed ramp", "({:.4f}, {:.4f}) rad/px".format(*removed[2:4])))
+    rows.append(("removed scale, phase", "{:.4g}, {:.2f} rad".format(*removed[4:])))
+    return rows
+
+
+_REMOVED = (
+    "shift_row_px",
+    "shift_col_px",
+    "ramp_row_rad_per_px",
+    "ramp_col_rad_per_px",
+    "scale",
+    "phase_rad",
+)
+
+
+def with_unit(length_m: float) -> str:
+    """Return a length with the unit that suits it, e.g. 2e-8 -> '20 nm'."""
+    for unit, size in (("mm", 1e-3), ("µm", 1e-6), ("nm", 1e-9)):
+        if length_m >= size:
+            return f"{length_m / size:.3g} {unit}"
+    return f"{length_m / 1e-12:.3g} pm"
+
+
+def _periods(numbers: Mapping[str, float], pixel_size_m: float | None) -> dict[str, float]:
+    """Return the crossings as full periods in metres, where the pixel size is known."""
+    if pixel_size_m is None:
+        return {}
+    names = [name for name in numbers if name.endswith("_cycles_per_px")]
+    return {
+        name.replace("_cycles_per_px", "_full_period_m"): pixel_size_m / numbers[name]
+        if numbers[name] > 0
+        else math.nan
+        for name in names
+    }
+
+
+def _text(value: float | None, form: str) -> str:
+    return "-" if value is None else format(value, form)
+
+
+def _finite(value: Any) -> Any:
+    """Return the value with None for every number that is not finite, through all levels."""
+    if isinstance(value, Mapping):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
