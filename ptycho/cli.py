@@ -7,7 +7,9 @@ run, so that `--help` and mistakes answer at once.
 """
 
 import functools
+import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -53,7 +55,8 @@ def _job(
         _check_paths(config)
         folder = getattr(config, "output_dir", None)
         with logging_to(verbose=config.verbose, quiet=config.quiet, folder=folder):
-            result = run(config)
+            # Bars written to a file are noise, whichever library draws them.
+            result = run(replace(config, progress=config.progress and sys.stderr.isatty()))
         if result is not None:
             click.echo(result)
 
