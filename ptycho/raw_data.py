@@ -21,7 +21,7 @@ from ptycho.group_cache import find_groups
 from ptycho.grouped_arrays import cut_windows, grouped_arrays
 from ptycho.grouping.coverage import summarise
 from ptycho.grouping.enumerate import all_groups
-from ptycho.grouping.sample import Sampling, draw
+from ptycho.grouping.sample import draw
 from ptycho.measurement import MEASUREMENTS, Measurement, amplitude_of, intensity_of
 from ptycho.scan_checks import (
     check_frames,
@@ -178,7 +178,7 @@ class RawData:
         gridsize: int,
         K: int | None = None,
         seed: int | None = None,
-        sampling: Sampling = "uniform",
+        sampling: str = "uniform",
         use_cache: bool = True,
         cache_dir: Path | str | None = None,
         dataset_path: Path | str | None = None,
@@ -230,7 +230,7 @@ class RawData:
         seed: int | None = None,
         gridsize: int = 1,
         *,
-        sampling: Sampling = "uniform",
+        sampling: str = "uniform",
         use_cache: bool = True,
         cache_dir: Path | str | None = None,
     ) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import functools
 import inspect
 import itertools
 import math
+import sys
 import types
 import typing
 from collections.abc import Iterable, Mapping
@@ -86,7 +87,7 @@ def describe(cls: type) -> Mapping[str, Setting]:
     found: dict[str, Setting] = {}
     for base in cls.__mro__[:-1]:
         section = "" if base is cls else inspect.getdoc(base).partition("\n")[0].rstrip(".")
-        for name, text in _field_docstrings(base).items():
+        for name, text in _field_docstrings(base.__module__).get(base.__name__, {}).items():
             if name not in found:
                 found[name] = _setting(fields[name], hints[name], text, section)
     return found
@@ -111,13 +112,16 @@ def _setting(field: dataclasses.Field, hint: Any, text: str, section: str) -> Se
     )
 
 
-def _field_docstrings(cls: type) -> dict[str, str]:
-    """Return the string below each annotated field, which Python itself throws away."""
-    body = ast.parse(inspect.getsource(cls)).body[0].body
-    texts = {}
-    for field, below in itertools.pairwise(body):
-        if isinstance(field, ast.AnnAssign) and isinstance(below, ast.Expr):
-            texts[field.target.id] = inspect.cleandoc(below.value.value)
+@functools.cache
+def _field_docstrings(module: str) -> Mapping[str, Mapping[str, str]]:
+    """Return, by class, the string below each annotated field, which Python itself throws away."""
+    tree = ast.parse(inspect.getsource(sys.modules[module]))
+    texts: dict[str, dict[str, str]] = {}
+    for cls in (node for node in tree.body if isinstance(node, ast.ClassDef)):
+        for field, below in itertools.pairwise(cls.body):
+            if isinstance(field, ast.AnnAssign) and isinstance(below, ast.Expr):
+                fields = texts.setdefault(cls.name, {})
+                fields[field.target.id] = inspect.cleandoc(below.value.value)
     return texts
 
 

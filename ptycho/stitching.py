@@ -50,12 +50,12 @@ class Stitched(NamedTuple):
 
 def stitch(
     patches: Complex[Tensor, "patch size size"],
-    corners: Int[Tensor, "patch 2"],
+    corners: Int[Tensor, "corner 2"],
     weights: Float[Tensor, "*each size size"],
     shape: tuple[int, int],
     *,
     rounds: int = 40,
-    group_of: Int[Tensor, " patch"] | None = None,
+    group_of: Int[Tensor, " label"] | None = None,
 ) -> Stitched:
     """Merge patches into one object after bringing their global phases into agreement.
 
@@ -215,7 +215,7 @@ def _alternate(
 
 
 def _grow(layer: _Layer) -> tuple[Complex[Tensor, " group"], Int[Tensor, " group"]]:
-    """Fit each ring of patches to the stitch of the rings inside it.
+    """Fit each ring of patches to the sum of the rings inside it.
 
     Returns:
         The phasors, and the label of the island (patches that reach each other) of each group.
@@ -225,12 +225,13 @@ def _grow(layer: _Layer) -> tuple[Complex[Tensor, " group"], Int[Tensor, " group
     ring = ring.scatter_reduce(0, layer.group_of, ring_of_patch, "amin")
     island = torch.zeros_like(ring).scatter_reduce(0, layer.group_of, island_of_patch, "amax")
     phasors = layer.patches.new_ones(layer.n_groups)
-    obj, coverage = layer.patches.new_zeros(layer.shape), layer.weights.new_zeros(layer.shape)
+    total = layer.patches.new_zeros(layer.shape)
     ring = torch.unique(ring, return_inverse=True)[1][layer.group_of]
     for members in torch.argsort(ring).split(torch.bincount(ring).tolist()):
         here = layer.subset(members)
-        phasors = _unit(here.compare(_divide(obj, coverage)), fallback=phasors)
-        obj, coverage = obj + here.place(phasors), coverage + here.total_weight()
+        # Against the sum, not the mean: at its rim the mean rests on next to no light.
+        phasors = _unit(here.compare(total), fallback=phasors)
+        total = total + here.place(phasors)
     return phasors, island
 
 

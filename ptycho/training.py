@@ -5,6 +5,8 @@ Handed plain values; knows neither scan files nor settings.
 """
 
 import logging
+import sys
+import time
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +17,6 @@ import torch
 from lightning.pytorch.callbacks import Callback, LearningRateMonitor, ModelCheckpoint
 from lightning.pytorch.callbacks.progress import TQDMProgressBar
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
-from torch import Tensor
 from torch.utils.data import BatchSampler, DataLoader, RandomSampler, SequentialSampler
 
 from ptycho.dataset import GroupBatch, GroupDataset
@@ -40,8 +41,8 @@ class FitResult:
     monitored: str
     """Which loss that is: val_loss or train_loss."""
 
-    epochs: int
-    """Epochs run."""
+    curves: dict[str, list[float]]
+    """train_loss and val_loss of each epoch; val_loss is empty without validation."""
 
 
 class _Module(L.LightningModule):
@@ -111,16 +112,24 @@ class _Health(Callback):
             log.warning("health: %s", finding)
 
 
-class _EpochLog(Callback):
-    """One line per epoch where no progress bar can be drawn."""
+class _Curves(Callback):
+    """Keeps the losses of each epoch, and tells them where no progress bar is drawn."""
+
+    def __init__(self, level: int):
+        self.level = level
+        self.values: dict[str, list[float]] = {"train_loss": [], "val_loss": []}
+        self.started = time.perf_counter()
 
     def on_train_epoch_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
-        figures = ", ".join(
-            f"{name} {float(trainer.callback_metrics[name]):.4g}"
-            for name in ("train_loss", "val_loss")
-            if name in trainer.callback_metrics
-        )
-        log.info("epoch %d of %d: %s", trainer.current_epoch + 1, trainer.max_epochs, figures)
+        figures = []
+        for name, values in self.values.items():
+            if name in trainer.callback_metrics:
+                values.append(float(trainer.callback_metrics[name]))
+                figures.append(f"{name} {values[-1]:.4g}")
+        log.log(
+            self.level, "epoch %d of %d: %s, %.0f s", trainer.current_epoch + 1,
+            trainer.max_epochs, ", ".join(figures), time.perf_counter() - self.started,
+        )  # fmt: skip
 
 
 def _loader(dataset: GroupDataset, batch_size: int, generator: torch.Generator | None):
@@ -165,7 +174,7 @@ def fit(
         loss: name in `ptycho.losses.LOSSES`.
         seed: of the order of the groups.
         device: auto, cpu, cuda or mps.
-        progress: draw a progress bar; else one log line per epoch.
+        progress: draw a progress bar on a terminal; elsewhere there is one log line per epoch.
 
     Raises:
         ModelError: If the loss becomes NaN.
@@ -176,6 +185,8 @@ def fit(
         dirpath=output_dir / "checkpoints", filename="best", monitor=monitored, save_last=True,
         enable_version_counter=False,
     )  # fmt: skip
+    drawn = progress and sys.stderr.isatty()
+    curves = _Curves(logging.DEBUG if drawn else logging.INFO)
     window = model.network.window
     first = model.probe.shape[-1] // 2 - window // 2
     module = _Module(model, loss, learning_rate)
@@ -188,9 +199,10 @@ def fit(
             checkpoints,
             LearningRateMonitor(logging_interval="epoch"),
             _Health(slice(first, first + window)),
-            TQDMProgressBar(leave=False) if progress else _EpochLog(),
+            curves,
+            *([TQDMProgressBar()] if drawn else []),
         ],
-        enable_progress_bar=progress,
+        enable_progress_bar=drawn,
         enable_model_summary=False,
         num_sanity_val_steps=0,
         log_every_n_steps=10,
@@ -208,7 +220,7 @@ def fit(
         model=module.model.cpu().eval(),
         best_loss=float(checkpoints.best_model_score),
         monitored=monitored,
-        epochs=trainer.current_epoch,
+        curves=curves.values,
     )
 
 

@@ -61,6 +61,11 @@ def test_the_floor_is_the_loss_of_the_truth():
     assert poisson_floor(mean) == pytest.approx(seen.item(), rel=0.01)  # 8e5 draws
 
 
+def test_the_floor_of_dim_frames_by_hand():
+    """I = 1e-4: n is 0 or 1, so g = 2 I - 2 I sqrt I to first order, 1.98 I."""
+    assert poisson_floor(torch.full((4, 4), 1e-4)) == pytest.approx(1.98, rel=1e-3)
+
+
 def test_the_floor_of_bright_frames_by_hand():
     """1/4 per pixel over 1000 photons per pixel."""
     assert poisson_floor(torch.full((4, 4), 1000.0)) == pytest.approx(0.25 / 1000)

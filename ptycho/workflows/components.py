@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Complex, Int
 from torch import Tensor
 
+from ptycho.config import InferenceConfig, TrainConfig
 from ptycho.errors import ConfigError
 from ptycho.grouping import default_neighbor_count
 from ptycho.io import read_scan
@@ -21,24 +22,19 @@ from ptycho.raw_data import Measurement, RawData
 
 log = logging.getLogger(__name__)
 
+Groups = Int[np.ndarray, "group member"]
+
 
 def load_data(
-    path: Path,
-    *,
-    n_images: int | None,
-    gridsize: int,
-    measurement: Measurement | None = None,
-    frame_size: int | None = None,
+    path: Path, *, measurement: Measurement | None = None, frame_size: int | None = None
 ) -> RawData:
-    """Open a scan.
+    """Open a whole scan; nothing is sliced here.
 
-    At gridsize 1 the scan is cut to its first n_images frames. Above, it is returned whole: groups
-    are found in the whole scan first and sampled afterwards, so nothing is sliced here.
+    Which frames take part is decided by `choose_groups`: the first n frames at gridsize 1; above,
+    groups are found in the whole scan first and sampled afterwards.
 
     Args:
         path: the scan file.
-        n_images: frames at gridsize 1; not used here above.
-        gridsize: of the groups to come.
         measurement: what the frames are, where the file does not say.
         frame_size: N the user expects, checked against the file.
 
@@ -51,47 +47,28 @@ def load_data(
         raise ConfigError(
             f"N: {frame_size}; expected {raw.frame_size}, the size of the frames in {path}"
         )
-    if gridsize == 1 and n_images is not None and n_images < raw.n_frames:
-        return raw.first(n_images)
     return raw
 
 
-def choose_groups(
-    raw: RawData,
-    *,
-    n_images: int | None,
-    gridsize: int,
-    neighbor_count: int | None,
-    sampling: str,
-    seed: int,
-    cache: bool,
-    cache_dir: Path | None,
-) -> Int[np.ndarray, "group member"]:
+def choose_groups(raw: RawData, config: TrainConfig | InferenceConfig, gridsize: int) -> Groups:
     """Return the groups to work on: frame indices, one row per group.
 
     Args:
-        raw: the scan, as `load_data` returns it.
-        n_images: frames at gridsize 1, groups above; None takes every frame once, or as many
-            groups as hold that many frames.
+        raw: the scan.
+        config: n_images, neighbor_count, sampling, seed and cache settings.
         gridsize: a group has gridsize^2 members.
-        neighbor_count: K; None takes the default of the gridsize.
-        sampling: uniform, balanced or sequential.
-        seed: of the sample.
-        cache: keep the table of all groups on disk.
-        cache_dir: where, instead of beside the scan.
 
     Raises:
         GroupingError: If the scan cannot form such groups.
     """
-    wanted = n_images if n_images is not None else max(1, raw.n_frames // gridsize**2)
     return raw.select_groups(
-        wanted,
+        config.n_images,
         gridsize=gridsize,
-        K=neighbor_count,
-        seed=seed,
-        sampling=sampling,
-        use_cache=cache,
-        cache_dir=cache_dir,
+        K=config.neighbor_count,
+        seed=config.seed,
+        sampling=config.sampling,
+        use_cache=config.cache,
+        cache_dir=config.cache_dir,
     )
 
 
@@ -139,13 +116,19 @@ def scaled_probe(raw: RawData) -> ScaledProbe:
     return ScaledProbe(scale_probe(probe, photons), float(np.sqrt(share)) if trusted else 1.0)
 
 
-def default_batch_size(gridsize: int, frame_size: int, frames: int) -> int:
-    """Return groups per batch that hold about `frames` frames of 64 x 64.
+def default_batch_size(members: int, frame_size: int, frames: int) -> int:
+    """Return groups per batch.
 
     Args:
-        gridsize: groups have gridsize^2 frames.
-        frame_size: N, pixels.
-        frames: wanted at N = 64; large frames get fewer, down to a quarter.
+        members: frames in a group.
+        frame_size: N, pixels; frames above 64 count by their area, up to 4 times.
+        frames: wanted per batch at N = 64.
     """
-    wanted = frames if frame_size <= 64 else max(frames // 4, frames * 64**2 // frame_size**2)
-    return max(1, wanted // gridsize**2)
+    area = min(4.0, max(1.0, (frame_size / 64) ** 2))
+    return max(1, round(frames / area) // members)
+
+
+def use_threads(threads: int | None) -> None:
+    """Let PyTorch use so many CPU threads; None leaves the choice to it."""
+    if threads is not None:
+        torch.set_num_threads(threads)

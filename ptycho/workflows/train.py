@@ -7,33 +7,34 @@ import logging
 import time
 from pathlib import Path
 
-import numpy as np
 import torch
-from jaxtyping import Int
 
 from ptycho import __version__
 from ptycho.bundle import ModelSettings, build_model, save_model
 from ptycho.config import TrainConfig, save_settings
 from ptycho.dataset import GroupDataset
 from ptycho.grouping import split_groups
-from ptycho.losses import poisson_floor
+from ptycho.inference import noise_floor
 from ptycho.networks.blocks import Body
 from ptycho.physics.probe import probe_fwhm, probe_window
 from ptycho.raw_data import RawData
 from ptycho.report.figures import save_training_curves
 from ptycho.workflows.components import (
+    Groups,
     ScaledProbe,
     choose_groups,
     default_batch_size,
     load_data,
     neighbours_used,
     scaled_probe,
+    use_threads,
 )
 
 log = logging.getLogger(__name__)
 
-WINDOW_ENERGY = 0.999
-"""Share of the probe's energy inside the decoded window."""
+WINDOW_ENERGY = 0.98
+"""Share of the probe's energy inside the decoded window: the rest is too dim to be corrected, and
+the network's cost grows with the window's area."""
 
 
 def run(config: TrainConfig) -> Path:
@@ -47,16 +48,9 @@ def run(config: TrainConfig) -> Path:
     """
     from ptycho.training import fit  # Lightning takes seconds; mistakes should show before it
 
-    if config.threads:
-        torch.set_num_threads(config.threads)
-    raw = load_data(
-        config.train_data_file,
-        n_images=config.n_images,
-        gridsize=config.gridsize,
-        measurement=config.measurement,
-        frame_size=config.N,
-    )
-    groups = _groups(config, raw)
+    use_threads(config.threads)
+    raw = load_data(config.train_data_file, measurement=config.measurement, frame_size=config.N)
+    groups = choose_groups(raw, config, config.gridsize)
     scaled = scaled_probe(raw)
     training, validation = _parts(config, raw, groups, scaled)
     torch.manual_seed(config.seed)
@@ -66,6 +60,7 @@ def run(config: TrainConfig) -> Path:
     output.mkdir(parents=True, exist_ok=True)
     save_settings(config, output)
     _announce(config, training, model)
+    batch_size = config.batch_size or default_batch_size(config.gridsize**2, raw.frame_size, 32)
     started = time.perf_counter()
     result = fit(
         model,
@@ -73,7 +68,7 @@ def run(config: TrainConfig) -> Path:
         validation,
         output_dir=output,
         epochs=config.nepochs,
-        batch_size=config.batch_size or default_batch_size(config.gridsize, raw.frame_size, 32),
+        batch_size=batch_size,
         learning_rate=config.learning_rate,
         loss=config.loss,
         seed=config.seed,
@@ -81,53 +76,37 @@ def run(config: TrainConfig) -> Path:
         progress=config.progress,
     )
     seconds = time.perf_counter() - started
-    floor = _noise_floor(raw)
+    floor = noise_floor(result.model, validation or training, batch_size=batch_size)
     settings.training.update(
         n_groups=len(training),
-        epochs=result.epochs,
+        epochs=len(result.curves["train_loss"]),
         seconds=round(seconds, 1),
-        seconds_per_epoch=round(seconds / max(1, result.epochs), 2),
+        seconds_per_epoch=round(seconds / config.nepochs, 2),
         best_loss=result.best_loss,
         monitored=result.monitored,
         noise_floor=floor,
     )
     save_model(output, result.model, settings)
-    save_training_curves(output / "logs" / "csv" / "metrics.csv", output / "training_curves.png")
+    save_training_curves(output / "training_curves.png", result.curves, floor=floor)
     log.info(
-        "trained %d epochs in %.0f s (%.1f s per epoch), best %s %.4g, counting noise alone "
+        "trained %d epochs in %.0f s (%.1f s per epoch), best %s %.4g; counting noise alone "
         "would leave %.4g; model in %s",
-        result.epochs, seconds, seconds / max(1, result.epochs), result.monitored,
+        config.nepochs, seconds, seconds / config.nepochs, result.monitored,
         result.best_loss, floor, output,
     )  # fmt: skip
     return output
 
 
-def _groups(config: TrainConfig, raw: RawData) -> Int[np.ndarray, "group member"]:
-    return choose_groups(
-        raw,
-        n_images=config.n_images,
-        gridsize=config.gridsize,
-        neighbor_count=config.neighbor_count,
-        sampling=config.sampling,
-        seed=config.seed,
-        cache=config.cache,
-        cache_dir=config.cache_dir,
-    )
-
-
 def _parts(
-    config: TrainConfig, raw: RawData, groups: Int[np.ndarray, "group member"], scaled: ScaledProbe
+    config: TrainConfig, raw: RawData, groups: Groups, scaled: ScaledProbe
 ) -> tuple[GroupDataset, GroupDataset | None]:
     """Return what is learned from and what watches the learning."""
     if config.test_data_file is not None:
         watched = load_data(
-            config.test_data_file,
-            n_images=None,
-            gridsize=config.gridsize,
-            measurement=config.measurement,
-            frame_size=raw.frame_size,
+            config.test_data_file, measurement=config.measurement, frame_size=raw.frame_size
         )
-        return GroupDataset(raw, groups), GroupDataset(watched, _groups(config, watched))
+        of_watched = choose_groups(watched, config, config.gridsize)
+        return GroupDataset(raw, groups), GroupDataset(watched, of_watched)
     guard = config.guard if config.guard is not None else probe_fwhm(scaled.probe)
     split = split_groups(
         raw.xcoords,
@@ -170,9 +149,3 @@ def _announce(config: TrainConfig, training: GroupDataset, model: torch.nn.Modul
         config.network, n_parameters / 1e6, model.network.window, model.probe.shape[-1],
         f"{len(training):,}", config.nepochs,
     )  # fmt: skip
-
-
-def _noise_floor(raw: RawData) -> float:
-    """Return the loss that counting noise alone would leave, from up to 500 frames."""
-    some = np.linspace(0, raw.n_frames - 1, min(500, raw.n_frames)).astype(int)
-    return poisson_floor(torch.from_numpy(raw.intensity(some)).mean(dim=0))

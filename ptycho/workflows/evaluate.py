@@ -1,0 +1,180 @@
+"""`ptycho evaluate`: a reconstruction against a known object, as numbers and one figure.
+
+Way of the data: reconstruction.npz + truth -> [metrics -> report].
+"""
+
+import json
+import logging
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Shaped
+
+from ptycho.config import EvaluateConfig
+from ptycho.errors import DataError
+from ptycho.io import read_scan
+from ptycho.metrics import Comparison, compare, well_covered
+from ptycho.npz import UNREADABLE, NpzFile
+from ptycho.report.figures import save_comparison
+from ptycho.report.numbers import metrics_document, metrics_table, save_metrics
+
+log = logging.getLogger(__name__)
+
+RECONSTRUCTION_FILE = "reconstruction.npz"
+METRICS_FILE = "metrics.json"
+COMPARISON_FILE = "comparison_plot.png"
+
+
+@dataclass(frozen=True, slots=True)
+class PlacedObject:
+    """An object with where it lies and where it is known."""
+
+    obj: Shaped[np.ndarray, "row col"]
+    """Complex transmission."""
+
+    mask: Bool[np.ndarray, "row col"]
+    """Where it is known."""
+
+    origin: tuple[int, int]
+    """(row, col) of its first pixel in scan coordinates."""
+
+    pixel_size_m: float | None
+    """Object pixel, where the file tells."""
+
+
+def run(config: EvaluateConfig) -> Path:
+    """Compare a reconstruction with a truth; write numbers and a figure.
+
+    Returns:
+        The folder with `metrics.json` and `comparison_plot.png`: output_dir, or that of the
+        reconstruction, whose earlier metrics are kept as far as the truth has no part in them.
+
+    Raises:
+        DataError: If a file is missing or foreign, or both objects share no known pixel.
+    """
+    estimate = read_reconstruction(config.reconstruction)
+    truth = read_truth(config.truth)
+    _check_pixels(config, estimate, truth)
+    try:
+        comparison = compare_placed(estimate, truth)
+    except ValueError as problem:
+        raise DataError(
+            f"{config.reconstruction}, {config.truth}: cannot be compared: {problem}"
+        ) from None
+    home = _file_of(config.reconstruction).parent
+    output = config.output_dir or home
+    output.mkdir(parents=True, exist_ok=True)
+    earlier = _earlier_metrics(home / METRICS_FILE)
+    document = earlier | metrics_document(
+        comparison,
+        detector_residual=earlier.get("detector_residual"),
+        pixel_size_m=estimate.pixel_size_m or truth.pixel_size_m,
+        truth=config.truth.name,
+    )
+    save_metrics(output / METRICS_FILE, document)
+    save_comparison(
+        output / COMPARISON_FILE, comparison, document, pixel_size_m=document["pixel_size_m"]
+    )
+    for name, value in metrics_table(document):
+        log.info("%-22s %s", name, value)
+    log.info("%s: written, with %s", output / METRICS_FILE, COMPARISON_FILE)
+    return output
+
+
+def compare_placed(estimate: PlacedObject, truth: PlacedObject) -> Comparison:
+    """Compare two objects on their common frame; ValueError when they share no known pixel."""
+    return compare(
+        estimate.obj,
+        truth.obj,
+        estimate.mask,
+        estimate_origin=estimate.origin,
+        truth_origin=truth.origin,
+        truth_mask=truth.mask,
+    )
+
+
+def read_reconstruction(path: Path) -> PlacedObject:
+    """Read a `reconstruction.npz`, given itself or its folder.
+
+    Raises:
+        DataError: If it is missing, damaged or something else.
+    """
+    file = _file_of(path)
+    entries = _open(file)
+    obj, coverage, origin = (_entry(file, entries, key) for key in ("object", "coverage", "origin"))
+    if obj.ndim != 2 or obj.shape != coverage.shape or origin.shape != (2,):
+        raise DataError(
+            f"{file}: object {obj.shape}, coverage {coverage.shape}, origin {origin.shape}; "
+            "expected (H, W), (H, W) and (2,)"
+        )
+    pixel = float(_entry(file, entries, "pixel_size_m")) if "pixel_size_m" in entries else math.nan
+    return PlacedObject(
+        np.asarray(obj, dtype=np.complex64),
+        well_covered(np.asarray(coverage, dtype=np.float32)),
+        (round(float(origin[0])), round(float(origin[1]))),
+        pixel if math.isfinite(pixel) else None,
+    )
+
+
+def read_truth(path: Path) -> PlacedObject:
+    """Read what serves as the truth: the object of a scan file, or another reconstruction.
+
+    Raises:
+        DataError: If it is missing, damaged, or has no object.
+    """
+    if path.is_dir() or "object" in _open(path):
+        return read_reconstruction(path)
+    raw = read_scan(path)
+    if raw.obj is None:
+        raise DataError(f"{path}: no objectGuess; expected a scan with its true object")
+    return PlacedObject(raw.obj, np.isfinite(raw.obj), (0, 0), raw.pixel_size_m)
+
+
+def _file_of(path: Path) -> Path:
+    return path / RECONSTRUCTION_FILE if path.is_dir() else path
+
+
+def _open(path: Path) -> NpzFile:
+    if not path.is_file():
+        raise DataError(f"{path}: no such file; expected a scan or {RECONSTRUCTION_FILE}")
+    try:
+        return NpzFile(path)
+    except UNREADABLE as problem:
+        raise DataError(f"{path}: cannot be opened ({problem}); expected an .npz file") from None
+
+
+def _entry(path: Path, entries: NpzFile, key: str) -> np.ndarray:
+    if key not in entries:
+        raise DataError(
+            f"{path}: no entry {key}; expected a {RECONSTRUCTION_FILE} as ptycho_inference writes"
+        )
+    try:
+        return entries[key]
+    except UNREADABLE as problem:
+        raise DataError(
+            f"{path}: entry {key} cannot be read ({problem}); expected an array of numbers"
+        ) from None
+
+
+def _earlier_metrics(path: Path) -> dict[str, Any]:
+    """Return what the reconstruction's own run wrote; nothing when there is no such file."""
+    if not path.is_file():
+        return {}
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as problem:
+        raise DataError(f"{path}: no JSON ({problem}); remove it to write a new one") from None
+    return document if isinstance(document, dict) else {}
+
+
+def _check_pixels(config: EvaluateConfig, estimate: PlacedObject, truth: PlacedObject) -> None:
+    """Warn when both tell their pixel size and differ: no alignment stretches an object."""
+    sizes = estimate.pixel_size_m, truth.pixel_size_m
+    if None not in sizes and not math.isclose(*sizes, rel_tol=0.01):
+        log.warning(
+            "%s has pixels of %.4g m, %s of %.4g m; expected the same",
+            config.reconstruction, sizes[0], config.truth, sizes[1],
+        )  # fmt: skip

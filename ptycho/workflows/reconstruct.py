@@ -1,0 +1,220 @@
+"""`ptycho_inference`: trained model + scan -> patches -> object, with arrays, pictures and figures.
+
+Way of the data: [file -> RawData -> groups -> batches -> trained model -> patches -> object].
+"""
+
+import functools
+import logging
+import os
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Complex, Float
+
+from ptycho.bundle import ModelSettings, load_model
+from ptycho.config import InferenceConfig, save_settings
+from ptycho.console import progress
+from ptycho.dataset import GroupDataset
+from ptycho.errors import ConfigError, ModelError
+from ptycho.grouping import get_neighbor_indices
+from ptycho.inference import choose_device, frame_residuals, predict_patches
+from ptycho.metrics import Comparison, compare, well_covered
+from ptycho.model import PtychoModel
+from ptycho.physics.overlap import merge_weight
+from ptycho.physics.patches import canvas_of, window_corners
+from ptycho.raw_data import RawData
+from ptycho.report.figures import save_amplitude, save_comparison, save_overview, save_phase
+from ptycho.report.numbers import metrics_document, metrics_table, save_metrics
+from ptycho.stitching import stitch
+from ptycho.workflows.components import (
+    Groups,
+    ScaledProbe,
+    choose_groups,
+    default_batch_size,
+    load_data,
+    scaled_probe,
+    use_threads,
+)
+
+log = logging.getLogger(__name__)
+
+
+class Reconstruction(NamedTuple):
+    """The object of a scan and how well it explains the frames."""
+
+    obj: Complex[np.ndarray, "row col"]
+    """Complex transmission; 0 where no frame shows anything."""
+
+    coverage: Float[np.ndarray, "row col"]
+    """How much light fell on each pixel, relative to the brightest spot of one frame."""
+
+    origin: tuple[int, int]
+    """(row, col) of pixel (0, 0) in scan coordinates, object pixels."""
+
+    frames: np.ndarray
+    """Indices of the frames used, ascending."""
+
+    residuals: Float[np.ndarray, " frame"]
+    """Detector-space residual of each of them."""
+
+
+def run(config: InferenceConfig) -> Path:
+    """Reconstruct a scan with a trained model.
+
+    Returns:
+        The output folder: reconstruction.npz, pictures, metrics.json.
+
+    Raises:
+        PtychoError: If model, scan or settings do not fit together.
+    """
+    use_threads(config.threads)
+    model, settings = load_model(config.model_path)
+    _check_gridsize(config, settings)
+    raw = load_data(config.test_data, measurement=config.measurement, frame_size=config.N)
+    _check_frames(config, settings, raw)
+    groups = _groups(config, settings, raw)
+    started = time.perf_counter()
+    result = reconstruct(model, raw, groups, scaled_probe(raw), config)
+    seconds = time.perf_counter() - started
+    config.output_dir.mkdir(parents=True, exist_ok=True)
+    save_settings(config, config.output_dir)
+    _write(config, raw, result)
+    log.info(
+        "reconstructed %s frames in %.1f s (%.0f frames/s with loading and stitching), "
+        "detector residual %.3g; results in %s",
+        f"{len(result.frames):,}", seconds, len(result.frames) / seconds,
+        float(result.residuals.mean()), config.output_dir,
+    )  # fmt: skip
+    return config.output_dir
+
+
+def reconstruct(
+    model: PtychoModel, raw: RawData, groups: Groups, scaled: ScaledProbe, config: InferenceConfig
+) -> Reconstruction:
+    """Predict the patches of some groups and stitch them into one object.
+
+    Args:
+        model: trained; takes over the scan's own probe.
+        raw: the scan.
+        groups: frame indices, one row per group.
+        scaled: the scan's probe.
+        config: batch size, device, progress.
+    """
+    device = choose_device(config.device)
+    model.set_probe(scaled.probe)
+    batch_size = config.batch_size or default_batch_size(groups.shape[1], raw.frame_size, 64)
+    show = functools.partial(progress, label="reconstructing", enabled=config.progress)
+    predicted = predict_patches(
+        model, GroupDataset(raw, groups), batch_size=batch_size, device=device,
+        track=lambda batches, total: show(batches, total=total),
+    )  # fmt: skip
+    frames = np.unique(groups)
+    size, window = raw.frame_size, model.network.window
+    canvas = canvas_of(torch.from_numpy(raw.positions[frames]), size)
+    first = size // 2 - window // 2
+    corners, _ = window_corners(torch.from_numpy(raw.positions[predicted.members.numpy()]), size)
+    weight = merge_weight(scaled.probe)[first : first + window, first : first + window]
+    stitched = stitch(
+        predicted.patches,
+        corners - torch.tensor(canvas.origin) + first,
+        weight,
+        canvas.shape,
+        group_of=predicted.group_of,
+    )
+    seen = stitched.coverage > 0
+    # Windows reach a little beyond what was reconstructed; the mean stands there for the unknown.
+    filled = torch.where(seen, stitched.obj, stitched.obj[seen].mean())
+    residuals = frame_residuals(
+        filled, canvas, scaled.probe, GroupDataset(raw, frames[:, None]), batch_size=256
+    )
+    obj = (stitched.obj * scaled.transmission).numpy()
+    return Reconstruction(obj, stitched.coverage.numpy(), canvas.origin, frames, residuals.numpy())
+
+
+def _check_gridsize(config: InferenceConfig, settings: ModelSettings) -> None:
+    if config.gridsize not in (None, settings.gridsize):
+        raise ConfigError(
+            f"gridsize: {config.gridsize}; expected {settings.gridsize}, with which "
+            f"{config.model_path} was trained"
+        )
+
+
+def _check_frames(config: InferenceConfig, settings: ModelSettings, raw: RawData) -> None:
+    if raw.frame_size != settings.frame_size:
+        raise ModelError(
+            f"{config.test_data}: frames of {raw.frame_size} pixels; expected "
+            f"{settings.frame_size}, with which {config.model_path} was trained"
+        )
+
+
+def _groups(config: InferenceConfig, settings: ModelSettings, raw: RawData) -> Groups:
+    """Return the groups asked for; by default so many that every frame is in one."""
+    groups = choose_groups(raw, config, settings.gridsize)
+    if config.n_images is not None or settings.gridsize == 1:
+        return groups
+    missing = np.setdiff1d(np.arange(raw.n_frames), groups)
+    if len(missing) == 0:
+        return groups
+    near = get_neighbor_indices(
+        raw.xcoords, raw.ycoords, groups.shape[1] - 1, scan_index=raw.scan_index
+    )
+    added = np.sort(np.column_stack([missing, near[missing]]), axis=1)
+    log.info(
+        "%s more groups take in the frames that no group had; every frame is used",
+        f"{len(added):,}",
+    )
+    return np.concatenate([groups, added.astype(groups.dtype)])
+
+
+def _write(config: InferenceConfig, raw: RawData, result: Reconstruction) -> None:
+    folder, pixel = config.output_dir, raw.pixel_size_m
+    mask = well_covered(result.coverage)
+    _save_arrays(folder / "reconstruction.npz", raw, result)
+    place = {"origin": result.origin, "pixel_size_m": pixel}
+    save_amplitude(folder / "reconstructed_amplitude.png", result.obj, mask, **place)
+    save_phase(folder / "reconstructed_phase.png", result.obj, mask, **place)
+    comparison = _against_truth(raw, result, mask)
+    document = metrics_document(
+        comparison,
+        detector_residual=float(result.residuals.mean()),
+        pixel_size_m=pixel,
+        truth=None if comparison is None else config.test_data.name,
+    )
+    document["n_frames"] = len(result.frames)
+    save_metrics(folder / "metrics.json", document)
+    for name, value in metrics_table(document):
+        log.info("%-24s %s", name, value)
+    if config.comparison_plot and comparison is not None:
+        save_comparison(folder / "comparison_plot.png", comparison, document, pixel_size_m=pixel)
+    elif config.comparison_plot:
+        log.info("no true object in %s; the comparison shows the coverage", config.test_data)
+        save_overview(
+            folder / "comparison_plot.png", result.obj, result.coverage, raw.positions, **place
+        )
+
+
+def _against_truth(raw: RawData, result: Reconstruction, mask: np.ndarray) -> Comparison | None:
+    if raw.obj is None:
+        return None
+    return compare(result.obj, raw.obj, mask, estimate_origin=result.origin)
+
+
+def _save_arrays(path: Path, raw: RawData, result: Reconstruction) -> None:
+    """Write what later steps compute with; the file is complete or not there."""
+    half_written = path.with_name(f".{path.stem}.{os.getpid()}.npz")
+    np.savez(
+        half_written,
+        object=result.obj.astype(np.complex64),
+        coverage=result.coverage.astype(np.float32),
+        positions=raw.positions[result.frames],
+        origin=np.array(result.origin, dtype=np.float64),
+        frames=result.frames,
+        frame_residuals=result.residuals.astype(np.float32),
+        pixel_size_m=np.float64(np.nan if raw.pixel_size_m is None else raw.pixel_size_m),
+        units="object: complex transmission; positions, origin: object pixels (row, col); "
+        "coverage: light relative to the brightest spot of one frame",
+    )
+    os.replace(half_written, path)
