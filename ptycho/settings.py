@@ -1,8 +1,7 @@
 """What every set of settings can do: be described, checked by type, read from YAML and saved.
 
-Settings are frozen dataclasses; this module reads their annotations, defaults and docstrings and
-knows no particular setting. `ptycho.config` lists the settings, `ptycho.cli` turns them into flags:
-a setting is written down once.
+Settings are frozen dataclasses; this module reads their annotations, defaults and docstrings, and
+knows none in particular. `ptycho.config` lists them, `ptycho.flags` turns them into flags.
 """
 
 import ast
@@ -120,8 +119,8 @@ def _field_docstrings(module: str) -> Mapping[str, Mapping[str, str]]:
     for cls in (node for node in tree.body if isinstance(node, ast.ClassDef)):
         for field, below in itertools.pairwise(cls.body):
             if isinstance(field, ast.AnnAssign) and isinstance(below, ast.Expr):
-                fields = texts.setdefault(cls.name, {})
-                fields[field.target.id] = inspect.cleandoc(below.value.value)
+                text = inspect.cleandoc(below.value.value)
+                texts.setdefault(cls.name, {})[field.target.id] = text
     return texts
 
 
@@ -285,8 +284,8 @@ def read_settings(path: Path) -> dict[str, Any]:
 
 def to_dict(config: Any) -> dict[str, Any]:
     """Return the settings as plain numbers, words and None, ready for YAML or JSON."""
-    values = {name: getattr(config, name) for name in describe(type(config))}
-    return {key: str(v) if isinstance(v, Path) else v for key, v in values.items()}
+    values = ((name, getattr(config, name)) for name in describe(type(config)))
+    return {name: str(v) if isinstance(v, Path) else v for name, v in values}
 
 
 def save_settings(config: Any, folder: Path) -> Path:
