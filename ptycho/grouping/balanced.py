@@ -11,14 +11,15 @@ groups are wanted than one round has, the next round turns the scan anew.
 """
 
 import numpy as np
-from jaxtyping import Float, Int, Int32
+from jaxtyping import Bool, Float, Int, Int32
 
-from ptycho.grouping.neighbours import Neighbourhood, get_neighbor_indices
+from ptycho.grouping.neighbours import Neighbourhood, neighbours_by_scan
 from ptycho.grouping.sample import draw_uniform, first_occurrences, keeps_distances, reach_all
 
 _NEIGHBOURING_BLOCKS = 8
 _EXCHANGE_ROUNDS = 100
-_MENDING_ROUNDS = 60
+_MENDING_ROUNDS = 120
+_WANDERLUST = 0.3  # of the mean gain; tried 0.05 to 3 on rasters, fly scans and random positions
 _WORTH_A_ROUND = 0.5  # share of new groups below which another round is not tried
 
 
@@ -52,10 +53,12 @@ def _one_round(neighbourhood, uses, rng):
     if neighbourhood.group_size > 1 and len(blocks):
         pairs = _neighbouring_pairs(points, neighbourhood.scan, blocks)
         _exchange(points, blocks, pairs)
-        _mend(neighbourhood, blocks, pairs)
+        _mend(neighbourhood, points, blocks, pairs, rng)
         blocks = _remake(neighbourhood, blocks, uses)
-    order = _spread_order(len(blocks), rng)
-    return np.sort(blocks[order], axis=1)
+    blocks = blocks[_spread_order(len(blocks), rng)]
+    # What earlier rounds used less comes first; in the first round nothing changes.
+    blocks = blocks[np.argsort(uses[blocks].sum(axis=1), kind="stable")]
+    return np.sort(blocks, axis=1)
 
 
 def _turned(neighbourhood, rng) -> Float[np.ndarray, "position 2"]:
@@ -94,9 +97,7 @@ def _partition(points, scan, uses, size, rng) -> Int32[np.ndarray, "block member
 def _neighbouring_pairs(points, scan, blocks) -> Int[np.ndarray, "pair 2"]:
     """Return the pairs of blocks that lie next to each other, each once."""
     centre = points[blocks].mean(axis=1)
-    near = get_neighbor_indices(
-        *centre.T, _NEIGHBOURING_BLOCKS, scan_index=scan[blocks[:, 0]] if scan.any() else None
-    )
+    near = neighbours_by_scan(*centre.T, scan[blocks[:, 0]], _NEIGHBOURING_BLOCKS)
     first, slot = np.nonzero(near >= 0)
     pairs = np.sort(np.stack([first, near[first, slot]], axis=1), axis=1)
     return np.unique(pairs, axis=0)
@@ -119,23 +120,66 @@ def _exchange(points, blocks, pairs):
         stale = np.flatnonzero(touched[pairs].any(axis=1))
 
 
-def _mend(neighbourhood, blocks, pairs):
-    """Exchange members so that more blocks become valid groups; in place."""
-    size = blocks.shape[1]
+def _mend(neighbourhood, points, blocks, pairs, rng):
+    """Exchange members so that more blocks become valid groups; in place.
+
+    Where no exchange helps at once, one that leaves the number of valid blocks as it is carries
+    the fault to another place, where it may meet another one or find a way out.
+    """
+    best, fewest = blocks.copy(), len(blocks) + 1
     for _ in range(_MENDING_ROUNDS):
         valid = _is_valid(neighbourhood, blocks)
+        if (~valid).sum() < fewest:
+            best, fewest = blocks.copy(), int((~valid).sum())
         concerned = pairs[~valid[pairs].all(axis=1)]
         if not len(concerned):
             break
-        after = _all_swaps(blocks, concerned)
-        now_valid = _is_valid(neighbourhood, after.reshape(-1, size)).reshape(after.shape[:3])
-        more = now_valid.sum(axis=2) - valid[concerned].sum(axis=1)[:, None]
-        best = more.argmax(axis=1)
-        gain = more[np.arange(len(best)), best]
-        chosen = _compatible(concerned, gain, gain > 0, len(blocks))
+        gained = _valid_after_swaps(neighbourhood, blocks, concerned)
+        gained -= valid[concerned].sum(axis=1)[:, None]
+        compact = _compactness_gains(points, blocks, concerned)
+        compact /= np.abs(compact).mean() + np.finfo(float).tiny
+        wander = compact + _WANDERLUST * rng.exponential(size=gained.shape)
+        score = np.where(gained > 0, 1e3 * gained + compact, np.where(gained == 0, wander, -np.inf))
+        swap = score.argmax(axis=1)
+        score = score[np.arange(len(swap)), swap]
+        chosen = _compatible(concerned, score, score > 0, len(blocks))
         if not chosen.size:
             break
-        _apply(blocks, concerned[chosen], best[chosen])
+        _apply(blocks, concerned[chosen], swap[chosen])
+    blocks[:] = best
+
+
+def _valid_after_swaps(neighbourhood, blocks, pairs) -> Int[np.ndarray, "pair swap"]:
+    """Return how many of both blocks of a pair are valid after each swap of one member.
+
+    Each member of the two blocks is one bit. A block is valid when one of its members reaches
+    all of it, and all of them keep the distance limits.
+    """
+    size = blocks.shape[1]
+    both = blocks[pairs].reshape(len(pairs), 2 * size)
+    lists = neighbourhood.neighbours[both]
+    reach = _words(np.stack([(lists == m[:, None, None]).any(axis=2) for m in both.T], axis=2))
+    swap = np.arange(size * size)
+    first = 2**size - 1 - (1 << swap // size) + (1 << size + swap % size)
+    second = 2 ** (2 * size) - 1 - first
+    valid = np.zeros((2, len(pairs), len(swap)), bool)
+    for member in range(2 * size):
+        for found, block in zip(valid, (first, second), strict=True):
+            inside = block >> member & 1 == 1
+            found[:, inside] |= (block[inside] & ~reach[:, member, None]) == 0
+    if neighbourhood.filtered:
+        fits = _words(neighbourhood.pair_fits(both[:, :, None], both[:, None, :]))
+        for member in range(2 * size):
+            for found, block in zip(valid, (first, second), strict=True):
+                inside = block >> member & 1 == 1
+                found[:, inside] &= (block[inside] & ~fits[:, member, None]) == 0
+    return valid.sum(axis=0)
+
+
+def _words(related: Bool[np.ndarray, "pair member other"]) -> Int[np.ndarray, "pair member"]:
+    """Return one word per member: a bit for each related other, and one for itself."""
+    n_members = related.shape[1]
+    return (related | np.eye(n_members, dtype=bool)) @ (1 << np.arange(n_members))
 
 
 def _compactness_gains(points, blocks, pairs) -> Float[np.ndarray, "pair swap"]:
@@ -147,17 +191,11 @@ def _compactness_gains(points, blocks, pairs) -> Float[np.ndarray, "pair swap"]:
     first, second = points[blocks[pairs[:, 0]]], points[blocks[pairs[:, 1]]]
     step = second[:, None, :, :] - first[:, :, None, :]
     gap = first.sum(axis=1) - second.sum(axis=1)
-    return (step * (step + gap[:, None, None, :])).sum(axis=-1).reshape(len(pairs), -1)
-
-
-def _all_swaps(blocks, pairs) -> Int32[np.ndarray, "pair swap 2 member"]:
-    """Return both blocks of every pair after every swap of one member."""
-    size = blocks.shape[1]
-    after = np.repeat(blocks[pairs][:, None], size * size, axis=1)
-    swap = np.arange(size * size)
-    after[:, swap, 0, swap // size] = blocks[pairs[:, 1]][:, swap % size]
-    after[:, swap, 1, swap % size] = blocks[pairs[:, 0]][:, swap // size]
-    return after
+    return (
+        (step * (step + gap[:, None, None, :]))
+        .sum(axis=-1)
+        .reshape(len(pairs), blocks.shape[1] ** 2)
+    )
 
 
 def _compatible(pairs, gain, allowed, n_blocks):
@@ -210,7 +248,7 @@ def _least_used_group(neighbourhood, seeds, uses):
         for other in near[np.argsort(uses[near], kind="stable")]:
             if len(members) < neighbourhood.group_size and (
                 not neighbourhood.filtered
-                or neighbourhood.pair_fits(np.array(members), other).all()
+                or neighbourhood.pair_fits(np.array(members), np.array(other)).all()
             ):
                 members.append(other)
         if len(members) == neighbourhood.group_size and uses[members].sum() < fewest:
@@ -227,7 +265,7 @@ def _spread_order(n_blocks, rng) -> Int[np.ndarray, " block"]:
     Source:
         Owen, Randomly permuted (t,m,s)-nets and (t,s)-sequences, Springer LNS 106 (1995).
     """
-    bits = max(1, (2 * n_blocks - 1).bit_length())
+    bits = (2 * n_blocks).bit_length()
     places = np.zeros(2**bits, np.int64)
     for bit in range(bits):
         places |= (np.arange(2**bits) >> bit & 1) << bits - 1 - bit
@@ -235,4 +273,4 @@ def _spread_order(n_blocks, rng) -> Int[np.ndarray, " block"]:
         flips = rng.integers(0, 2, 2**level)
         places ^= flips[places >> bits - level] << bits - 1 - level
     _, first = np.unique(places * n_blocks >> bits, return_index=True)
-    return np.argsort(first, kind="stable")
+    return np.argsort(first, kind="stable")[:n_blocks]

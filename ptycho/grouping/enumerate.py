@@ -19,6 +19,7 @@ from ptycho.errors import GroupingError
 from ptycho.grouping.neighbours import Neighbourhood, find_neighbourhood
 
 DEFAULT_MAX_BYTES = 2**30
+_STATES_AT_ONCE = 2**20
 _CELLS_AT_ONCE = 2**23  # (seed, combination) pairs per pass; keeps a pass in a few tens of MB
 
 
@@ -103,15 +104,14 @@ def tabulate(
 def count(neighbourhood: Neighbourhood) -> int:
     """Return the exact number of valid groups, without a table.
 
-    Without filters the sets another seed owns are counted by inclusion and exclusion over the
-    lower neighbours; a distance filter has no such formula, and every combination is looked at.
+    Without filters the sets another seed owns are taken away by inclusion and exclusion over
+    the lower neighbours; with a distance filter every combination is looked at.
     """
     if neighbourhood.filtered:
         return sum(int(emitted.sum()) for _, _, emitted in _emissions(neighbourhood))
-    lost = 0
-    for seeds, k in _alike_seeds(neighbourhood, per_seed=neighbourhood.k**3):
-        lost += _count_owned_by_others(_reach_of_lower(neighbourhood, seeds, k), neighbourhood)
-    return int(neighbourhood.raw_counts().sum()) - lost
+    picks = neighbourhood.group_size - 1
+    parts = _alike_seeds(neighbourhood, per_seed=neighbourhood.k**3)
+    return sum(_count_emitted(_reach_of_lower(neighbourhood, *part), picks) for part in parts)
 
 
 def _emissions(neighbourhood) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
@@ -178,26 +178,53 @@ def _reach_of_lower(neighbourhood, seeds, k) -> Shaped[np.ndarray, "seed slot"]:
     return reach
 
 
-def _count_owned_by_others(reach, neighbourhood) -> int:
-    """Return how many combinations lie within the reach of a lower neighbour they contain."""
-    picks = neighbourhood.group_size - 1
+def _count_emitted(reach, picks) -> int:
+    """Return how many combinations of `picks` slots the seeds of these words emit.
+
+    Starting from every combination, slot after slot takes away those that contain it and lie
+    within its reach. A state stands for the combinations that hold the slots `required` and
+    others of `allowed`: f(allowed, required) less f(allowed & reach, required + slot), and just
+    f(allowed - slot, required) where all that is allowed lies within reach.
+    """
     k = reach.shape[1]
+    bits = _single_bits(k)
+    row = np.arange(len(reach))
+    allowed = np.full(len(reach), np.bitwise_or.reduce(bits), bits.dtype)
+    stack = [(0, row, allowed, np.zeros_like(allowed), np.ones(len(reach), np.int64))]
+    total = 0
+    while stack:
+        slot, *state = stack.pop()
+        if slot == k:
+            total += _count_combinations(*state[1:], k, picks)
+        elif len(state[0]) > _STATES_AT_ONCE:
+            halves = zip(*(np.array_split(part, 2) for part in state), strict=True)
+            stack += [(slot, *half) for half in halves]
+        else:
+            stack.append((slot + 1, *_without_reach_of(slot, reach, bits, picks, *state)))
+    return total
+
+
+def _without_reach_of(slot, reach, bits, picks, row, allowed, required, sign):
+    """Return the states once the combinations within reach of this slot are taken away."""
+    bit, here = bits[slot], reach[row, slot]
+    concerned = (here != 0) & (allowed & bit != 0) & (required & ~here == 0)
+    within = concerned & (allowed & ~here == 0)
+    allowed = np.where(within, allowed & ~bit, allowed)
+    split = np.flatnonzero(concerned & ~within)
+    row, sign = np.append(row, row[split]), np.append(sign, -sign[split])
+    required = np.append(required, required[split] | bit)
+    allowed = np.append(allowed, allowed[split] & here[split])
+    alive = (np.bitwise_count(allowed) >= picks) & (np.bitwise_count(required) <= picks)
+    alive &= required & ~allowed == 0
+    return row[alive], allowed[alive], required[alive], sign[alive]
+
+
+def _count_combinations(allowed, required, sign, k, picks) -> int:
+    """Return the signed number of combinations that these states stand for."""
     table = np.array([[comb(n, r) for r in range(picks + 1)] for n in range(k + 1)], np.int64)
-    bit = _single_bits(k)
-    row, slot = np.nonzero(reach)
-    common, required, last = reach[row, slot], bit[slot], slot
-    lost = 0
-    for depth in range(1, picks + 1):
-        free = np.bitwise_count(common).astype(np.int64) - depth
-        alive = free >= picks - depth
-        row, common, required, last = row[alive], common[alive], required[alive], last[alive]
-        lost -= (-1) ** depth * int(table[free[alive], picks - depth].sum())
-        grown = (np.arange(k) > last[:, None]) & (reach[row] != 0) & ((common[:, None] & bit) != 0)
-        grown &= (required[:, None] & ~reach[row]) == 0
-        state, slot = np.nonzero(grown)
-        common, required = common[state] & reach[row[state], slot], required[state] | bit[slot]
-        row, last = row[state], slot
-    return lost
+    n_required = np.bitwise_count(required).astype(np.intp)
+    n_free = np.bitwise_count(allowed).astype(np.intp) - n_required
+    return int((sign * table[n_free, picks - n_required]).sum())
 
 
 def _fits(neighbourhood, seeds, k) -> tuple[np.ndarray, np.ndarray]:

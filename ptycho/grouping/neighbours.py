@@ -116,7 +116,7 @@ def get_neighbor_indices(
     """
     x, y = checked_positions(x, y)
     scan = scan_labels(scan_index, len(x))
-    return _neighbours_by_scan(x, y, scan, K)
+    return neighbours_by_scan(x, y, scan, K)
 
 
 def find_neighbourhood(
@@ -143,7 +143,7 @@ def find_neighbourhood(
             f"distances: min_distance = {min_distance}, max_distance = {max_distance}; "
             "expected 0 <= min_distance <= max_distance"
         )
-    neighbours = _neighbours_by_scan(x, y, scan, k)
+    neighbours = neighbours_by_scan(x, y, scan, k)
     if max_distance is not None:
         far = pair_distance(x, y, np.arange(len(x))[:, None], neighbours) > max_distance
         neighbours = np.where(far, np.int32(-1), neighbours)
@@ -208,15 +208,13 @@ def scan_labels(scan_index: np.ndarray | None, n_positions: int) -> Int[np.ndarr
     return labels.astype(np.int64)
 
 
-def pair_distance(
-    x: np.ndarray, y: np.ndarray, first: np.ndarray, second: np.ndarray
-) -> Float[np.ndarray, "..."]:
-    """Return the distance of positions `first` and `second` (indices, broadcast), pixels."""
-    dx, dy = x[first] - x[second], y[first] - y[second]
-    return np.sqrt(dx * dx + dy * dy)
-
-
-def _neighbours_by_scan(x, y, scan, k):
+def neighbours_by_scan(
+    x: Float[np.ndarray, " position"],
+    y: Float[np.ndarray, " position"],
+    scan: Int[np.ndarray, " position"],
+    k: int,
+) -> Int32[np.ndarray, "position neighbour"]:
+    """Return what `get_neighbor_indices` does, for checked positions and scan labels."""
     sizes = np.bincount(scan)
     width = max(0, min(int(k), int(sizes.max()) - 1))
     result = np.full((len(x), width), -1, np.int32)
@@ -227,6 +225,14 @@ def _neighbours_by_scan(x, y, scan, k):
         if own > 0:
             result[members, :own] = members[_nearest(points[members], own)]
     return result
+
+
+def pair_distance(
+    x: np.ndarray, y: np.ndarray, first: np.ndarray, second: np.ndarray
+) -> Float[np.ndarray, "..."]:
+    """Return the distance of positions `first` and `second` (indices, broadcast), pixels."""
+    dx, dy = x[first] - x[second], y[first] - y[second]
+    return np.sqrt(dx * dx + dy * dy)
 
 
 def _nearest(points, k):

@@ -32,7 +32,7 @@ def sample_groups(
     y: Shaped[np.ndarray, "..."],
     *,
     n: int,
-    method: Sampling = "uniform",
+    method: str = "uniform",
     seed: int = 0,
     **rule,
 ) -> Int32[np.ndarray, "group member"]:
@@ -56,7 +56,7 @@ def sample_groups(
 
 
 def draw(
-    neighbourhood: Neighbourhood, *, n: int, method: Sampling = "uniform", seed: int = 0
+    neighbourhood: Neighbourhood, *, n: int, method: str = "uniform", seed: int = 0
 ) -> Int32[np.ndarray, "group member"]:
     """Return the groups of `sample_groups` for neighbours already found."""
     if n < 0 or seed < 0:
