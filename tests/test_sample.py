@@ -17,10 +17,11 @@ from ptycho.grouping.shuffle import Shuffle
 METHODS = ["uniform", "balanced", "sequential"]
 
 
-@pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("start", range(0, 120, 30))
-def test_asking_for_more_than_exist_gives_exactly_all_of_them(method, start, caplog):
-    for number in range(start, start + 30):
+@pytest.mark.parametrize(
+    ("method", "cases"), [("uniform", 80), ("sequential", 80), ("balanced", 20)]
+)
+def test_asking_for_more_than_exist_gives_exactly_all_of_them(method, cases, caplog):
+    for number in range(cases):
         x, y, scan = awkward_scan(number)
         gridsize = 3 if number % 5 == 0 else 2
         size, limit = gridsize**2, [None, 1.5, 3.3][number % 3]
@@ -172,13 +173,13 @@ def test_sequential_groups_are_seeded_by_the_first_positions():
         ({"method": "even"}, r"sampling = 'even': expected one of uniform, balanced, sequential"),
         ({"n": -1}, r"sampling: n = -1, seed = 0; expected 0 or above"),
         ({"seed": -1}, r"seed = -1; expected 0 or above"),
-        ({"gridsize": 4, "K": 64, "n": 1}, r"K = 64: .* combinations .*; lower K"),
+        ({"gridsize": 4, "K": 64}, r"K = 64: .* combinations .*; lower K"),
     ],
 )
 def test_a_sample_that_cannot_be_drawn_is_refused_in_one_line(change, message):
     arguments = {"gridsize": 2, "n": 3} | change
     with pytest.raises(GroupingError, match=message):
-        sample_groups(*raster(200, 200), **arguments)
+        sample_groups(*raster(170, 180), **arguments)
 
 
 def test_a_filter_that_rejects_nearly_everything_is_reported(monkeypatch):

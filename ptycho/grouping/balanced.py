@@ -19,6 +19,7 @@ from ptycho.grouping.sample import draw_uniform, first_occurrences, keeps_distan
 _NEIGHBOURING_BLOCKS = 8
 _EXCHANGE_ROUNDS = 100
 _MENDING_ROUNDS = 120
+_MENDING_PATIENCE = 15  # rounds without one valid block more
 _WANDERLUST = 0.3  # of the mean gain; tried 0.05 to 3 on rasters, fly scans and random positions
 _WORTH_A_ROUND = 0.5  # share of new groups below which another round is not tried
 
@@ -126,13 +127,14 @@ def _mend(neighbourhood, points, blocks, pairs, rng):
     Where no exchange helps at once, one that leaves the number of valid blocks as it is carries
     the fault to another place, where it may meet another one or find a way out.
     """
-    best, fewest = blocks.copy(), len(blocks) + 1
+    best, fewest, idle = blocks.copy(), len(blocks) + 1, 0
     for _ in range(_MENDING_ROUNDS):
         valid = _is_valid(neighbourhood, blocks)
+        idle += 1
         if (~valid).sum() < fewest:
-            best, fewest = blocks.copy(), int((~valid).sum())
+            best, fewest, idle = blocks.copy(), int((~valid).sum()), 0
         concerned = pairs[~valid[pairs].all(axis=1)]
-        if not len(concerned):
+        if not len(concerned) or idle > _MENDING_PATIENCE:
             break
         gained = _valid_after_swaps(neighbourhood, blocks, concerned)
         gained -= valid[concerned].sum(axis=1)[:, None]
