@@ -24,7 +24,7 @@ $(READY): pyproject.toml
 
 demo: $(READY)
 	$(BIN)/ptycho simulate --preset demo --output $(DEMO)/scan.npz
-	$(BIN)/ptycho_train --train_data_file $(DEMO)/scan.npz --gridsize 2 --nepochs $(EPOCHS) --output_dir $(DEMO)/model
+	$(BIN)/ptycho_train --train_data_file $(DEMO)/scan.npz --gridsize 2 --n_images 648 --nepochs $(EPOCHS) --output_dir $(DEMO)/model
 	$(BIN)/ptycho_inference --model_path $(DEMO)/model --test_data $(DEMO)/scan.npz --comparison_plot --output_dir $(DEMO)/object
 	$(BIN)/ptycho evaluate --reconstruction $(DEMO)/object --truth $(DEMO)/scan.npz --output_dir $(DEMO)/evaluation
 	@echo "The demo lies in $(DEMO): look at object/comparison_plot.png first"

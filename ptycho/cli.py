@@ -7,6 +7,7 @@ run, so that `--help` and mistakes answer at once.
 """
 
 import functools
+import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -55,6 +56,8 @@ def _job(
         _check_paths(config)
         folder = getattr(config, "output_dir", None)
         with logging_to(verbose=config.verbose, quiet=config.quiet, folder=folder):
+            # Waiting threads sleep: spinning ones cost a factor of five on cores others use too.
+            os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
             # Bars written to a file are noise, whichever library draws them.
             result = run(replace(config, progress=config.progress and sys.stderr.isatty()))
         if result is not None:

@@ -23,10 +23,10 @@ _SMALLEST_TRAINING_SHARE = 0.5  # of the groups; a guard that costs more leaves 
 class Split:
     """Groups for training and for validation, and what lies between."""
 
-    training: Int[np.ndarray, "group member"]
+    training: Int[np.ndarray, "training_group member"]
     """Groups with every member beyond the guard band; never empty."""
 
-    validation: Int[np.ndarray, "group member"]
+    validation: Int[np.ndarray, "validation_group member"]
     """Groups with every member inside the validation square; may be empty, see `reason`."""
 
     region: Int[np.ndarray, " position"]

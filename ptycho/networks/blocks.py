@@ -4,6 +4,8 @@ Way of the data: batches -> [network] + physics -> trained model.
 Knows feature maps only, nothing of diffraction.
 """
 
+import itertools
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -48,10 +50,10 @@ class Body(nn.Module):
         self.stem = nn.Conv2d(4 * inputs, width, 3, padding=1)
         self.encoders = nn.ModuleList([ResidualBlock(w) for w in widths])
         self.downs = nn.ModuleList(
-            [nn.Conv2d(a, b, 2, stride=2) for a, b in zip(widths, widths[1:], strict=False)]
+            [nn.Conv2d(a, b, 2, stride=2) for a, b in itertools.pairwise(widths)]
         )
         self.ups = nn.ModuleList(
-            [nn.ConvTranspose2d(b, a, 2, stride=2) for a, b in zip(widths, widths[1:], strict=False)]
+            [nn.ConvTranspose2d(b, a, 2, stride=2) for a, b in itertools.pairwise(widths)]
         )
         self.decoders = nn.ModuleList([ResidualBlock(w) for w in widths[:-1]])
         self.head = nn.Conv2d(width, 4 * outputs, 3, padding=1)

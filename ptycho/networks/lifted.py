@@ -10,31 +10,32 @@ from torch import Tensor, nn
 from ptycho.dataset import GroupBatch
 from ptycho.networks.blocks import Body
 from ptycho.physics.forward import back_project
-from ptycho.physics.overlap import merge_on_overlap
+from ptycho.physics.patches import cut_patches, place_patches
 
 
 class LiftedUNet(nn.Module):
     """Back-projected input, residual output, shared by all members of a group.
 
-    From empty space (o = 1) every frame is back-projected `lifts` times, the members merged on
-    their overlap in between. The body sees a member's own back-projection, the group's merged one
-    and the probe, all in real space where convolutions belong, and adds a correction to the merged
-    estimate. Weights are shared by the members, so the cost is one body per frame at any gridsize.
+    From empty space (o = 1) the group's little object is swept by physics: member after member is
+    back-projected into it, each starting from what the ones before have made of the overlap. The
+    body then sees, in real space where convolutions belong, a member's window of that object, its
+    own next back-projection and the probe, and adds a correction. Weights are shared by the
+    members, so the cost is one body per frame at any gridsize.
 
     Args:
         group_size: members of one group; any, kept for the common call.
-        window: side of the decoded centre of each patch; outside, the merged estimate stands.
+        window: side of the decoded centre of each patch; outside, the swept object stands.
         width: features of the body.
-        lifts: back-projections before the body.
+        sweeps: over the members before the body.
 
     Source:
-        Back-projection: `physics.forward.back_project`.
+        One sweep is one epoch of rPIE on the group: Maiden, Johnson & Li, Optica 4, 736 (2017).
     """
 
-    def __init__(self, group_size: int, window: int, width: int = 32, lifts: int = 2):
+    def __init__(self, group_size: int, window: int, width: int = 32, sweeps: int = 1):
         super().__init__()
         self.window = window
-        self.lifts = lifts
+        self.sweeps = sweeps
         self.body = Body(inputs=5, outputs=2, width=width)
 
     def forward(
@@ -50,18 +51,37 @@ class LiftedUNet(nn.Module):
             probe: the probe shifted to each position, sqrt(photons) per object pixel.
             weight: merge weight of each window pixel.
         """
-        merged = torch.ones_like(probe[:, :, 0])
-        own = merged
-        for _ in range(self.lifts):
-            own = back_project(merged, probe, batch.amplitude)
-            merged = merge_on_overlap(own, batch.corners, weight, batch.shape)
-        size = merged.shape[-1]
+        swept = sweep_group(batch, probe, self.sweeps)
+        own = back_project(swept, probe, batch.amplitude)
+        size = swept.shape[-1]
         first = size // 2 - self.window // 2
         inner = slice(first, first + self.window)
-        features = [part for o in (own - 1, merged - 1) for part in (o.real, o.imag)]
+        features = [part for o in (swept - 1, own - swept) for part in (o.real, o.imag)]
         features.append(weight.expand_as(features[0]))
         x = torch.stack(features, dim=2)[..., inner, inner]
-        change = self.body(x.flatten(0, 1)).unflatten(0, merged.shape[:2])
+        change = self.body(x.flatten(0, 1)).unflatten(0, swept.shape[:2])
         margin = (first, size - first - self.window)
         change = nn.functional.pad(change, margin * 2)
-        return merged + torch.complex(change[:, :, 0], change[:, :, 1])
+        return swept + torch.complex(change[:, :, 0], change[:, :, 1])
+
+
+@torch.no_grad()
+def sweep_group(
+    batch: GroupBatch, probe: Complex[Tensor, "group member mode row col"], sweeps: int
+) -> Complex[Tensor, "group member row col"]:
+    """Sweep each group's object by physics alone, from empty space, and cut its windows.
+
+    Args:
+        batch: measured frames and their windows.
+        probe: the probe shifted to each position.
+        sweeps: how often every member is used.
+    """
+    n_groups, n_members, size, _ = batch.amplitude.shape
+    canvas = probe.new_ones((n_groups, *batch.shape))
+    for member in list(range(n_members)) * sweeps:
+        one = slice(member, member + 1)
+        corners = batch.corners[:, one]
+        patch = cut_patches(canvas, corners, size)
+        change = back_project(patch, probe[:, one], batch.amplitude[:, one]) - patch
+        canvas = canvas + place_patches(change, corners, batch.shape)
+    return cut_patches(canvas, batch.corners, size)

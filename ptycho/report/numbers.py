@@ -67,15 +67,14 @@ def metrics_table(document: Mapping[str, Any]) -> list[tuple[str, str]]:
         rows.append(("detector residual", f"{100 * residual:.2f} % of the power"))
     if (numbers := document.get("object")) is None:
         return rows
-    for name, unit in (("phase", " rad"), ("amplitude", "")):
-        peak = numbers["phase_psnr_peak_rad" if unit else "amplitude_psnr_peak"]
-        rows += [
-            (
-                f"{name} PSNR",
-                f"{_text(numbers[f'{name}_psnr_db'], '.2f')} dB, peak {peak:.3g}{unit}",
-            ),
-            (f"{name} SSIM", f"{_text(numbers[f'{name}_ssim'], '.3f')}, range {peak:.3g}{unit}"),
-        ]
+    for name, unit in (("phase", "_rad"), ("amplitude", "")):
+        peak = numbers[f"{name}_psnr_peak{unit}"]
+        full_scale = f"{peak:.3g} {unit[1:]}".rstrip()
+        missing = "-, the truth has no range" if peak == 0 else "-, no error or no window"
+        for key, form in (("psnr_db", "{:.2f} dB, peak "), ("ssim", "{:.3f}, range ")):
+            value = numbers[f"{name}_{key}"]
+            text = missing if value is None else form.format(value) + full_scale
+            rows.append((f"{name} {key.removesuffix('_db').upper()}", text))
     for name, label in (("05", "FRC = 0.5"), ("half_bit", "FRC = half-bit")):
         rows.append(
             (
@@ -122,10 +121,6 @@ def _periods(numbers: Mapping[str, float], pixel_size_m: float | None) -> dict[s
         else math.nan
         for name in names
     }
-
-
-def _text(value: float | None, form: str) -> str:
-    return "-" if value is None else format(value, form)
 
 
 def _finite(value: Any) -> Any:
