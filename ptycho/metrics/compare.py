@@ -107,10 +107,10 @@ def _picture_numbers(aligned: Aligned, truth: Complex[np.ndarray, "row col"]) ->
     # the same pixels and a wrap is no edge.
     truth_phase = np.angle(truth * np.conj(truth[mask].sum()))
     phase_error = np.angle(aligned.obj * truth.conj())
-    phase_range = float(np.ptp(truth_phase[mask]))
+    phase_range = _range(truth_phase[mask])
     truth_amplitude, amplitude = np.abs(truth), np.abs(aligned.obj)
     amplitude_error = amplitude - truth_amplitude
-    amplitude_range = float(np.ptp(truth_amplitude[mask]))
+    amplitude_range = _range(truth_amplitude[mask])
     return {
         "phase_psnr_db": peak_signal_to_noise(phase_error[mask], phase_range),
         "phase_psnr_peak_rad": phase_range,
@@ -152,6 +152,12 @@ def _removed(aligned: Aligned) -> dict[str, float]:
         "removed_shift_row_px": aligned.shift[0],
         "removed_shift_col_px": aligned.shift[1],
     }
+
+
+def _range(values: Float[np.ndarray, " pixel"]) -> float:
+    """Return the largest minus the smallest value; 0 where they differ by rounding only."""
+    spread = float(np.ptp(values))
+    return spread if spread > 1e-5 * float(np.abs(values).max()) else 0.0
 
 
 def _root_mean_square(error: Float[np.ndarray, " pixel"]) -> float:
