@@ -1,1 +1,1 @@
-"""The commands as functions: settings in, stages called in the order of the data, result on disk."""
+"""The commands as functions: settings in, stages called in the order of the data, result out."""
