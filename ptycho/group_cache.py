@@ -29,7 +29,7 @@ from ptycho.grouping.neighbours import (
     find_neighbourhood,
     scan_labels,
 )
-from ptycho.npz import UNREADABLE, NpzFile, write_npz
+from ptycho.npz import UNREADABLE, NpzFile, reason, write_npz
 
 logger = logging.getLogger(__name__)
 
@@ -115,9 +115,9 @@ def find_groups(
     scan = scan_labels(scan_index, len(x))
     k = checked_neighbor_count(gridsize, K, largest_scan=int(np.bincount(scan).max()))
     rule = {
-        "gridsize": gridsize,
+        "gridsize": int(gridsize),
         "K": k,
-        "max_distance": max_distance,
+        "max_distance": None if max_distance is None else float(max_distance),
         "min_distance": float(min_distance),
     }
     request = _Request(x=x, y=y, scan=scan, rule=rule)
@@ -165,8 +165,7 @@ def _create(paths, request) -> GroupTable:
                 found = _read(path, request, quiet=True) if path.exists() else None
                 return found or _build_and_write(path, request)
         except OSError as problem:
-            reason = problem.strerror or problem
-            logger.warning("groups cache: cannot write to %s (%s)", path.parent, reason)
+            logger.warning("groups cache: cannot write to %s (%s)", path.parent, reason(problem))
     logger.warning("groups cache: none written; this run works without, the next searches again")
     return GroupTable(neighbourhood=_neighbourhood(request), groups=None)
 
@@ -208,7 +207,7 @@ def _described(request) -> dict[str, int | float | str]:
     return {
         "gridsize": request.rule["gridsize"],
         "overlap_factor": float(request.rule["K"]),
-        "max_distance": np.inf if largest is None else float(largest),
+        "max_distance": np.inf if largest is None else largest,
         "min_distance": request.rule["min_distance"],
         "definition": DEFINITION,
     }
@@ -219,17 +218,17 @@ def _read(path, request, *, quiet=False) -> GroupTable | None:
     start = time.perf_counter()
     try:
         file = NpzFile(path)
-        reason = _unfit(file, request)
-        if reason is None:
+        fault = _unfit(file, request)
+        if fault is None:
             neighbours, groups = file.read("neighbours"), file["all_groups"]
-            reason = _implausible(neighbours, groups, request)
+            fault = _implausible(neighbours, groups, request)
     except FileNotFoundError:
         return None
     except UNREADABLE as problem:
-        reason = f"file damaged or unreadable: {str(problem).splitlines()[0]}"
-    if reason is not None:
+        fault = f"file damaged or unreadable: {reason(problem)}"
+    if fault is not None:
         if not quiet:
-            logger.warning("groups cache not used: %s (%s); finding the groups anew", path, reason)
+            logger.warning("groups cache not used: %s (%s); finding the groups anew", path, fault)
         return None
     logger.info(
         "groups cache used: %s (%s groups, %s, read in %.4f s)",

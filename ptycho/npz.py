@@ -12,6 +12,7 @@ import os
 import secrets
 import struct
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -21,7 +22,10 @@ _ALIGNMENT = 64
 _LOCAL_HEADER = struct.Struct("<4s22xHH")  # signature, ..., length of the name, of the extra field
 _PADDING_ID = 0xD935  # the extra field that other zip writers use for alignment
 _LARGE_FROM = 2**30  # bytes; such members get the longer header that has room for their size
-UNREADABLE = (zipfile.BadZipFile, OSError, ValueError, EOFError, RuntimeError, struct.error)
+UNREADABLE = (
+    zipfile.BadZipFile, zlib.error, struct.error, OSError, EOFError, ValueError, RuntimeError,
+    MemoryError, OverflowError,
+)  # fmt: skip
 """What opening or reading a damaged or foreign archive may raise."""
 
 
@@ -50,7 +54,13 @@ def write_npz(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
         raise
 
 
-class NpzFile(Mapping[str, np.ndarray]):
+def reason(problem: Exception) -> str:
+    """Return what a reading error says, in one line."""
+    lines = str(getattr(problem, "strerror", None) or problem).splitlines()
+    return lines[0] if lines else type(problem).__name__
+
+
+class NpzFile:
     """The arrays of an archive by name; mapped when stored plainly, else read when asked for.
 
     Args:
@@ -69,6 +79,10 @@ class NpzFile(Mapping[str, np.ndarray]):
         """Return one array; ValueError when it holds Python objects."""
         mapped = self._mapped(self._members[name])
         return self.read(name) if mapped is None else mapped
+
+    def __contains__(self, name: object) -> bool:
+        """Return whether there is an array of this name, without reading it."""
+        return name in self._members
 
     def __iter__(self) -> Iterator[str]:
         """Yield the names."""

@@ -54,7 +54,7 @@ class RawData:
     frames: Shaped[np.ndarray, "..."]
     """(M, N, N) as stored, zero frequency at N//2; may be a memory map."""
 
-    measurement: Measurement
+    measurement: str
     """What a stored value is: counts, intensity (photons) or amplitude (sqrt(photons))."""
 
     xcoords: Shaped[np.ndarray, "..."]

@@ -20,7 +20,9 @@ def check_frames(where: str, frames: Shaped[np.ndarray, "..."]) -> None:
             "square and at least one"
         )
     if frames.dtype.kind not in "iufb":
-        raise DataError(f"{where}: diffraction frames of type {frames.dtype}; expected numbers")
+        raise DataError(
+            f"{where}: diffraction frames of type {frames.dtype}; expected real numbers"
+        )
 
 
 def check_values(

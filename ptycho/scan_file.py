@@ -8,7 +8,6 @@ Members stored without compression stay in the file and are mapped. Nothing is e
 
 import json
 import logging
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,8 @@ import numpy as np
 
 from ptycho.errors import DataError
 from ptycho.measurement import MEASUREMENTS, Measurement, infer_measurement
-from ptycho.npz import UNREADABLE, NpzFile, write_npz
+from ptycho.npz import UNREADABLE, NpzFile, reason, write_npz
+from ptycho.scan_checks import check_frames
 
 logger = logging.getLogger(__name__)
 
@@ -40,6 +40,7 @@ def read_scan_file(path: Path | str, *, measurement: Measurement | None = None) 
     x, y = (_vector(path, entries, key) for key in ("xcoords", "ycoords"))
     key = _frame_key(path, entries)
     frames = _frames_first(path, key, _entry(path, entries, key), n_positions=len(x))
+    check_frames(str(path), frames)
     fields = {
         "frames": frames,
         "measurement": measurement or _measurement(path, entries, key, frames),
@@ -80,8 +81,7 @@ def write_scan_file(path: Path | str, fields: dict[str, Any]) -> None:
         write_npz(path, {key: array for key, array in arrays.items() if array is not None})
     except OSError as problem:
         raise DataError(
-            f"{path}: cannot be written ({problem.strerror or problem}); expected a writable "
-            "folder with room"
+            f"{path}: cannot be written ({reason(problem)}); expected a writable folder with room"
         ) from None
 
 
@@ -91,9 +91,9 @@ def _open(path) -> NpzFile:
         raise DataError(f"{path}: {what}; expected a scan file (.npz)")
     try:
         return NpzFile(path)
-    except (zipfile.BadZipFile, OSError) as problem:
+    except UNREADABLE as problem:
         raise DataError(
-            f"{path}: cannot be opened ({problem}); expected an .npz archive; "
+            f"{path}: cannot be opened ({reason(problem)}); expected an .npz archive; "
             "copy or download it again if it should be one"
         ) from None
 
@@ -106,7 +106,7 @@ def _entry(path, entries, key) -> np.ndarray:
         return entries[key]
     except UNREADABLE as problem:
         raise DataError(
-            f"{path}: entry {key} cannot be read ({problem}); expected an array of numbers"
+            f"{path}: entry {key} cannot be read ({reason(problem)}); expected an array of numbers"
         ) from None
 
 
@@ -140,8 +140,6 @@ def _frames_first(path, key, frames, *, n_positions) -> np.ndarray:
     """Return the frames as (M, N, N); legacy files have them last, or a trailing axis of 1."""
     if frames.ndim == 4 and frames.shape[-1] == 1:
         frames = frames[..., 0]
-    if frames.dtype.kind not in "iufb":
-        raise DataError(f"{path}: {key} has type {frames.dtype}; expected real numbers")
     if frames.ndim == 3 and frames.shape[0] != n_positions == frames.shape[2]:
         logger.info(
             "%s: %s has shape %s with the frames last (legacy); reordered in memory, save the "
@@ -160,8 +158,8 @@ def _measurement(path, entries, key, frames) -> Measurement:
             f"{path}: measurement is {tag!r}; expected one of {', '.join(MEASUREMENTS)}; "
             "say it with --measurement"
         )
-    sample = frames[_spread(len(frames))] if frames.ndim else frames
-    found = infer_measurement(np.asarray(sample), amplitude_by_custom=key == "diff3d")
+    sample = np.asarray(frames[_spread(len(frames))])
+    found = infer_measurement(sample, amplitude_by_custom=key == "diff3d")
     if found is None:
         raise DataError(
             f"{path}: {key} of type {frames.dtype} may hold intensity or amplitude; expected "
@@ -207,7 +205,7 @@ def _patches(path, entries, n_positions) -> np.ndarray | None:
     try:
         patches = entries["Y"]
     except UNREADABLE as problem:
-        logger.warning("%s: Y cannot be read (%s); left out", path, problem)
+        logger.warning("%s: Y cannot be read (%s); left out", path, reason(problem))
         return None
     if patches.ndim == 4 and patches.shape[-1] == 1:
         patches = patches[..., 0]
@@ -235,8 +233,7 @@ def _metadata(path, entries) -> dict[str, Any]:
     try:
         found = json.loads(str(entries["_metadata"]))
     except UNREADABLE as problem:
-        reason = str(problem).splitlines()[0]
-        logger.warning("%s: _metadata is no plain JSON text (%s); left out", path, reason)
+        logger.warning("%s: _metadata is no plain JSON text (%s); left out", path, reason(problem))
         return {}
     return found if isinstance(found, dict) else {"metadata": found}
 
