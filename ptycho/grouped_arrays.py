@@ -8,7 +8,7 @@ here everything asked for is in memory at once.
 from typing import Any
 
 import numpy as np
-from jaxtyping import Complex64, Float, Float32, Int
+from jaxtyping import Complex64, Float, Float32, Int, Shaped
 
 from ptycho.errors import DataError
 
@@ -53,6 +53,35 @@ def grouped_arrays(
             f"{name}_nn": members,
         }
     return arrays
+
+
+def true_windows(
+    groups: Int[np.ndarray, "group member"],
+    positions: Float[np.ndarray, "position 2"],
+    size: int,
+    *,
+    obj: Complex64[np.ndarray, "height width"] | None,
+    patches: Shaped[np.ndarray, "position row col"] | None,
+) -> Shaped[np.ndarray, "group row col member"] | None:
+    """Return the true object windows of groups, cut from the object or else as the file has them.
+
+    Args:
+        groups: Frame numbers.
+        positions: Window centres as (row, col), pixels of `obj`.
+        size: Rows and columns of a window.
+        obj: Complex transmission, when known.
+        patches: True window of each frame, when known.
+
+    Returns:
+        The windows, member last; None when neither is known.
+    """
+    if obj is not None:
+        windows = cut_windows(obj, positions[groups.ravel()], size)
+    elif patches is not None:
+        windows = np.asarray(patches[groups.ravel()])
+    else:
+        return None
+    return np.moveaxis(windows.reshape(*groups.shape, *windows.shape[1:]), 1, -1)
 
 
 def cut_windows(

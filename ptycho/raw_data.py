@@ -16,21 +16,14 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Float32, Int, Int32, Shaped
 
+from ptycho import scan_checks as checks
 from ptycho.errors import DataError, GroupingError
 from ptycho.group_cache import find_groups
-from ptycho.grouped_arrays import cut_windows, grouped_arrays
+from ptycho.grouped_arrays import grouped_arrays, true_windows
 from ptycho.grouping.coverage import summarise
 from ptycho.grouping.enumerate import all_groups
 from ptycho.grouping.sample import draw
-from ptycho.measurement import MEASUREMENTS, Measurement, amplitude_of, intensity_of
-from ptycho.scan_checks import (
-    check_frames,
-    check_values,
-    checked_coordinates,
-    checked_object,
-    checked_probe,
-    checked_scan_index,
-)
+from ptycho.measurement import Measurement, amplitude_of, intensity_of
 from ptycho.scan_file import read_scan_file, write_scan_file
 
 __all__ = ["Measurement", "RawData"]
@@ -94,21 +87,17 @@ class RawData:
 
     def __post_init__(self):
         where, n = self._where, len(self.frames) if np.ndim(self.frames) else 0
-        check_frames(where, self.frames)
-        if self.measurement not in MEASUREMENTS:
-            raise DataError(
-                f"{where}: measurement = {self.measurement!r}; expected one of "
-                f"{', '.join(MEASUREMENTS)}"
-            )
+        checks.check_frames(where, self.frames)
+        checks.check_measurement(where, self.measurement)
         for name in ("xcoords", "ycoords"):
-            self._set(name, checked_coordinates(where, name, getattr(self, name), n))
+            self._set(name, checks.checked_coordinates(where, name, getattr(self, name), n))
             start, given = f"{name}_start", getattr(self, f"{name}_start")
             start_values = getattr(self, name) if given is None else given
-            self._set(start, checked_coordinates(where, start, start_values, n))
-        self._set("scan_index", checked_scan_index(where, self.scan_index, n))
-        self._set("probe", checked_probe(where, self.probe, self.frame_size))
+            self._set(start, checks.checked_coordinates(where, start, start_values, n))
+        self._set("scan_index", checks.checked_scan_index(where, self.scan_index, n))
+        self._set("probe", checks.checked_probe(where, self.probe, self.frame_size))
         if self.obj is not None:
-            self._set("obj", checked_object(where, self.obj))
+            self._set("obj", checks.checked_object(where, self.obj))
         self._sound_frames(self._spread(_CHECKED_FRAMES))
 
     @classmethod
@@ -266,7 +255,10 @@ class RawData:
             coords=np.stack([self.xcoords, self.ycoords], axis=1),
             coords_start=np.stack([self.xcoords_start, self.ycoords_start], axis=1),
         )  # fmt: skip
-        return data | {"Y": self._true_windows(groups), "objectGuess": self.obj}
+        truth = true_windows(
+            groups, self.positions, self.frame_size, obj=self.obj, patches=self.patches
+        )
+        return data | {"Y": truth, "objectGuess": self.obj}
 
     def _find_all_valid_groups(
         self, K: int | None, gridsize: int
@@ -296,7 +288,7 @@ class RawData:
         """Return some frames as stored, having looked at their values."""
         indices = np.asarray(indices)
         frames = np.asarray(self.frames[indices])
-        check_values(self._where, frames, indices)
+        checks.check_values(self._where, frames, indices)
         return frames
 
     def _first_frames(self, n):
@@ -308,12 +300,3 @@ class RawData:
             n, f"{chosen:,}", f"{self.n_frames:,}",
         )  # fmt: skip
         return np.arange(chosen, dtype=np.int32)[:, None]
-
-    def _true_windows(self, groups):
-        if self.obj is not None:
-            windows = cut_windows(self.obj, self.positions[groups.ravel()], self.frame_size)
-        elif self.patches is not None:
-            windows = np.asarray(self.patches[groups.ravel()])
-        else:
-            return None
-        return np.moveaxis(windows.reshape(*groups.shape, *windows.shape[1:]), 1, -1)

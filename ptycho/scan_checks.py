@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Complex64, Float64, Int, Int64, Shaped
 
 from ptycho.errors import DataError
+from ptycho.measurement import MEASUREMENTS
 
 
 def check_frames(where: str, frames: Shaped[np.ndarray, "..."]) -> None:
@@ -22,6 +23,14 @@ def check_frames(where: str, frames: Shaped[np.ndarray, "..."]) -> None:
     if frames.dtype.kind not in "iufb":
         raise DataError(
             f"{where}: diffraction frames of type {frames.dtype}; expected real numbers"
+        )
+
+
+def check_measurement(where: str, measurement: str) -> None:
+    """Raise DataError unless the tag is one of the three known."""
+    if measurement not in MEASUREMENTS:
+        raise DataError(
+            f"{where}: measurement = {measurement!r}; expected one of {', '.join(MEASUREMENTS)}"
         )
 
 
