@@ -112,9 +112,17 @@ def run_command(name: str, action: Callable[[], object]) -> int:
         _package.debug("refused: %s", mistake, exc_info=True)
         return refuse(name, str(mistake))
     except KeyboardInterrupt:
-        sys.stderr.write(f"\n{name}: interrupted\n")
-        return INTERRUPTED
+        return _interrupted(name)
+    except SystemExit as leaving:  # Lightning answers Ctrl-C by exit(1)
+        if isinstance(leaving.__context__, KeyboardInterrupt):
+            return _interrupted(name)
+        raise
     return 0
+
+
+def _interrupted(name: str) -> int:
+    sys.stderr.write(f"\n{name}: interrupted\n")
+    return INTERRUPTED
 
 
 def progress(

@@ -1,6 +1,7 @@
 """The console: what reaches the screen, what reaches the log of the run."""
 
 import logging
+import sys
 
 import pytest
 
@@ -66,12 +67,23 @@ def test_a_mistake_is_one_line_and_exit_code_2(capsys, kind):
     assert capsys.readouterr() == ("", expected)
 
 
-def test_interrupt_is_one_line_and_exit_code_130(capsys):
+@pytest.mark.parametrize("caught", [False, True], ids=["plain", "turned into exit"])
+def test_interrupt_is_one_line_and_exit_code_130(capsys, caught):
     def action():
-        raise KeyboardInterrupt
+        try:
+            raise KeyboardInterrupt
+        except KeyboardInterrupt:
+            if caught:
+                sys.exit(1)
+            raise
 
     assert run_command("ptycho_train", action) == INTERRUPTED == 130
     assert capsys.readouterr().err.strip() == "ptycho_train: interrupted"
+
+
+def test_other_exits_pass_through():
+    with pytest.raises(SystemExit):
+        run_command("ptycho_train", lambda: sys.exit(3))
 
 
 def test_a_fault_of_ours_keeps_its_traceback():
