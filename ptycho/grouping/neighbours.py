@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 
 LARGEST_GRIDSIZE = 4
 LARGEST_K = 64  # one bit of an unsigned word per neighbour
-_SPARE_CANDIDATES = 5  # closes the ties of a square raster at K = 4, 6 and 8 in one query
+_SPARE_CANDIDATES = 3  # closes the ties of a square raster at K = 4, 6 and 8 in one query
 _CANDIDATES_AT_ONCE = 2**22  # bounds the memory of one query, about 150 MB
 _THREADS_FROM = 20_000  # below, starting threads costs more than it saves
 _TIE_TOLERANCE = 1e-9  # relative; far above rounding of d2, far below any real step
