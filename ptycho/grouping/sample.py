@@ -8,6 +8,7 @@ a sample of 2,576 are the sample of 512 with the same seed.
 """
 
 import logging
+from itertools import combinations
 from math import comb
 from typing import Literal, get_args
 
@@ -23,7 +24,8 @@ logger = logging.getLogger(__name__)
 Sampling = Literal["uniform", "balanced", "sequential"]
 
 _CELLS_AT_ONCE = 2**23
-_PATIENCE = 10_000_000  # draws after which a filter that rejects nearly all is reported
+_SEQUENTIAL_CELLS = 2**16  # combinations looked at together, at least one per position
+_PATIENCE = 4_000_000  # draws after which a filter that rejects nearly all is reported
 _HOPELESS = 1e-4  # share of draws kept
 
 
@@ -102,11 +104,7 @@ def draw_uniform(
         groups = _owned(neighbourhood, cards, ends)
         parts.append(groups[: n - found])
         found, looked = found + len(parts[-1]), looked + step
-        if looked > _PATIENCE and found < _HOPELESS * looked:
-            raise GroupingError(
-                f"sampling: {found:,} of {looked:,} combinations keep the distance limits; "
-                "expected more; widen max_distance or lower K"
-            )
+        _check_hope(found, looked)
     return np.concatenate(parts)
 
 
@@ -116,16 +114,20 @@ def draw_sequential(neighbourhood: Neighbourhood, n: int) -> Int32[np.ndarray, "
     When every position has been a seed once, the next nearest combination follows. A set met
     before is passed over.
     """
-    picks = neighbourhood.group_size - 1
+    raw_counts = _raw_counts(neighbourhood)
     found = np.empty((0, neighbourhood.group_size), np.int32)
-    for rank in range(comb(neighbourhood.k, picks)):
+    looked, most = 0, int(raw_counts.max())
+    step = max(1, _SEQUENTIAL_CELLS // neighbourhood.n_positions)
+    for first in range(0, most, step):
         if len(found) >= n:
             break
-        seeds = np.arange(neighbourhood.n_positions)
-        ranks = np.full(len(seeds), rank)
-        groups = members_of(neighbourhood, seeds, ranks)
-        groups = groups[(groups[:, 0] >= 0) & keeps_distances(neighbourhood, groups)]
+        ranks = np.arange(first, min(first + step, most))
+        rank, seeds = np.nonzero(raw_counts > ranks[:, None])
+        groups = members_of(neighbourhood, seeds, ranks[rank])
+        groups = groups[keeps_distances(neighbourhood, groups)]
         found = first_occurrences(np.concatenate([found, groups]))
+        looked += len(seeds)
+        _check_hope(len(found), looked)
     return found[:n]
 
 
@@ -168,11 +170,13 @@ def keeps_distances(
     neighbourhood: Neighbourhood, groups: Int[np.ndarray, "group member"]
 ) -> Bool[np.ndarray, " group"]:
     """Return which groups have all their pairs within the distance limits."""
-    kept = np.ones(len(groups), bool)
-    if neighbourhood.filtered:
-        for first in range(1, groups.shape[1]):
-            for second in range(first):
-                kept &= neighbourhood.pair_fits(groups[:, first], groups[:, second])
+    if not neighbourhood.filtered:
+        return np.ones(len(groups), bool)
+    left = np.arange(len(groups))  # most groups fall at one of the first pairs
+    for first, second in combinations(range(groups.shape[1]), 2):
+        left = left[neighbourhood.pair_fits(groups[left, first], groups[left, second])]
+    kept = np.zeros(len(groups), bool)
+    kept[left] = True
     return kept
 
 
@@ -197,9 +201,20 @@ def _raw_counts(neighbourhood):
     return neighbourhood.raw_counts()
 
 
+def _check_hope(found, looked):
+    """Raise GroupingError when a filter has rejected nearly everything for long."""
+    if looked > _PATIENCE and found < _HOPELESS * looked:
+        raise GroupingError(
+            f"sampling: {found:,} of {looked:,} combinations keep the distance limits; "
+            "expected more; loosen them or lower K"
+        )
+
+
 def _owned(neighbourhood, cards, ends):
     """Return the groups of these cards, dropping those another seed owns or a filter rejects."""
     seeds = np.searchsorted(ends, cards, side="right")
     groups = members_of(neighbourhood, seeds, cards - np.append(0, ends)[seeds])
+    kept = keeps_distances(neighbourhood, groups)
+    groups, seeds = groups[kept], seeds[kept]
     owner = groups[np.arange(len(groups)), reach_all(neighbourhood, groups).argmax(axis=1)]
-    return groups[(owner == seeds) & keeps_distances(neighbourhood, groups)]
+    return groups[owner == seeds]
