@@ -241,14 +241,14 @@ class SimulateConfig(_ConsoleConfig):
     phase_range: float = 2.0
     """Difference of largest and smallest phase of the sample, radians; zero lies in the middle."""
 
-    probe: Literal["disc", "gaussian"] = "disc"
-    """Shape of the probe: the beam of a lens out of focus, or a Gaussian spot."""
+    probe: Literal["disc", "lens", "gaussian"] = "disc"
+    """Shape of the probe: a defocused disc, the beam of a lens far out of focus, a Gaussian."""
 
     probe_fwhm: float = 16.0
     """Full width of the probe at half its maximum intensity, object pixels."""
 
     aperture: float = 0.15
-    """Radius of the bright disc that the lens throws on the detector, as a share of N."""
+    """Radius of the disc that a lens probe throws on the detector, as a share of N."""
 
     modes: int = 1
     """Incoherent modes of the probe; each has 0.3 of the power of the one before."""

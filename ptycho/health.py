@@ -13,7 +13,8 @@ from ptycho.model import Prediction
 
 def check_power(prediction: Prediction, batch: GroupBatch) -> str | None:
     """Compare the model's photons with the measured ones: a factor of 3 points at a wrong scale."""
-    ratio = float(prediction.intensity.detach().sum() / batch.amplitude.square().sum().clamp_min(1e-12))
+    measured = batch.amplitude.square().sum().clamp_min(1e-12)
+    ratio = float(prediction.intensity.detach().sum() / measured)
     if 1 / 3 <= ratio <= 3:
         return None
     return (

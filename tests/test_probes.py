@@ -14,7 +14,7 @@ def intensity(probe):
     return (np.abs(probe) ** 2).sum(axis=0, dtype=np.float64)
 
 
-@pytest.mark.parametrize("shape", ["disc", "gaussian"])
+@pytest.mark.parametrize("shape", ["disc", "lens", "gaussian"])
 @pytest.mark.parametrize("n_modes", [1, 2, 5])
 @pytest.mark.parametrize("size", [32, 64])
 def test_power_of_all_modes_is_the_photons_per_frame(shape, n_modes, size):
@@ -24,13 +24,13 @@ def test_power_of_all_modes_is_the_photons_per_frame(shape, n_modes, size):
     assert intensity(probe).sum() == pytest.approx(1.5e4, rel=1e-5)  # complex64
 
 
-@pytest.mark.parametrize("shape", ["disc", "gaussian"])
+@pytest.mark.parametrize("shape", ["disc", "lens", "gaussian"])
 def test_all_but_a_thousandth_of_the_light_falls_in_the_middle_three_quarters(shape):
     light = intensity(make_probe(shape, 64, fwhm=16, photons=1.0))
     assert light[8:56, 8:56].sum() >= 0.999
 
 
-@pytest.mark.parametrize("shape", ["disc", "gaussian"])
+@pytest.mark.parametrize("shape", ["disc", "lens", "gaussian"])
 @pytest.mark.parametrize("fwhm", [10.0, 16.0, 20.0])
 def test_width_is_the_one_asked_for(shape, fwhm):
     probe = make_probe(shape, 64, fwhm=fwhm, photons=1.0)
@@ -38,7 +38,7 @@ def test_width_is_the_one_asked_for(shape, fwhm):
     assert probe_fwhm(torch.from_numpy(probe)) == pytest.approx(fwhm, abs=0.8)
 
 
-@pytest.mark.parametrize("shape", ["disc", "gaussian"])
+@pytest.mark.parametrize("shape", ["disc", "lens", "gaussian"])
 @pytest.mark.parametrize("n_modes", [1, 3])
 def test_centre_of_mass_is_pixel_half_n(shape, n_modes):
     light = intensity(make_probe(shape, 64, fwhm=16, photons=1.0, n_modes=n_modes))
@@ -55,7 +55,7 @@ def test_gaussian_falls_to_a_half_at_half_its_width_by_hand():
 
 
 def test_lens_throws_a_disc_of_its_aperture_on_the_detector():
-    probe = make_probe("disc", 64, fwhm=16, photons=1.0, aperture=0.15)
+    probe = make_probe("lens", 64, fwhm=16, photons=1.0, aperture=0.15)
     bright = to_detector(torch.from_numpy(probe)).abs().square().sum(dim=0).numpy()
     radius = np.hypot(*(np.indices((64, 64)) - 32))
     assert bright[radius < 0.10 * 64].sum() > 0.4  # (0.10 / 0.15)^2 of an even disc
@@ -81,7 +81,7 @@ def test_first_mode_is_the_wave_itself():
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({"shape": "square"}, "probe: 'square'; expected disc or gaussian"),
+        ({"shape": "square"}, "probe: 'square'; expected disc, lens or gaussian"),
         ({"fwhm": 40.0}, "probe_fwhm: 40 in frames of 64; expected 2 to 32"),
         ({"aperture": 0.5}, "aperture: 0.5; expected 0.02 to 0.35"),
         ({"aperture": 0.02, "fwhm": 8.0}, "aperture: 0.02 focuses no narrower"),
@@ -89,6 +89,6 @@ def test_first_mode_is_the_wave_itself():
     ],
 )
 def test_impossible_probes_are_refused(changed, message):
-    settings = {"shape": "disc", "size": 64, "fwhm": 16.0, "photons": 1.0, **changed}
+    settings = {"shape": "lens", "size": 64, "fwhm": 16.0, "photons": 1.0, **changed}
     with pytest.raises(ConfigError, match=message):
         make_probe(settings.pop("shape"), settings.pop("size"), **settings)

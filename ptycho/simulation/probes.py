@@ -1,9 +1,11 @@
-"""Probes to simulate: a Gaussian spot or a defocused disc, in one or several incoherent modes.
+"""Probes to simulate: a disc, a lens out of focus or a Gaussian; one or several incoherent modes.
 
 Way of the data: [probes] -> simulate -> RawData -> ...
 A probe is (mode, row, col), complex64, centred at pixel N//2, sqrt(photons) per object pixel.
 Knows no objects and no scans.
 """
+
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -26,11 +28,11 @@ def make_probe(
     """Return a probe that brings a number of photons to every frame through empty space.
 
     Args:
-        shape: "disc" or "gaussian".
+        shape: "disc", "lens" or "gaussian".
         size: side N of the frame in object pixels.
         fwhm: diameter of the first mode at half its maximum intensity, object pixels.
         photons: sum |probe|^2 over pixels and modes.
-        aperture: radius of the bright disc on the detector as a share of N; for "disc" only.
+        aperture: radius of the bright disc on the detector as a share of N; for "lens" only.
         n_modes: incoherent modes.
         mode_decay: power of each mode over that of the mode before it.
 
@@ -45,9 +47,11 @@ def make_probe(
     if shape == "gaussian":
         wave = gaussian_probe(size, fwhm)
     elif shape == "disc":
-        wave = disc_probe(size, fwhm, aperture=aperture)
+        wave = disc_probe(size, fwhm)
+    elif shape == "lens":
+        wave = lens_probe(size, fwhm, aperture=aperture)
     else:
-        raise ConfigError(f"probe: {shape!r}; expected disc or gaussian")
+        raise ConfigError(f"probe: {shape!r}; expected disc, lens or gaussian")
     modes = incoherent_modes(wave, mode_shares(n_modes, mode_decay))
     return scale_probe(torch.from_numpy(modes), photons).to(torch.complex64).numpy()
 
@@ -64,12 +68,40 @@ def gaussian_probe(size: int, fwhm: float) -> Complex[np.ndarray, "row col"]:
     return np.exp(-2.0 * np.log(2.0) * squared / fwhm**2).astype(np.complex128)
 
 
-def disc_probe(size: int, fwhm: float, *, aperture: float = 0.15) -> Complex[np.ndarray, "row col"]:
+def disc_probe(
+    size: int, fwhm: float, *, fresnel_number: float = 3.5
+) -> Complex[np.ndarray, "row col"]:
+    """Return a bright disc a little out of focus: a pinhole, or its image, near the sample.
+
+    The disc has a soft edge and is propagated by radius^2 / fresnel_number (wavelength * distance,
+    in square pixels). Its sharp outline is known, so even a single frame tells most of its patch.
+
+    Args:
+        size: side of the frame in object pixels.
+        fwhm: diameter asked for, as `physics.probe.probe_fwhm` measures it.
+        fresnel_number: of the defocus; large is in focus, below 1 is far field.
+
+    Source:
+        Goodman, Introduction to Fourier Optics, section 4.2 (Fresnel propagation).
+    """
+    return _as_wide_as(fwhm, lambda d: _defocused_disc(size, d / 2, fresnel_number), 2.0 * fwhm)
+
+
+def _defocused_disc(size: int, radius: float, fresnel_number: float) -> np.ndarray:
+    axis = np.arange(size) - size // 2
+    distance = np.hypot(axis[:, None], axis)
+    disc = 1.0 / (1.0 + np.exp(np.clip(distance - radius, -50.0, 50.0)))
+    kernel = np.exp(-1j * np.pi * radius**2 / fresnel_number * _squared_frequency(size))
+    return np.fft.fftshift(np.fft.ifft2(np.fft.fft2(np.fft.ifftshift(disc)) * kernel))
+
+
+def lens_probe(size: int, fwhm: float, *, aperture: float = 0.15) -> Complex[np.ndarray, "row col"]:
     """Return the beam of a round lens, out of focus by as much as makes it `fwhm` wide.
 
     A lens of aperture a (cycles per pixel) lights a disc of radius a N on the detector; moved out
     of focus it also lights a disc of diameter about 2 a * defocus on the sample, with Fresnel
-    fringes and a curved wavefront. That is how zone plates and electron probes are used:
+    fringes and a curved wavefront. That is how zone plates and electron probes are used. Each
+    frame is then close to an in-line hologram, and one alone hardly tells amplitude from phase:
 
         P = F^-1 [ A(k) exp(-i pi defocus k^2) ],   defocus = wavelength * distance / pixel^2
 
@@ -86,28 +118,36 @@ def disc_probe(size: int, fwhm: float, *, aperture: float = 0.15) -> Complex[np.
     """
     if not 0.02 <= aperture <= 0.35:
         raise ConfigError(f"aperture: {aperture:g}; expected 0.02 to 0.35 of the frame size")
-    low, high = 0.0, 2.0 * size / aperture
-    if _width(_lens_beam(size, aperture, low)) > fwhm:
+    if _width(_lens_beam(size, aperture, 0.0)) > fwhm:
         raise ConfigError(
             f"aperture: {aperture:g} focuses no narrower than probe_fwhm = {fwhm:g} pixels; "
             f"expected a larger aperture or probe"
         )
-    # The width grows with the defocus: halve the interval until it is known to 0.1 %.
-    while high - low > 1e-3 * high:
-        middle = 0.5 * (low + high)
-        if _width(_lens_beam(size, aperture, middle)) < fwhm:
+    return _as_wide_as(fwhm, lambda z: _lens_beam(size, aperture, z), 2.0 * size / aperture)
+
+
+def _as_wide_as(fwhm: float, wave_at: Callable[[float], np.ndarray], high: float) -> np.ndarray:
+    """Return the wave of the parameter in (0, high) that makes it `fwhm` wide, to 0.1 %."""
+    low, top = 0.0, high
+    while top - low > 1e-3 * top:  # the width grows with the parameter: halve the interval
+        middle = 0.5 * (low + top)
+        if _width(wave_at(middle)) < fwhm:
             low = middle
         else:
-            high = middle
-    return _lens_beam(size, aperture, high)
+            top = middle
+    return wave_at(top)
 
 
 def _lens_beam(size: int, aperture: float, defocus: float) -> np.ndarray:
-    frequency = np.fft.fftfreq(size)
-    squared = frequency[:, None] ** 2 + frequency**2
+    squared = _squared_frequency(size)
     # A hard edge would ring across the whole frame; this one falls over a third of the radius.
     pupil = 0.5 * (1.0 - np.tanh((np.sqrt(squared) - aperture) / (aperture / 6.0)))
     return np.fft.fftshift(np.fft.ifft2(pupil * np.exp(-1j * np.pi * defocus * squared)))
+
+
+def _squared_frequency(size: int) -> np.ndarray:
+    frequency = np.fft.fftfreq(size)
+    return frequency[:, None] ** 2 + frequency**2
 
 
 def _width(wave: np.ndarray) -> float:
