@@ -67,7 +67,9 @@ class _Module(L.LightningModule):
 
     def configure_optimizers(self) -> dict[str, Any]:
         """AdamW; the rate rises over the first tenth of the steps and falls to zero (one cycle)."""
-        optimizer = torch.optim.AdamW(self.parameters(), lr=self.learning_rate, weight_decay=1e-4)
+        optimizer = torch.optim.AdamW(
+            self.parameters(), lr=self.learning_rate, weight_decay=1e-4, fused=True
+        )
         schedule = torch.optim.lr_scheduler.OneCycleLR(
             optimizer,
             self.learning_rate,
