@@ -53,6 +53,7 @@ class SettingsCommand(click.Command):
         settings = describe(cls)
         switches = {word for setting in settings.values() for word in setting.switches}
         self.booleans = switches | {s.name for s in settings.values() if s.kind is bool}
+        self.required = [s for s in settings.values() if s.required]
         config = click.Option(
             ["config_file", "--config"],
             metavar="PATH",
@@ -73,8 +74,16 @@ class SettingsCommand(click.Command):
         )
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Read the flags; `--x`, `--no-x`, `--x true` and `--x=true` all set a boolean."""
-        return super().parse_args(ctx, _with_booleans(args, self.booleans))
+        """Read the flags; `--x`, `--no-x`, `--x true` and `--x=true` all set a boolean.
+
+        Words without a flag are the required settings not given by one, in the order of `--help`.
+        """
+        args = _with_booleans(args, self.booleans)
+        return super().parse_args(ctx, _with_named_words(args, self.required))
+
+    def collect_usage_pieces(self, ctx: click.Context) -> list[str]:
+        """Return the words of the usage line: the required settings may stand there unnamed."""
+        return [*(s.name.upper() for s in self.required), *super().collect_usage_pieces(ctx)]
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the flags in sections: the command's own first."""
@@ -106,4 +115,23 @@ def _with_booleans(args: Sequence[str], booleans: set[str]) -> list[str]:
             result.append(f"{flag}={rest.pop(0) if has_word else 'true'}")
         else:
             result.append(arg)
+    return result
+
+
+def _with_named_words(args: Sequence[str], required: Sequence[Setting]) -> list[str]:
+    """Return the arguments with words that belong to no flag written as `--name=word`."""
+    named = {arg.partition("=")[0][2:].replace("-", "_") for arg in args if arg.startswith("--")}
+    free = [s.name for s in required if named.isdisjoint((s.name, *s.aliases))]
+    result: list[str] = []
+    rest = list(args)
+    while rest:
+        arg = rest.pop(0)
+        if arg == "--":
+            return [*result, arg, *rest]
+        if not arg.startswith("-") and free:
+            arg = f"--{free.pop(0)}={arg}"
+        elif arg.startswith("--") and "=" not in arg and arg != "--help" and rest:
+            result.append(arg)
+            arg = rest.pop(0)
+        result.append(arg)
     return result

@@ -76,6 +76,22 @@ def _sample(setting, scan):
     return values.get(setting.name, "7" if setting.kind in (int, float) else "new")
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["{scan}", "{out}"],
+        ["--source", "{scan}", "{out}"],
+        ["--output={out}", "{scan}"],
+        ["{scan}", "--measurement", "counts", "--no-progress", "{out}"],
+        ["--quiet", "true", "{scan}", "--output_file", "{out}"],
+    ],
+)
+def test_required_settings_may_be_given_as_plain_words_in_order(ran, scan, words):
+    out = scan.parent / "out.npz"
+    assert run("import", *(word.format(scan=scan, out=out) for word in words)) == 0
+    assert (ran[0].source, ran[0].output) == (scan, out)
+
+
 @pytest.mark.parametrize("dash", ["_", "-"])
 @pytest.mark.parametrize(("name", "setting", "word"), SPELLINGS)
 def test_every_flag_in_every_spelling_reaches_its_setting(ran, scan, name, setting, word, dash):
