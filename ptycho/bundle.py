@@ -88,6 +88,8 @@ def save_model(folder: Path, model: PtychoModel, settings: ModelSettings) -> Non
     weights = {k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}
     half_written = folder / f".{WEIGHTS}.{os.getpid()}"
     save_file(weights, half_written)
+    # safetensors keeps its files to their owner; a model is read by whoever may read its folder.
+    half_written.chmod((folder.stat().st_mode & 0o444) | 0o200)
     half_written.replace(folder / WEIGHTS)
     half_written = folder / f".{SETTINGS}.{os.getpid()}"
     half_written.write_text(json.dumps(asdict(settings), indent=2) + "\n", encoding="utf-8")

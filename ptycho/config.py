@@ -146,7 +146,7 @@ class TrainConfig(_SelectionConfig):
     likelihood of the counts."""
 
     nphotons: float | None = None
-    """Photons per frame the scan is scaled to; none keeps the measured mean."""
+    """Photons in the mean frame, for files in another unit; none believes the file."""
 
     validation_fraction: float = 0.05
     """Share of the scanned area held out to watch the training."""
@@ -198,7 +198,7 @@ class EvaluateConfig(_ConsoleConfig):
     """A scan file that holds its true object, or another reconstruction."""
 
     output_dir: Path | None = None
-    """Folder for the numbers and figures; none prints the numbers only."""
+    """Folder for the numbers and figures; none takes the folder of the reconstruction."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

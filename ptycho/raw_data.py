@@ -9,6 +9,7 @@ Frames stay as they are stored, often mapped from the file; only those asked for
 import dataclasses
 import functools
 import logging
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -82,6 +83,9 @@ class RawData:
     pixel_size_m: float | None = None
     """Size of an object pixel, metres."""
 
+    photons_per_unit: float = 1.0
+    """Photons that a stored intensity of 1 stands for; 1 when the frames are in photons."""
+
     metadata: dict[str, Any] = field(default_factory=dict)
     """What else is known; plain values that JSON can hold."""
 
@@ -116,6 +120,8 @@ class RawData:
     def save(self, path: Path | str) -> None:
         """Write the scan as an uncompressed PtychoPINN NPZ that can be memory-mapped.
 
+        Frames are written as stored, so `photons_per_unit` is not kept.
+
         Raises:
             DataError: When the folder cannot be written.
         """
@@ -139,15 +145,28 @@ class RawData:
 
     def intensity(self, indices: Int[np.ndarray, " n"]) -> Float32[np.ndarray, "n row col"]:
         """Return photons per pixel of some frames; DataError on negative or non-finite values."""
-        return intensity_of(self._sound_frames(indices), self.measurement)
+        frames = intensity_of(self._sound_frames(indices), self.measurement)
+        return frames * np.float32(self.photons_per_unit)
 
     def amplitude(self, indices: Int[np.ndarray, " n"]) -> Float32[np.ndarray, "n row col"]:
         """Return sqrt(photons) per pixel of some frames; DataError as for `intensity`."""
-        return amplitude_of(self._sound_frames(indices), self.measurement)
+        frames = amplitude_of(self._sound_frames(indices), self.measurement)
+        return frames * np.float32(math.sqrt(self.photons_per_unit))
 
     def photons_per_frame(self) -> float:
         """Return the mean photons in a frame, from up to 256 frames spread over the scan."""
         return self._mean_photons
+
+    def scaled_to(self, photons: float) -> "RawData":
+        """Return the scan with its stored unit read so that the mean frame holds so many photons.
+
+        Raises:
+            DataError: When the frames are dark.
+        """
+        if not self._mean_photons > 0:
+            raise DataError(f"{self._where}: frames without light; expected some to scale")
+        factor = photons / self._mean_photons
+        return dataclasses.replace(self, photons_per_unit=factor * self.photons_per_unit)
 
     def subset(self, indices: Int[np.ndarray, " n"] | slice) -> "RawData":
         """Return a scan of some frames, in the order given; it has no file of its own."""

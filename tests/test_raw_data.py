@@ -210,6 +210,21 @@ def test_photons_per_frame_by_hand():
     assert scan(frames=frames, measurement="amplitude").photons_per_frame() == 9 * N * N
 
 
+@pytest.mark.parametrize("measurement", ["counts", "amplitude"])
+def test_a_scan_in_another_unit_can_be_scaled_to_photons(measurement):
+    raw = scan(frames=np.full((M, N, N), 3, np.uint16), measurement=measurement)
+    scaled = raw.scaled_to(2.0 * N * N).scaled_to(4.0 * N * N)
+    np.testing.assert_allclose(scaled.photons_per_frame(), 4 * N * N, rtol=1e-6)
+    np.testing.assert_allclose(scaled.amplitude(np.array([1])), 2, rtol=1e-6)
+    np.testing.assert_allclose(scaled.intensity(np.array([1])), 4, rtol=1e-6)
+    np.testing.assert_array_equal(scaled.frames, raw.frames)
+
+
+def test_dark_frames_cannot_be_scaled():
+    with pytest.raises(DataError, match="frames without light; expected some to scale"):
+        scan(frames=np.zeros((M, N, N), np.uint16)).scaled_to(1e4)
+
+
 # Faults
 
 

@@ -26,7 +26,11 @@ Groups = Int[np.ndarray, "group member"]
 
 
 def load_data(
-    path: Path, *, measurement: Measurement | None = None, frame_size: int | None = None
+    path: Path,
+    *,
+    measurement: Measurement | None = None,
+    frame_size: int | None = None,
+    nphotons: float | None = None,
 ) -> RawData:
     """Open a whole scan; nothing is sliced here.
 
@@ -37,6 +41,7 @@ def load_data(
         path: the scan file.
         measurement: what the frames are, where the file does not say.
         frame_size: N the user expects, checked against the file.
+        nphotons: photons of the mean frame, where the file's unit is another; None believes it.
 
     Raises:
         DataError: If the file is no sound scan.
@@ -47,7 +52,13 @@ def load_data(
         raise ConfigError(
             f"N: {frame_size}; expected {raw.frame_size}, the size of the frames in {path}"
         )
-    return raw
+    if nphotons is None:
+        return raw
+    log.info(
+        "nphotons: the mean frame, %.3g in the file, is taken as %.3g photons",
+        raw.photons_per_frame(), nphotons,
+    )  # fmt: skip
+    return raw.scaled_to(nphotons)
 
 
 def choose_groups(raw: RawData, config: TrainConfig | InferenceConfig, gridsize: int) -> Groups:

@@ -176,7 +176,7 @@ def _write(config: InferenceConfig, raw: RawData, result: Reconstruction) -> Non
     place = {"origin": result.origin, "pixel_size_m": pixel}
     save_amplitude(folder / "reconstructed_amplitude.png", result.obj, mask, **place)
     save_phase(folder / "reconstructed_phase.png", result.obj, mask, **place)
-    comparison = _against_truth(raw, result, mask)
+    comparison = _against_truth(config, raw, result, mask)
     document = metrics_document(
         comparison,
         detector_residual=float(result.residuals.mean()),
@@ -190,16 +190,23 @@ def _write(config: InferenceConfig, raw: RawData, result: Reconstruction) -> Non
     if config.comparison_plot and comparison is not None:
         save_comparison(folder / "comparison_plot.png", comparison, document, pixel_size_m=pixel)
     elif config.comparison_plot:
-        log.info("no true object in %s; the comparison shows the coverage", config.test_data)
+        log.info("no object to compare with in %s; drawing the coverage", config.test_data)
         save_overview(
             folder / "comparison_plot.png", result.obj, result.coverage, raw.positions, **place
         )
 
 
-def _against_truth(raw: RawData, result: Reconstruction, mask: np.ndarray) -> Comparison | None:
+def _against_truth(
+    config: InferenceConfig, raw: RawData, result: Reconstruction, mask: np.ndarray
+) -> Comparison | None:
+    """Compare with the object in the scan file; None when there is none that fits the scan."""
     if raw.obj is None:
         return None
-    return compare(result.obj, raw.obj, mask, estimate_origin=result.origin)
+    try:
+        return compare(result.obj, raw.obj, mask, estimate_origin=result.origin)
+    except ValueError as problem:
+        log.warning("%s: its object cannot be compared: %s", config.test_data, problem)
+        return None
 
 
 def _save_arrays(path: Path, raw: RawData, result: Reconstruction) -> None:

@@ -49,7 +49,7 @@ def run(config: TrainConfig) -> Path:
     from ptycho.training import fit  # Lightning takes seconds; mistakes should show before it
 
     use_threads(config.threads)
-    raw = load_data(config.train_data_file, measurement=config.measurement, frame_size=config.N)
+    raw = _open(config.train_data_file, config, config.N)
     groups = choose_groups(raw, config, config.gridsize)
     scaled = scaled_probe(raw)
     training, validation = _parts(config, raw, groups, scaled)
@@ -97,14 +97,18 @@ def run(config: TrainConfig) -> Path:
     return output
 
 
+def _open(path: Path, config: TrainConfig, frame_size: int | None) -> RawData:
+    return load_data(
+        path, measurement=config.measurement, frame_size=frame_size, nphotons=config.nphotons
+    )
+
+
 def _parts(
     config: TrainConfig, raw: RawData, groups: Groups, scaled: ScaledProbe
 ) -> tuple[GroupDataset, GroupDataset | None]:
     """Return what is learned from and what watches the learning."""
     if config.test_data_file is not None:
-        watched = load_data(
-            config.test_data_file, measurement=config.measurement, frame_size=raw.frame_size
-        )
+        watched = _open(config.test_data_file, config, raw.frame_size)
         of_watched = choose_groups(watched, config, config.gridsize)
         return GroupDataset(raw, groups), GroupDataset(watched, of_watched)
     guard = config.guard if config.guard is not None else probe_fwhm(scaled.probe)
