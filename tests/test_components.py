@@ -141,7 +141,7 @@ def test_the_cache_goes_where_the_settings_say(path, tmp_path, keep, place):
 
 
 @pytest.mark.parametrize(
-    ("gridsize", "given", "used"),
+    ("gridsize", "told", "used"),
     [(1, None, 0), (1, 12, 0), (2, None, 8), (2, 5, 5), (3, None, 24)],
 )
 def test_neighbours_used_by_hand(gridsize, told, used):

@@ -2,6 +2,7 @@
 
 import csv
 import zipfile
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -56,17 +57,17 @@ def away(obj, truth):
 
 
 @pytest.mark.parametrize(
-    ("network", "gridsize", "fall"), [("lifted", 1, 0.5), ("lifted", 2, 0.6), ("unet", 2, 0.2)]
+    ("network", "gridsize", "left"), [("lifted", 1, 0.4), ("lifted", 2, 0.4), ("unet", 2, 0.2)]
 )
-def test_a_tiny_scan_is_memorised(tmp_path, network, gridsize, fall):
-    """Untrained, lifted has 0.3 % of the power left to explain and unet all that differs from 1."""
-    raw = simulated(25)
+def test_a_tiny_scan_is_memorised(tmp_path, network, gridsize, left):
+    """The shares of the loss left are two to three times those found."""
+    raw = simulated(9)
     groups = raw.select_groups(None, gridsize=gridsize, sampling="balanced", use_cache=False)
     model = untrained(raw, gridsize, network)
     before = mean_loss(model, GroupDataset(raw, groups))
     often = GroupDataset(raw, np.tile(groups, (12, 1)))
     fit(tmp_path, model, often, epochs=6, batch_size=len(groups), learning_rate=5e-3)
-    assert mean_loss(model, GroupDataset(raw, groups)) < fall * before
+    assert mean_loss(model, GroupDataset(raw, groups)) < left * before
 
     config = InferenceConfig(
         model_path="m", test_data="s", output_dir="o", device="cpu", progress=False
@@ -101,15 +102,18 @@ def numbers(rows, key):
     return [float(row[key]) for row in rows if row.get(key)]
 
 
-def test_the_same_seed_gives_the_same_curves_and_another_seed_others(ran, tmp_path):
-    curves = [ran.result.curves]
-    for seed in (0, 1):
-        again = fit(tmp_path / str(seed), untrained(ran.raw), ran.data, ran.watched, epochs=10,
-                    seed=seed)  # fmt: skip
-        curves.append(again.curves)
+def test_the_same_seed_gives_the_same_curves_and_another_seed_others(tmp_path):
+    raw = simulated(25)
+    data, watched = (
+        GroupDataset(raw, np.arange(25)[half, None]) for half in (slice(16), slice(16, 25))
+    )
+    curves = [
+        fit(tmp_path / str(run), untrained(raw), data, watched, epochs=2, seed=seed).curves
+        for run, seed in enumerate((0, 0, 1))
+    ]
     assert curves[0] == curves[1]
     assert curves[0] != curves[2]
-    assert [len(values) for values in curves[0].values()] == [10, 10]
+    assert [len(values) for values in curves[0].values()] == [2, 2]
 
 
 def test_the_model_returned_is_the_one_with_the_lowest_validation_loss(ran):
@@ -122,16 +126,16 @@ def test_the_model_returned_is_the_one_with_the_lowest_validation_loss(ran):
 
 
 def test_a_run_that_gets_worse_returns_the_weights_of_before(tmp_path):
-    """It has learned one scan, and unlearns it on the frames of another."""
+    """It learns from frames of four times the photons of those that watch."""
     raw = simulated(25)
-    wrong = simulated(25, phase_image="leaves", phase_range=3.0)
-    watched = GroupDataset(raw, np.arange(25)[:, None])
-    model = untrained(raw)
-    fit(tmp_path / "learn", model, watched, epochs=3)
-    result = fit(tmp_path / "spoil", model, GroupDataset(wrong, np.arange(25)[:, None]), watched,
-                 epochs=5, learning_rate=1e-2)  # fmt: skip
+    every = np.arange(25)[:, None]
+    data, watched = (
+        GroupDataset(replace(raw, photons_per_unit=4.0), every),
+        GroupDataset(raw, every),
+    )
+    result = fit(tmp_path, untrained(raw, network="unet"), data, watched, epochs=4)
     losses = result.curves["val_loss"]
-    assert losses[-1] > 1.05 * min(losses)
+    assert losses[-1] > 1.5 * min(losses)
     assert mean_loss(result.model, watched) == pytest.approx(min(losses), rel=1e-4)
 
 

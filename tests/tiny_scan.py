@@ -31,10 +31,13 @@ def simulated(n_frames=49, **changes):
 
 
 def model_settings(raw: RawData, gridsize=1, network="lifted"):
-    """What describes a network of an eighth of the usual width for the frames of a scan."""
+    """What describes a network of a quarter of the usual width, and little physics before it."""
+    options = {"window": raw.frame_size, "width": 8}
+    if network == "lifted":
+        options["sweeps"] = 1
     return ModelSettings(
         network=network,
-        network_options={"window": raw.frame_size, "width": 8},
+        network_options=options,
         gridsize=gridsize,
         neighbor_count=0 if gridsize == 1 else 8,
         frame_size=raw.frame_size,
