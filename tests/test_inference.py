@@ -21,15 +21,18 @@ from ptycho.workflows import reconstruct as workflow
 from ptycho.workflows import train
 from ptycho.workflows.components import scaled_probe
 
+WINDOW = 8
+INNER = slice(4, 12)
+
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory):
-    """A folder with a scan and, for each gridsize, a network with some random weights."""
+    """A scan and, for each gridsize, a network of random weights that decodes 8 of 16 pixels."""
     folder = tmp_path_factory.mktemp("home")
     raw = simulated(64)
     raw.save(folder / "scan.npz")
     for gridsize in (1, 2):
-        saved_untrained(folder / f"model{gridsize}", raw, gridsize, stirred=0.01)
+        saved_untrained(folder / f"model{gridsize}", raw, gridsize, WINDOW, stirred=0.01)
     return folder
 
 
@@ -69,11 +72,17 @@ def refused(capsys, *words):
 
 
 @pytest.mark.parametrize("gridsize", [1, 2])
-def test_every_frame_is_used_unless_told_otherwise(home, tmp_path, gridsize):
-    found = reconstructed(home, tmp_path, gridsize=gridsize)
-    np.testing.assert_array_equal(found["frames"], np.arange(64))
-    np.testing.assert_array_equal(found["positions"], simulated(64).positions)
-    assert found["frame_residuals"].shape == (64,)
+@pytest.mark.parametrize("n", [61, 64])
+def test_every_frame_is_used_unless_told_otherwise(home, tmp_path, gridsize, n):
+    """Also when groups of four cannot use each frame once."""
+    raw = simulated(n)
+    raw.save(tmp_path / "scan.npz")
+    found = reconstructed(
+        home, tmp_path / "out", gridsize=gridsize, test_data=tmp_path / "scan.npz"
+    )
+    np.testing.assert_array_equal(found["frames"], np.arange(n))
+    np.testing.assert_array_equal(found["positions"], raw.positions)
+    assert found["frame_residuals"].shape == (n,)
 
 
 def test_n_images_are_the_first_frames_at_gridsize_one(home, tmp_path):
@@ -99,19 +108,22 @@ def test_coverage_is_the_light_of_all_frames_and_the_object_lies_where_there_is_
     weight = merge_weight(scaled_probe(raw).probe).numpy()
     row, col = found["origin"].astype(int)
     expected = np.zeros_like(found["coverage"])
-    for y, x in np.floor(raw.positions[:20] + 0.5).astype(int) - SIDE // 2:
-        expected[y - row : y - row + SIDE, x - col : x - col + SIDE] += weight
+    for y, x in np.floor(raw.positions[:20] + 0.5).astype(int) - SIDE // 2 - (row, col):
+        expected[y : y + SIDE, x : x + SIDE][INNER, INNER] += weight[INNER, INNER]
     np.testing.assert_allclose(found["coverage"], expected, rtol=1e-5, atol=1e-6)  # float32 sums
     np.testing.assert_array_equal(found["object"] != 0, expected > 0)
 
 
 def test_one_frame_by_hand(home, tmp_path):
-    # Its window is the canvas; the brightest pixel of the probe is covered once, plus the floor.
+    # Its frame is the canvas; the brightest pixel of the probe is covered once, plus the floor;
+    # what the network does not decode is not known.
     found = reconstructed(home, tmp_path, n_images=1)
     y, x = np.floor(simulated(64).positions[0] + 0.5)
     assert found["origin"].tolist() == [y - 8, x - 8]
     assert found["object"].shape == (16, 16)
     assert found["coverage"].max() == pytest.approx(1.0001, rel=1e-6)
+    assert (found["coverage"] > 0).sum() == WINDOW**2
+    assert found["object"][INNER, INNER].all()
 
 
 # How well the object explains the frames

@@ -235,3 +235,12 @@ def test_detector_residual_of_a_case_worked_by_hand():
 def test_well_covered_is_relative_to_the_maximum():
     mask = well_covered(np.array([[0.0, 0.5, 1.1, 10.0]]))
     np.testing.assert_array_equal(mask, [[False, False, True, True]])
+
+
+def test_flatten_phase_sees_the_ramp_behind_phase_jumps_that_run_against_it():
+    rows, cols = np.mgrid[:200, :150]
+    steps = 0.03 * 10 * (rows // 10)  # flat terraces: only the jumps between them rise
+    noise = np.random.default_rng(0).normal(0, 0.5, rows.shape)
+    obj = np.exp(1j * (steps - 0.01 * cols + noise)).astype(np.complex64)
+    _, slope = flatten_phase(obj, np.ones(rows.shape, bool))
+    np.testing.assert_allclose(slope, (0.03, -0.01), atol=3e-4)

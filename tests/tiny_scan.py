@@ -30,9 +30,9 @@ def simulated(n_frames=49, **changes):
     return simulate(SimulateConfig(**settings | changes))
 
 
-def model_settings(raw: RawData, gridsize=1, network="lifted"):
+def model_settings(raw: RawData, gridsize=1, network="lifted", window=SIDE):
     """What describes a network of a quarter of the usual width, and little physics before it."""
-    options = {"window": raw.frame_size, "width": 8}
+    options = {"window": window, "width": 8}
     if network == "lifted":
         options["sweeps"] = 1
     return ModelSettings(
@@ -45,17 +45,18 @@ def model_settings(raw: RawData, gridsize=1, network="lifted"):
     )
 
 
-def untrained(raw: RawData, gridsize=1, network="lifted", seed=0):
+def untrained(raw: RawData, gridsize=1, network="lifted", window=SIDE):
     """A network that has seen nothing yet, with the probe of a scan."""
-    torch.manual_seed(seed)
-    return build_model(model_settings(raw, gridsize, network), scaled_probe(raw).probe)
+    torch.manual_seed(0)
+    settings = model_settings(raw, gridsize, network, window)
+    return build_model(settings, scaled_probe(raw).probe)
 
 
-def saved_untrained(folder: Path, raw: RawData, gridsize=1, stirred=0.0):
+def saved_untrained(folder: Path, raw: RawData, gridsize=1, window=SIDE, stirred=0.0):
     """The folder of such a network; stirred, its weights are some random ones."""
-    model = untrained(raw, gridsize)
+    model = untrained(raw, gridsize, window=window)
     with torch.no_grad():
         for weights in model.parameters():
             weights += stirred * torch.randn(weights.shape)
-    save_model(folder, model, model_settings(raw, gridsize))
+    save_model(folder, model, model_settings(raw, gridsize, window=window))
     return folder

@@ -98,7 +98,7 @@ def flatten_phase(
 ) -> tuple[Complex[np.ndarray, "row col"], tuple[float, float]]:
     """Remove the mean phase and, if wished, the linear ramp of the phase, for display.
 
-    The ramp is the mean phase step between neighbouring pixels, so wraps do no harm.
+    The ramp is the mean phase step between pixels, from near to far, so wraps do no harm.
 
     Args:
         obj: the object.
@@ -108,7 +108,7 @@ def flatten_phase(
     Returns:
         The flattened object, and the slope removed along (row, col) in radians per pixel.
     """
-    slope = _slope(np.where(mask, obj, 0)) if ramp else (0.0, 0.0)
+    slope = _slope(np.where(mask, obj, 0), reach=1 / 3) if ramp else (0.0, 0.0)
     flat = obj * np.exp(-1j * _plane(slope, obj.shape))
     mean = flat[mask].sum()
     return (flat * np.exp(-1j * np.angle(mean))).astype(np.complex64), slope
@@ -232,11 +232,24 @@ def _coarse_shift(estimate, truth, mask) -> tuple[float, float]:
     return float(row), float(col)
 
 
-def _slope(values: np.ndarray) -> tuple[float, float]:
-    """Return the mean phase step to the next row and to the next column, radians."""
-    down = np.vdot(values[:-1], values[1:])
-    right = np.vdot(values[:, :-1], values[:, 1:])
-    return float(np.angle(down)), float(np.angle(right))
+def _slope(values: np.ndarray, reach: float = 0.0) -> tuple[float, float]:
+    """Return the mean phase step to the next row and to the next column, radians.
+
+    Measured between neighbours first, then over 2, 4, ... pixels up to a share `reach` of the side:
+    each distance sharpens what the shorter ones have found, so wraps do no harm and neither noise
+    nor structure that ends within some pixels passes for a ramp.
+    """
+    return _step_along(values, reach), _step_along(values.T, reach)
+
+
+def _step_along(values: np.ndarray, reach: float) -> float:
+    """Return the mean phase step from row to row, radians."""
+    step, lag = 0.0, 1
+    while lag == 1 or lag <= reach * len(values):
+        turned = np.vdot(values[:-lag], values[lag:]) * np.exp(-1j * step * lag)
+        step += float(np.angle(turned)) / lag
+        lag *= 2
+    return step
 
 
 def _plane(slope, shape: tuple[int, int]) -> np.ndarray:
