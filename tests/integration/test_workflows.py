@@ -194,6 +194,7 @@ def test_scripts_tell_their_flags(path, flag):
     assert flag in done.stdout
 
 
+@pytest.mark.slow
 def test_scripts_train_and_reconstruct(small, tmp_path):
     model, result = tmp_path / "model", tmp_path / "result"
     done = script(
