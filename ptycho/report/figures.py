@@ -163,14 +163,15 @@ def save_training_curves(
     """
     figure = new_figure(6.0, 4.0)
     axes = figure.subplots()
+    positive = True
     for name, values in curves.items():
         numbers = np.asarray(values, dtype=np.float64)
         seen = np.isfinite(numbers)
+        positive &= bool((numbers[seen] > 0).all())
         epochs = np.arange(1, len(numbers) + 1)
         axes.plot(epochs[seen], numbers[seen], marker="." if seen.sum() < 30 else "", label=name)
     if floor is not None:
         axes.axhline(floor, color="0.4", ls="--", label="counting noise")
-    positive = all(np.nanmin(values, initial=1.0) > 0 for values in curves.values())
     axes.set(title="Training", xlabel="epoch", ylabel=unit, yscale="log" if positive else "linear")
     axes.xaxis.get_major_locator().set_params(integer=True)
     axes.grid(alpha=0.3)
