@@ -139,8 +139,28 @@ def _read_settings(path: Path) -> ModelSettings:
         raise ModelError(
             f"{path}: format_version {version!r}; expected {FORMAT_VERSION}; train again"
         )
+    _check_settings(path, content)
     names = {f.name for f in fields(ModelSettings)}
     try:
         return ModelSettings(**{k: v for k, v in content.items() if k in names})
     except TypeError as error:
         raise ModelError(f"{path}: {error}; expected the settings of a trained model") from None
+
+
+def _check_settings(path: Path, content: dict[str, Any]) -> None:
+    """Refuse values that no training writes, before a network is built from them."""
+    if content.get("network") not in list(NETWORKS):
+        known = ", ".join(sorted(NETWORKS))
+        raise ModelError(f"{path}: network {content.get('network')!r}; expected one of {known}")
+    options = content.get("network_options")
+    window = options.get("window") if isinstance(options, dict) else None
+    least = {"gridsize": 1, "neighbor_count": 0, "frame_size": 1, "n_modes": 1, "window": 1}
+    for name, value in ({key: content.get(key) for key in least} | {"window": window}).items():
+        if type(value) is not int or value < least[name]:
+            raise ModelError(
+                f"{path}: {name} {value!r}; expected a whole number from {least[name]} on"
+            )
+    if window > content["frame_size"]:
+        raise ModelError(
+            f"{path}: window {window}; expected at most frame_size, {content['frame_size']}"
+        )

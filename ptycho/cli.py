@@ -76,8 +76,12 @@ def _check_paths(config: Any) -> None:
                 f"{setting.name}: nothing at {path}; expected a {setting.must_exist}{_advice(path)}"
             )
     folder = getattr(config, "output_dir", None)
-    if folder is not None and folder.exists() and not folder.is_dir():
-        raise ConfigError(f"output_dir: {folder} is a file; expected a folder, new or old")
+    if folder is not None:
+        standing = next(p for p in (folder, *folder.absolute().parents) if p.exists())
+        if not standing.is_dir():
+            raise ConfigError(f"output_dir: {standing} is a file; expected a folder, new or old")
+        if not os.access(standing, os.W_OK):
+            raise ConfigError(f"output_dir: {standing} is read-only; expected a writable folder")
     output = getattr(config, "output", None)
     if output is not None and output.is_dir():
         raise ConfigError(f"output: {output} is a folder; expected a file name")

@@ -103,14 +103,19 @@ def refuse(name: str, message: str) -> int:
 def run_command(name: str, action: Callable[[], object]) -> int:
     """Run a command and return its exit code.
 
-    A mistake of the user costs one line, Ctrl-C too; anything else is a fault of ours and keeps
-    its traceback.
+    A mistake of the user costs one line, and so do a file system that refuses and Ctrl-C; anything
+    else is a fault of ours and keeps its traceback.
     """
     try:
         action()
     except PtychoError as mistake:
         _package.debug("refused: %s", mistake, exc_info=True)
         return refuse(name, str(mistake))
+    except OSError as refusal:
+        if refusal.filename is None:
+            raise
+        _package.debug("refused: %s", refusal, exc_info=True)
+        return refuse(name, f"{refusal.filename}: {refusal.strerror}; expected a path we may use")
     except KeyboardInterrupt:
         return _interrupted(name)
     except SystemExit as leaving:  # Lightning answers Ctrl-C by exit(1)

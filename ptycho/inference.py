@@ -12,6 +12,7 @@ from jaxtyping import Complex, Float, Int
 from torch import Tensor
 
 from ptycho.dataset import GroupBatch, GroupDataset
+from ptycho.errors import ConfigError
 from ptycho.losses import poisson_floor
 from ptycho.model import PtychoModel
 from ptycho.physics.forward import detector_intensity, exit_waves
@@ -33,12 +34,22 @@ class Patches(NamedTuple):
 
 
 def choose_device(name: str) -> torch.device:
-    """Return the device a setting names; auto takes CUDA, then MPS, then the CPU."""
-    if name != "auto":
-        return torch.device(name)
-    if torch.cuda.is_available():
-        return torch.device("cuda")
-    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    """Return the device a setting names; auto takes CUDA, then MPS, then the CPU.
+
+    Raises:
+        ConfigError: If this machine has no such device.
+    """
+    present = {
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+        "cpu": True,
+    }
+    if name == "auto":
+        return torch.device(next(kind for kind, found in present.items() if found))
+    if not present[name]:
+        found = ", ".join(kind for kind, found in present.items() if found)
+        raise ConfigError(f"device: {name}, which PyTorch does not see; expected auto or {found}")
+    return torch.device(name)
 
 
 @torch.inference_mode()

@@ -50,7 +50,16 @@ def test_truncated_weights_are_refused(saved):
     [
         ({"format_version": 99}, "format_version 99; expected 1"),
         ({"network": "nonsense"}, "'nonsense'; expected one of lifted, unet"),
-        ({"network_options": {"depth": 3}}, "expected its own options"),
+        ({"network": ["lifted"]}, "expected one of lifted, unet"),
+        ({"network_options": {"window": 16, "depth": 3}}, "expected its own options"),
+        ({"network_options": {"width": 8}}, "window None; expected a whole number"),
+        ({"network_options": {"window": "16"}}, "window '16'; expected a whole number"),
+        ({"network_options": {"window": 1000}}, "window 1000; expected at most frame_size, 32"),
+        ({"network_options": 7}, "window None; expected a whole number"),
+        ({"gridsize": 0}, "gridsize 0; expected a whole number from 1 on"),
+        ({"gridsize": "2"}, "gridsize '2'; expected a whole number from 1 on"),
+        ({"frame_size": 32.0}, "frame_size 32.0; expected a whole number from 1 on"),
+        ({"n_modes": -1}, "n_modes -1; expected a whole number from 1 on"),
         ({"network_options": {"window": 16, "width": 16}}, "expected the weights that"),
     ],
 )

@@ -222,6 +222,12 @@ def test_verbs(capsys):
     assert err.count("\n") == 1
 
 
+def test_an_output_folder_below_a_file_is_refused_before_any_work(ran, scan, capsys):
+    assert run("train", scan, scan / "run") == 2
+    assert f"output_dir: {scan} is a file; expected a folder" in capsys.readouterr().err
+    assert ran == []
+
+
 @pytest.mark.parametrize("name", VERBS)
 def test_help_names_every_setting_in_one_spelling(capsys, name):
     assert run(name, "--help") == 0

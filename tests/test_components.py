@@ -49,7 +49,7 @@ def test_the_whole_scan_is_opened_and_its_frames_stay_in_the_file(path):
 
 def test_another_frame_size_than_expected_is_refused(path):
     assert load_data(path, frame_size=16).frame_size == 16
-    with pytest.raises(ConfigError, match=r"N: 32; expected 16, the size of the frames in .*scan"):
+    with pytest.raises(ConfigError, match=r"scan.*: frames of 16 pixels; expected 32"):
         load_data(path, frame_size=32)
 
 

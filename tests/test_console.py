@@ -95,3 +95,20 @@ def test_a_fault_of_ours_keeps_its_traceback():
 def test_progress_passes_everything_on_and_draws_nothing_off_a_terminal(capsys, enabled):
     assert list(progress(range(3), "counting", enabled=enabled)) == [0, 1, 2]
     assert capsys.readouterr() == ("", "")
+
+
+def test_a_file_system_that_refuses_costs_one_line(tmp_path, capsys):
+    def action():
+        (tmp_path / "missing" / "file").write_text("")
+
+    assert run_command("ptycho", action) == 2
+    said = "No such file or directory; expected a path we may use"
+    assert capsys.readouterr().err == f"ptycho: {tmp_path}/missing/file: {said}\n"
+
+
+def test_an_os_error_without_a_file_is_a_fault_of_ours():
+    def action():
+        raise OSError("odd")
+
+    with pytest.raises(OSError, match="odd"):
+        run_command("ptycho", action)

@@ -137,7 +137,7 @@ def trained_messages(tmp_path, caplog, network, photons_per_unit=1.0):
     data = GroupDataset(replace(raw, photons_per_unit=photons_per_unit), np.arange(16)[:, None])
     with caplog.at_level(logging.INFO, logger="ptycho"):
         fit(model, data, None, output_dir=tmp_path, epochs=3, batch_size=8, learning_rate=1e-4,
-            loss="amplitude", seed=0, device="cpu", progress=False)  # fmt: skip
+            loss="amplitude", seed=0, device=torch.device("cpu"), progress=False)  # fmt: skip
     return [record.getMessage() for record in caplog.records]
 
 

@@ -12,6 +12,7 @@ from tiny_scan import SIDE, saved_untrained, simulated, untrained
 from ptycho import cli
 from ptycho.config import InferenceConfig, TrainConfig
 from ptycho.dataset import GroupDataset
+from ptycho.errors import ConfigError
 from ptycho.inference import choose_device, frame_residuals, noise_floor, predict_patches
 from ptycho.losses import poisson_floor
 from ptycho.physics.overlap import merge_weight
@@ -214,6 +215,14 @@ def test_patches_come_in_the_order_of_the_groups_and_know_their_frames():
     np.testing.assert_array_equal(found.group_of.reshape(7, 4), np.arange(28).reshape(7, 4) // 4)
     assert found.patches.shape == (28, SIDE, SIDE)
     assert shown == [3]
+
+
+def test_a_device_that_is_not_there_is_one_line(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(
+        ConfigError, match="device: cuda, which PyTorch does not see; expected auto"
+    ):
+        choose_device("cuda")
 
 
 def test_a_device_is_the_one_named():

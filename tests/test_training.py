@@ -31,7 +31,7 @@ def fit(folder, model, data, validation=None, **changes):
         "learning_rate": 3e-3,
         "loss": "amplitude",
         "seed": 0,
-        "device": "cpu",
+        "device": torch.device("cpu"),
         "progress": False,
     }
     return training.fit(model, data, validation, output_dir=folder, **settings | changes)
@@ -69,10 +69,8 @@ def test_a_tiny_scan_is_memorised(tmp_path, network, gridsize, left):
     fit(tmp_path, model, often, epochs=6, batch_size=len(groups), learning_rate=5e-3)
     assert mean_loss(model, GroupDataset(raw, groups)) < left * before
 
-    config = InferenceConfig(
-        model_path="m", test_data="s", output_dir="o", device="cpu", progress=False
-    )
-    found = reconstruct(model, raw, groups, scaled_probe(raw), config)
+    config = InferenceConfig(model_path="m", test_data="s", output_dir="o", progress=False)
+    found = reconstruct(model, raw, groups, scaled_probe(raw), config, torch.device("cpu"))
     row, col = found.origin
     truth = raw.obj[row : row + found.obj.shape[0], col : col + found.obj.shape[1]]
     lit = found.coverage > 0.1 * found.coverage.max()
@@ -192,6 +190,14 @@ def test_one_step_is_a_training_too(tmp_path):
     )
 
 
+@pytest.mark.parametrize("steps", range(1, 13))
+def test_a_training_of_any_number_of_steps_runs(tmp_path, steps):
+    raw = simulated(16)
+    data = GroupDataset(raw, np.arange(4 * steps)[:, None] % 16)
+    fit(tmp_path, untrained(raw), data, epochs=1, batch_size=4)
+    assert rows_of(tmp_path)
+
+
 def test_each_epoch_is_one_line_where_no_bar_is_drawn(tmp_path, caplog):
     raw = simulated(16)
     data = GroupDataset(raw, np.arange(16)[:, None])
@@ -224,6 +230,28 @@ def test_a_loss_that_is_no_number_stops_the_training_in_one_line(tmp_path, weigh
         fit(tmp_path, model, GroupDataset(raw, np.arange(16)[:, None]), batch_size=4,
             learning_rate=rate)  # fmt: skip
     assert "\n" not in str(e.value)
+
+
+def test_weights_spoiled_by_the_last_step_are_not_returned(tmp_path):
+    raw = simulated(16)
+    data = GroupDataset(raw, np.arange(16)[:, None])
+    with pytest.raises(ModelError, match="val_loss is not a number after the last step"):
+        fit(tmp_path, untrained(raw), data, data, epochs=1, batch_size=16, learning_rate=1e30)
+
+
+def test_a_step_is_never_longer_than_the_clip_allows(tmp_path, monkeypatch):
+    norms = []
+    monkeypatch.setattr(
+        torch.optim.AdamW, "step",
+        lambda self, closure=None: (closure() and None) or norms.append(
+            torch.stack([p.grad.norm() for p in self.param_groups[0]["params"]]).norm().item()
+        ),
+    )  # fmt: skip
+    raw = simulated(16)
+    data = GroupDataset(raw, np.arange(16)[:, None])
+    fit(tmp_path, untrained(raw, network="unet"), data, epochs=1)
+    assert norms
+    assert max(norms) <= training._GRADIENT_CLIP * (1 + 1e-4)
 
 
 # The workflow

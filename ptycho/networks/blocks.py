@@ -33,8 +33,9 @@ class ResidualBlock(nn.Module):
 class Body(nn.Module):
     """A U-Net that works at half resolution: 2 x 2 pixels become channels, and back at the end.
 
-    Sides of the input must be multiples of `Body.multiple`. The last convolution starts at zero,
-    so an untrained body returns zeros: a residual network starts from its input.
+    Sides that are no multiples of `Body.multiple` are filled up with zeros and cut again. The last
+    convolution starts at zero, so an untrained body returns zeros: a residual network starts from
+    its input.
 
     Args:
         inputs: channels in.
@@ -64,7 +65,9 @@ class Body(nn.Module):
         self, x: Float[Tensor, "item channel row col"]
     ) -> Float[Tensor, "item out row col"]:
         """Return `outputs` channels at the input's size."""
-        x = self.stem(nn.functional.pixel_unshuffle(x, 2))
+        rows, cols = x.shape[-2:]
+        filling = (0, -cols % self.multiple, 0, -rows % self.multiple)
+        x = self.stem(nn.functional.pixel_unshuffle(nn.functional.pad(x, filling), 2))
         skips = []
         for encode, down in zip(self.encoders, self.downs, strict=False):
             x = encode(x)
@@ -75,4 +78,4 @@ class Body(nn.Module):
             reversed(self.ups), reversed(self.decoders), reversed(skips), strict=True
         ):
             x = decode(up(x) + skip)
-        return nn.functional.pixel_shuffle(self.head(x), 2)
+        return nn.functional.pixel_shuffle(self.head(x), 2)[..., :rows, :cols]

@@ -50,7 +50,8 @@ def load_data(
     raw = read_scan(path, measurement=measurement)
     if frame_size is not None and frame_size != raw.frame_size:
         raise ConfigError(
-            f"N: {frame_size}; expected {raw.frame_size}, the size of the frames in {path}"
+            f"{path}: frames of {raw.frame_size} pixels; expected {frame_size} (--N, or the size "
+            "of the frames trained on)"
         )
     if nphotons is None:
         return raw

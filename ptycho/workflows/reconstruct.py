@@ -71,13 +71,14 @@ def run(config: InferenceConfig) -> Path:
         PtychoError: If model, scan or settings do not fit together.
     """
     use_threads(config.threads)
+    device = choose_device(config.device)
     model, settings = load_model(config.model_path)
     _check_gridsize(config, settings)
     raw = load_data(config.test_data, measurement=config.measurement, frame_size=config.N)
     _check_frames(config, settings, raw)
     groups = _groups(config, settings, raw)
     started = time.perf_counter()
-    result = reconstruct(model, raw, groups, scaled_probe(raw), config)
+    result = reconstruct(model, raw, groups, scaled_probe(raw), config, device)
     seconds = time.perf_counter() - started
     config.output_dir.mkdir(parents=True, exist_ok=True)
     save_settings(config, config.output_dir)
@@ -92,7 +93,12 @@ def run(config: InferenceConfig) -> Path:
 
 
 def reconstruct(
-    model: PtychoModel, raw: RawData, groups: Groups, scaled: ScaledProbe, config: InferenceConfig
+    model: PtychoModel,
+    raw: RawData,
+    groups: Groups,
+    scaled: ScaledProbe,
+    config: InferenceConfig,
+    device: torch.device,
 ) -> Reconstruction:
     """Predict the patches of some groups and stitch them into one object.
 
@@ -101,9 +107,9 @@ def reconstruct(
         raw: the scan.
         groups: frame indices, one row per group.
         scaled: the scan's probe.
-        config: batch size, device, progress.
+        config: batch size, progress.
+        device: where the network computes.
     """
-    device = choose_device(config.device)
     model.set_probe(scaled.probe)
     batch_size = config.batch_size or default_batch_size(groups.shape[1], raw.frame_size, 64)
     show = functools.partial(progress, label="reconstructing", enabled=config.progress)

@@ -14,7 +14,7 @@ from ptycho.bundle import ModelSettings, build_model, save_model
 from ptycho.config import TrainConfig, save_settings
 from ptycho.dataset import GroupDataset
 from ptycho.grouping import split_groups
-from ptycho.inference import noise_floor
+from ptycho.inference import choose_device, noise_floor
 from ptycho.networks.blocks import Body
 from ptycho.physics.probe import probe_fwhm, probe_window
 from ptycho.raw_data import RawData
@@ -46,9 +46,8 @@ def run(config: TrainConfig) -> Path:
     Raises:
         PtychoError: If the scan, the settings or the run are unsound.
     """
-    from ptycho.training import fit  # Lightning takes seconds; mistakes should show before it
-
     use_threads(config.threads)
+    device = choose_device(config.device)
     raw = _open(config.train_data_file, config, config.N)
     groups = choose_groups(raw, config, config.gridsize)
     scaled = scaled_probe(raw)
@@ -61,6 +60,8 @@ def run(config: TrainConfig) -> Path:
     save_settings(config, output)
     _announce(config, training, model)
     batch_size = config.batch_size or default_batch_size(config.gridsize**2, raw.frame_size, 32)
+    from ptycho.training import fit  # Lightning takes seconds; mistakes show before it
+
     started = time.perf_counter()
     result = fit(
         model,
@@ -72,7 +73,7 @@ def run(config: TrainConfig) -> Path:
         learning_rate=config.learning_rate,
         loss=config.loss,
         seed=config.seed,
-        device=config.device,
+        device=device,
         progress=config.progress,
     )
     seconds = time.perf_counter() - started

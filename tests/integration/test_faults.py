@@ -163,8 +163,8 @@ def test_the_scan_that_watches_is_looked_at_too(home, refused, tmp_path):
 @pytest.mark.parametrize(
     ("command", "words", "message"),
     [
-        ("train", ["--N", 32], "N: 32; expected 16, the size of the frames"),
-        ("inference", ["--N", 32], "N: 32; expected 16, the size of the frames"),
+        ("train", ["--N", 32], "frames of 16 pixels; expected 32"),
+        ("inference", ["--N", 32], "frames of 16 pixels; expected 32"),
         ("train", ["--gridsize", 5], "gridsize = 5: expected 1 to 4"),
         ("train", ["--gridsize", 2, "--K", 70], "K = 70 neighbours: expected 3 to 64"),
         ("inference", ["--K", 2], "K = 2 neighbours"),
@@ -235,7 +235,7 @@ def test_weights_cut_short(refused, model, share):
         ("[1, 2]", "format_version None; expected 1; train again"),
         ("{}", "format_version None; expected 1; train again"),
         ('{"format_version": 2}', "format_version 2; expected 1; train again"),
-        ('{"format_version": 1}', "expected the settings of a trained model"),
+        ('{"format_version": 1}', "expected one of lifted, unet"),
     ],
 )
 def test_settings_that_are_none(refused, model, text, message):
