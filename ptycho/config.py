@@ -183,8 +183,19 @@ class InferenceConfig(_SelectionConfig):
     """How groups are chosen: balanced (all positions used as evenly as possible), uniform (each
     equally likely) or sequential (the first ones). Single frames are always the first ones."""
 
+    sweeps: int | None = None
+    """Corrections of the whole object by all its frames after the network. 0 leaves the network's
+    object; none, or auto, goes on while pixels held out of the correction are predicted better."""
+
+    refine_probe: bool = False
+    """Correct the probe along with the object, from the second sweep on."""
+
     comparison_plot: bool = False
     """Also draw the result beside the truth, where the scan file has one."""
+
+    def __post_init__(self) -> None:
+        _SelectionConfig.__post_init__(self)
+        _at_least(self, 0, "sweeps")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -140,7 +140,8 @@ def convert(setting: Setting, value: Any) -> Any:
     Raises:
         ConfigError: If the value cannot be understood, naming the setting.
     """
-    if isinstance(value, str) and setting.kind is not Path and value.lower() in ("none", "null"):
+    nothing = ("none", "null", "auto") if setting.kind in (int, float) else ("none", "null")
+    if isinstance(value, str) and setting.kind is not Path and value.lower() in nothing:
         value = None
     if value is None:
         if setting.optional:

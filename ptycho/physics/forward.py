@@ -5,7 +5,7 @@ Knows patches, probes and frames as tensors; nothing of scans or networks.
 """
 
 import torch
-from jaxtyping import Complex, Float
+from jaxtyping import Bool, Complex, Float
 from torch import Tensor
 
 from ptycho.physics.probe import probe_intensity
@@ -41,6 +41,31 @@ def detector_intensity(
     return probe_intensity(to_detector(waves))
 
 
+def replace_modulus(
+    on_detector: Complex[Tensor, "*batch mode row col"],
+    amplitude: Float[Tensor, "*batch row col"],
+    held_out: Bool[Tensor, "*batch row col"] | None = None,
+) -> Complex[Tensor, "*batch mode row col"]:
+    """Give detector waves the measured modulus; their phases and the shares of the modes stay.
+
+    Args:
+        on_detector: waves on the detector, sqrt(photons) per pixel.
+        amplitude: measured sqrt(photons) per pixel.
+        held_out: pixels left as they are, as dead ones or those kept for judging.
+
+    Source:
+        Several modes: Thibault & Menzel, Nature 494, 68 (2013), eq. 3.
+    """
+    modelled = probe_intensity(on_detector).sqrt()
+    # Where the model is this dark its phase is rounding error; a measured photon there is left out
+    # rather than given a random phase.
+    floor = 1e-4 * modelled.amax(dim=(-2, -1), keepdim=True) + torch.finfo(modelled.dtype).tiny
+    ratio = amplitude / torch.maximum(modelled, floor)
+    if held_out is not None:
+        ratio = torch.where(held_out, torch.ones_like(ratio), ratio)
+    return on_detector * ratio.unsqueeze(-3)
+
+
 def back_project(
     patches: Complex[Tensor, "*batch row col"],
     probe: Complex[Tensor, "*#batch mode row col"],
@@ -68,13 +93,7 @@ def back_project(
         Menzel, Nature 494, 68 (2013).
     """
     waves = exit_waves(patches, probe)
-    on_detector = to_detector(waves)
-    modelled = probe_intensity(on_detector).sqrt()
-    # Where the model is this dark its phase is rounding error; a measured photon there is left out
-    # rather than given a random phase.
-    floor = 1e-4 * modelled.amax(dim=(-2, -1), keepdim=True) + torch.finfo(modelled.dtype).tiny
-    ratio = amplitude / torch.maximum(modelled, floor)
-    corrected = to_sample(on_detector * ratio.unsqueeze(-3))
+    corrected = to_sample(replace_modulus(to_detector(waves), amplitude))
     light = probe_intensity(probe)
     ceiling = light.amax(dim=(-2, -1), keepdim=True)
     step = (probe.conj() * (corrected - waves)).sum(dim=-3)

@@ -30,14 +30,31 @@ def shift_probe(
     Source:
         Fourier shift theorem.
     """
-    height, width = probe.shape[-2:]
-    rows = torch.fft.fftfreq(height, device=probe.device, dtype=probe.real.dtype)
-    cols = torch.fft.fftfreq(width, device=probe.device, dtype=probe.real.dtype)
-    fractions = fractions.to(probe.real.dtype)
+    return torch.fft.ifft2(torch.fft.fft2(probe) * _shift_ramp(probe, fractions))
+
+
+def unshift_to_probe(
+    waves: Complex[Tensor, "position mode row col"], fractions: Float[Tensor, "position 2"]
+) -> Complex[Tensor, "mode row col"]:
+    """Move waves back by their sub-pixel distances and add them up: the adjoint of `shift_probe`.
+
+    Args:
+        waves: one for each position.
+        fractions: what `shift_probe` was given.
+    """
+    ramp = _shift_ramp(waves, fractions).conj()
+    return torch.fft.ifft2((torch.fft.fft2(waves) * ramp).sum(dim=0))
+
+
+def _shift_ramp(waves: Tensor, fractions: Tensor) -> Tensor:
+    """Return the Fourier phases that move by (row, col), with an axis for the modes."""
+    height, width = waves.shape[-2:]
+    rows = torch.fft.fftfreq(height, device=waves.device, dtype=waves.real.dtype)
+    cols = torch.fft.fftfreq(width, device=waves.device, dtype=waves.real.dtype)
+    fractions = fractions.to(waves.real.dtype)
     row_ramp = torch.exp(-2j * math.pi * fractions[..., 0, None] * rows)
     col_ramp = torch.exp(-2j * math.pi * fractions[..., 1, None] * cols)
-    ramp = row_ramp[..., None, :, None] * col_ramp[..., None, None, :]
-    return torch.fft.ifft2(torch.fft.fft2(probe) * ramp)
+    return row_ramp[..., None, :, None] * col_ramp[..., None, None, :]
 
 
 def scale_probe(

@@ -29,6 +29,7 @@ from ptycho.raw_data import RawData
 from ptycho.report.figures import save_amplitude, save_comparison, save_overview, save_phase
 from ptycho.report.numbers import metrics_document, metrics_table, save_metrics
 from ptycho.stitching import stitch
+from ptycho.sweeps import Swept, sweep_scan
 from ptycho.workflows.components import (
     Groups,
     ScaledProbe,
@@ -59,6 +60,15 @@ class Reconstruction(NamedTuple):
 
     residuals: Float[np.ndarray, " frame"]
     """Detector-space residual of each of them."""
+
+    probe: Complex[np.ndarray, "mode row col"]
+    """The illumination, sqrt(photons) per object pixel; refined if that was asked for."""
+
+    free_residual: list[float]
+    """Misfit of the held-out detector pixels in each sweep; empty without sweeps."""
+
+    sweeps: int
+    """Sweeps kept."""
 
 
 def run(config: InferenceConfig) -> Path:
@@ -100,7 +110,7 @@ def reconstruct(
     config: InferenceConfig,
     device: torch.device,
 ) -> Reconstruction:
-    """Predict the patches of some groups and stitch them into one object.
+    """Predict the patches of some groups, stitch them into one object, and sweep that.
 
     Args:
         model: trained; takes over the scan's own probe.
@@ -133,11 +143,31 @@ def reconstruct(
     seen = stitched.coverage > 0
     # Windows reach a little beyond what was reconstructed; the mean stands there for the unknown.
     filled = torch.where(seen, stitched.obj, stitched.obj[seen].mean())
-    residuals = frame_residuals(
-        filled, canvas, scaled.probe, GroupDataset(raw, frames[:, None]), batch_size=256
+    singles = GroupDataset(raw, frames[:, None])
+    swept = Swept(filled, scaled.probe, [], 0)
+    if config.sweeps != 0:
+        show = functools.partial(progress, label="sweeping", enabled=config.progress)
+        swept = sweep_scan(
+            filled, canvas, scaled.probe, singles, sweeps=config.sweeps, seed=config.seed,
+            batch_size=default_batch_size(1, size, 32), refine_probe=config.refine_probe,
+            device=device, track=lambda numbers, total: show(numbers, total=total),
+        )  # fmt: skip
+        log.info(
+            "sweeps: %d kept of %d; held-out pixels missed by %.4g at first, %.4g at best",
+            swept.kept, len(swept.free_residual), swept.free_residual[0],
+            swept.free_residual[swept.kept - 1],
+        )  # fmt: skip
+    residuals = frame_residuals(swept.obj, canvas, swept.probe, singles, batch_size=256)
+    return Reconstruction(
+        obj=torch.where(seen, swept.obj * scaled.transmission, 0).numpy(),
+        coverage=stitched.coverage.numpy(),
+        origin=canvas.origin,
+        frames=frames,
+        residuals=residuals.numpy(),
+        probe=swept.probe.numpy() / scaled.transmission,
+        free_residual=swept.free_residual,
+        sweeps=swept.kept,
     )
-    obj = (stitched.obj * scaled.transmission).numpy()
-    return Reconstruction(obj, stitched.coverage.numpy(), canvas.origin, frames, residuals.numpy())
 
 
 def _check_gridsize(config: InferenceConfig, settings: ModelSettings) -> None:
@@ -190,6 +220,8 @@ def _write(config: InferenceConfig, raw: RawData, result: Reconstruction) -> Non
         truth=None if comparison is None else config.test_data.name,
     )
     document["n_frames"] = len(result.frames)
+    document["sweeps"] = result.sweeps
+    document["free_residual"] = result.free_residual
     save_metrics(folder / "metrics.json", document)
     for name, value in metrics_table(document):
         log.info("%-24s %s", name, value)
@@ -225,9 +257,10 @@ def _save_arrays(path: Path, raw: RawData, result: Reconstruction) -> None:
         positions=raw.positions[result.frames],
         origin=np.array(result.origin, dtype=np.float64),
         frames=result.frames,
+        probe=result.probe.astype(np.complex64),
         frame_residuals=result.residuals.astype(np.float32),
         pixel_size_m=np.float64(np.nan if raw.pixel_size_m is None else raw.pixel_size_m),
         units="object: complex transmission; positions, origin: object pixels (row, col); "
-        "coverage: light relative to the brightest spot of one frame",
+        "coverage: light relative to the brightest spot of one frame; probe: sqrt(photons)",
     )
     os.replace(half_written, path)

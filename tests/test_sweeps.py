@@ -1,0 +1,146 @@
+"""Sweeps over a whole scan: what they leave alone, what they find, when they end."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from tiny_scan import SIDE, simulated
+
+from ptycho import sweeps
+from ptycho.dataset import GroupDataset
+from ptycho.physics.forward import back_project
+from ptycho.physics.patches import canvas_of, cut_patches, window_corners
+from ptycho.physics.probe import probe_intensity, shift_probe, unshift_to_probe
+from ptycho.sweeps import sweep_scan
+from ptycho.workflows.components import scaled_probe
+
+
+def truth_on_canvas(raw):
+    """The true object in the scale of the probe that explains the frames, and its canvas."""
+    canvas = canvas_of(torch.from_numpy(raw.positions), SIDE)
+    (row, col), (height, width) = canvas
+    obj = torch.from_numpy(raw.obj[row : row + height, col : col + width])
+    return obj / scaled_probe(raw).transmission, canvas
+
+
+def swept(raw, obj, canvas, probe=None, **changes):
+    settings = {
+        "sweeps": 3,
+        "batch_size": 8,
+        "seed": 0,
+        "refine_probe": False,
+        "device": torch.device("cpu"),
+        "track": lambda numbers, total: numbers,
+    }
+    probe = scaled_probe(raw).probe if probe is None else probe
+    data = GroupDataset(raw, np.arange(raw.n_frames)[:, None])
+    return sweep_scan(obj, canvas, probe, data, **settings | changes)
+
+
+def away(obj, truth, raw):
+    """Distance from the truth where there is light, up to a global phase."""
+    light = probe_intensity(scaled_probe(raw).probe)
+    canvas = canvas_of(torch.from_numpy(raw.positions), SIDE)
+    corners, _ = window_corners(torch.from_numpy(raw.positions), SIDE)
+    corners = corners - torch.tensor(canvas.origin)
+    obj, truth = (cut_patches(o, corners, SIDE) * light for o in (obj, truth))
+    overlap = torch.vdot(obj.flatten(), truth.flatten())
+    return float((obj * overlap / overlap.abs() - truth).norm() / truth.norm())
+
+
+def test_moving_a_probe_back_is_the_adjoint_of_moving_it():
+    g = torch.Generator().manual_seed(0)
+    probe = torch.randn(2, 8, 8, dtype=torch.complex64, generator=g)
+    waves = torch.randn(5, 2, 8, 8, dtype=torch.complex64, generator=g)
+    fractions = torch.rand(5, 2, generator=g) - 0.5
+    one = torch.vdot(shift_probe(probe, fractions).flatten(), waves.flatten())
+    other = torch.vdot(probe.flatten(), unshift_to_probe(waves, fractions).flatten())
+    torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("refine_probe", [False, True])
+def test_the_true_object_and_probe_stay_as_they_are(refine_probe):
+    raw = simulated(25)
+    truth, canvas = truth_on_canvas(raw)
+    found = swept(raw, truth, canvas, refine_probe=refine_probe)
+    assert away(found.obj, truth, raw) < 1e-3
+    torch.testing.assert_close(found.probe, scaled_probe(raw).probe, rtol=1e-3, atol=1e-2)
+    assert max(found.free_residual) < 1e-6
+
+
+def test_one_frame_swept_is_its_back_projection():
+    raw = simulated(1)
+    probe = scaled_probe(raw).probe
+    canvas = canvas_of(torch.from_numpy(raw.positions), SIDE)
+    obj = torch.ones(canvas.shape, dtype=torch.complex64)
+    found = swept(raw, obj, canvas, sweeps=1)
+    amplitude = torch.from_numpy(raw.amplitude(np.array([0])))[0]
+    _, fraction = window_corners(torch.from_numpy(raw.positions[0]), SIDE)
+    expected = back_project(obj, shift_probe(probe, fraction), amplitude)
+    changed = (found.obj - obj).abs() > 0.02
+    assert changed.any()
+    # The held-out twentieth of the pixels is all that differs.
+    assert (found.obj - expected).norm() < 0.4 * (expected - obj).norm()
+
+
+@pytest.mark.parametrize("refine_probe", [False, True])
+def test_held_out_pixels_have_no_influence(monkeypatch, refine_probe):
+    monkeypatch.setattr(sweeps, "HELD_OUT", 0.3)
+    raw = simulated(16)
+    g = torch.Generator().manual_seed(0)
+    masks = (torch.rand(sweeps._MASKS, SIDE, SIDE, generator=g) < 0.3).numpy()[:16]
+    spoiled = replace(raw, frames=np.where(masks, 7.0 * raw.frames + 100.0, raw.frames))
+    _, canvas = truth_on_canvas(raw)
+    obj = torch.ones(canvas.shape, dtype=torch.complex64)
+    one = swept(raw, obj, canvas, refine_probe=refine_probe)
+    probe = scaled_probe(raw).probe
+    other = swept(spoiled, obj, canvas, probe, refine_probe=refine_probe)
+    torch.testing.assert_close(one.obj, other.obj)
+    torch.testing.assert_close(one.probe, other.probe)
+    assert other.free_residual[-1] > 10 * one.free_residual[-1]
+
+
+def test_sweeps_find_the_object_from_nothing():
+    raw = simulated(49)
+    truth, canvas = truth_on_canvas(raw)
+    obj = torch.ones(canvas.shape, dtype=torch.complex64)
+    found = swept(raw, obj, canvas, sweeps=40)
+    assert away(found.obj, truth, raw) < 0.2 * away(obj, truth, raw)
+    assert found.free_residual[-1] < 0.01 * found.free_residual[0]
+    assert found.kept == len(found.free_residual) == 40
+
+
+def test_a_wrong_probe_is_mended_and_keeps_its_power():
+    raw = simulated(49)
+    _, canvas = truth_on_canvas(raw)
+    probe = scaled_probe(raw).probe
+    grid = torch.arange(SIDE) - SIDE // 2
+    wrong = probe * torch.exp(0.02j * (grid[:, None] ** 2 + 1.5 * grid**2))
+    obj = torch.ones(canvas.shape, dtype=torch.complex64)
+    fixed = swept(raw, obj, canvas, wrong, sweeps=30)
+    mended = swept(raw, obj, canvas, wrong, sweeps=30, refine_probe=True)
+    assert mended.free_residual[-1] < 0.1 * fixed.free_residual[-1]
+    torch.testing.assert_close(fixed.probe, wrong)
+    torch.testing.assert_close(probe_intensity(mended.probe).sum(), probe_intensity(wrong).sum())
+
+
+def test_left_alone_they_end_and_keep_the_best():
+    raw = simulated(49, photons=300, noise=True)
+    _, canvas = truth_on_canvas(raw)
+    obj = torch.ones(canvas.shape, dtype=torch.complex64)
+    found = swept(raw, obj, canvas, sweeps=None)
+    assert 1 <= found.kept < len(found.free_residual) < sweeps.MOST_SWEEPS
+    again = swept(raw, obj, canvas, sweeps=found.kept)
+    torch.testing.assert_close(found.obj, again.obj)
+    best = found.free_residual[found.kept - 1]
+    assert best * (1 - sweeps._GAIN) <= min(found.free_residual)
+
+
+def test_the_same_seed_gives_the_same_object_and_another_seed_another():
+    raw = simulated(16, noise=True)
+    _, canvas = truth_on_canvas(raw)
+    obj = torch.ones(canvas.shape, dtype=torch.complex64)
+    one, two, other = (swept(raw, obj, canvas, seed=seed).obj for seed in (1, 1, 2))
+    torch.testing.assert_close(one, two)
+    assert (one - other).abs().max() > 1e-3
