@@ -2,7 +2,7 @@
 
 One simulated scan, every network trained on it from nothing for the same number of epochs, the
 whole scan reconstructed by each, all in one run on one machine. Writes a Markdown table and a JSON
-file. About six minutes on one core.
+file. About ten minutes on one core.
 
     python benchmarks/networks.py [--quick] [--output docs/benchmarks]
 """

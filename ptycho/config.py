@@ -25,6 +25,13 @@ def _at_least(config: object, least: float, *names: str) -> None:
             raise ConfigError(f"{name}: {value}; expected {least} or more")
 
 
+def _at_most(config: object, most: float, *names: str) -> None:
+    for name in names:
+        value = getattr(config, name)
+        if value is not None and value > most:
+            raise ConfigError(f"{name}: {value}; expected {most:g} or less")
+
+
 def _above_zero(config: object, *names: str) -> None:
     for name in names:
         value = getattr(config, name)
@@ -107,6 +114,7 @@ class _SelectionConfig(_ComputeConfig):
         _ComputeConfig.__post_init__(self)
         _at_least(self, 1, "gridsize", "n_images", "neighbor_count", "batch_size")
         _at_least(self, 0, "seed")
+        _at_most(self, 2**63 - 1, "seed")
         _at_least(self, 4, "N")
         members = (self.gridsize or 1) ** 2
         if self.neighbor_count is not None and self.neighbor_count < members - 1:
@@ -182,6 +190,9 @@ class InferenceConfig(_SelectionConfig):
     sampling: Sampling = also("balanced", switches={"sequential_sampling": "sequential"})
     """How groups are chosen: balanced (all positions used as evenly as possible), uniform (each
     equally likely) or sequential (the first ones). Single frames are always the first ones."""
+
+    scan: int | None = None
+    """Which scan of a file that holds several (its scan_index); each has an object of its own."""
 
     sweeps: int | None = None
     """Corrections of the whole object by all its frames after the network. 0 leaves the network's

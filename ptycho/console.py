@@ -112,10 +112,11 @@ def run_command(name: str, action: Callable[[], object]) -> int:
         _package.debug("refused: %s", mistake, exc_info=True)
         return refuse(name, str(mistake))
     except OSError as refusal:
-        if refusal.filename is None:
+        if refusal.errno is None:
             raise
         _package.debug("refused: %s", refusal, exc_info=True)
-        return refuse(name, f"{refusal.filename}: {refusal.strerror}; expected a path we may use")
+        where = refusal.filename or "writing"
+        return refuse(name, f"{where}: {refusal.strerror}; expected a path we may use")
     except KeyboardInterrupt:
         return _interrupted(name)
     except SystemExit as leaving:  # Lightning answers Ctrl-C by exit(1)

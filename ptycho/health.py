@@ -12,14 +12,14 @@ from ptycho.model import Prediction
 
 
 def check_power(prediction: Prediction, batch: GroupBatch) -> str | None:
-    """Compare the model's photons with the measured ones: a factor of 3 points at a wrong scale."""
+    """Compare the model's photons with the measured ones: a factor of 3 is far from any sample."""
     measured = batch.amplitude.square().sum().clamp_min(1e-12)
     ratio = float(prediction.intensity.detach().sum() / measured)
     if 1 / 3 <= ratio <= 3:
         return None
     return (
         f"model predicts {ratio:.3g} x the measured photons per frame; "
-        "check --measurement (counts, intensity or amplitude) and the probe"
+        "the amplitudes have run away; lower --learning_rate"
     )
 
 

@@ -96,7 +96,7 @@ def frame_residuals(
 ) -> Float[Tensor, " frame"]:
     """Return how far each frame is from the one the stitched object would give.
 
-        residual_i = sum (sqrt I_i - sqrt n_i)^2 / sum n_i
+        residual_i = sum (sqrt I_i - sqrt n_i)^2 / sum n_i, NaN for a frame without light
 
     Args:
         obj: stitched transmission.
@@ -115,22 +115,26 @@ def frame_residuals(
         expected = detector_intensity(exit_waves(patches, shift_probe(probe, fractions)))
         amplitude = batch.amplitude.flatten(0, 1)
         wrong = (expected.sqrt() - amplitude).square().sum(dim=(-2, -1))
-        residuals.append(wrong / amplitude.square().sum(dim=(-2, -1)).clamp_min(1e-12))
+        counted = amplitude.square().sum(dim=(-2, -1))
+        residuals.append(torch.where(counted > 0, wrong / counted, torch.nan))
     return torch.cat(residuals)
 
 
 @torch.inference_mode()
-def noise_floor(model: PtychoModel, dataset: GroupDataset, *, batch_size: int) -> float:
+def noise_floor(
+    model: PtychoModel, dataset: GroupDataset, *, batch_size: int, loss: str = "amplitude"
+) -> float:
     """Return the loss that counting noise alone would leave, by the model's own frames.
 
     Args:
         model: trained.
         dataset: groups; up to 8 batches spread over them are looked at.
         batch_size: groups at a time.
+        loss: name in `ptycho.losses.LOSSES`.
     """
     starts = np.linspace(0, max(0, len(dataset) - batch_size), 8).astype(int)
     floors = []
     for start in np.unique(starts):
         batch = dataset[range(start, min(start + batch_size, len(dataset)))]
-        floors.append(poisson_floor(model(batch).intensity))
+        floors.append(poisson_floor(model(batch).intensity, loss))
     return float(np.mean(floors))

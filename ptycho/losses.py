@@ -4,7 +4,6 @@ Way of the data: network + physics -> [loss] -> training.
 Each is divided by the photons measured, so that ten times the dose gives the same gradient scale.
 """
 
-import math
 from collections.abc import Callable
 
 import torch
@@ -13,6 +12,19 @@ from torch import Tensor
 
 DARK = 1e-6
 """Photons added to both sides under a root or logarithm, so that dark pixels keep a gradient."""
+
+
+def _amplitude_distance(expected: Tensor, counted: Tensor) -> Tensor:
+    return ((expected + DARK).sqrt() - counted.sqrt()).square()
+
+
+def _poisson_distance(expected: Tensor, counted: Tensor) -> Tensor:
+    modelled = expected + DARK
+    deviance = modelled - counted + torch.xlogy(counted, (counted + DARK) / modelled)
+    return 0.5 * deviance
+
+
+_DISTANCES = {"amplitude": _amplitude_distance, "poisson": _poisson_distance}
 
 
 def amplitude_loss(
@@ -30,8 +42,8 @@ def amplitude_loss(
     Source:
         Thibault & Guizar-Sicairos, New J. Phys. 14, 063004 (2012), section 2.
     """
-    modelled = (expected + DARK).sqrt()
-    return (modelled - amplitude).square().sum() / amplitude.square().sum().clamp_min(DARK)
+    counted = amplitude.square()
+    return _amplitude_distance(expected, counted).sum() / counted.sum().clamp_min(DARK)
 
 
 def poisson_loss(
@@ -50,9 +62,7 @@ def poisson_loss(
         Thibault & Guizar-Sicairos, New J. Phys. 14, 063004 (2012), eq. 5.
     """
     counted = amplitude.square()
-    modelled = expected + DARK
-    deviance = modelled - counted + torch.xlogy(counted, (counted + DARK) / modelled)
-    return 0.5 * deviance.sum() / counted.sum().clamp_min(DARK)
+    return _poisson_distance(expected, counted).sum() / counted.sum().clamp_min(DARK)
 
 
 LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
@@ -61,26 +71,28 @@ LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 }
 
 
-def poisson_floor(expected: Float[Tensor, "*batch row col"]) -> float:
-    """Return the amplitude loss that counting noise alone would leave if the model were right.
+def poisson_floor(expected: Float[Tensor, "*batch row col"], loss: str = "amplitude") -> float:
+    """Return the loss that counting noise alone would leave if the model were right.
 
-        floor = sum g(I) / sum I,  g(I) = E[(sqrt n - sqrt I)^2] for n Poisson with mean I
+        floor = sum g(I) / sum I,  g(I) = E[distance(I, n)] for n Poisson with mean I
 
-    g tends to 2 I on dark pixels and to 1/4 on bright ones. A loss well above this floor has a
-    cause other than noise.
+    For the amplitude loss g tends to 2 I on dark pixels; for both it tends to 1/4 on bright ones. A
+    loss well above this floor has a cause other than noise.
 
     Args:
         expected: I, photons per pixel from the forward model.
+        loss: name in `LOSSES`.
 
     Source:
-        Definition; E[sqrt n] summed over the Poisson distribution up to I = 30.
+        Definition; the mean is summed over the Poisson distribution up to I = 30.
     """
+    distance = _DISTANCES[loss]
     mean = expected.flatten().double()
     low = mean.clamp(max=30.0)
-    chance, mean_root = torch.exp(-low), torch.zeros_like(low)
+    chance = torch.exp(-low)
+    exact = chance * distance(low, torch.zeros_like(low))
     for n in range(1, 100):
         chance = chance * low / n
-        mean_root += math.sqrt(n) * chance
-    exact = 2 * low - 2 * low.sqrt() * mean_root
+        exact += chance * distance(low, torch.full_like(low, n))
     noise = torch.where(mean > 30.0, torch.full_like(mean, 0.25), exact)
     return float(noise.sum() / mean.sum().clamp_min(DARK))

@@ -22,17 +22,20 @@ from ptycho.errors import DataError, GroupingError
 from ptycho.group_cache import find_groups
 from ptycho.grouped_arrays import grouped_arrays, true_windows
 from ptycho.grouping.coverage import summarise
-from ptycho.grouping.enumerate import all_groups
+from ptycho.grouping.enumerate import all_groups, sample_rows
+from ptycho.grouping.neighbours import get_neighbor_indices
 from ptycho.grouping.sample import draw
 from ptycho.measurement import Measurement, amplitude_of, intensity_of
 from ptycho.scan_file import read_scan_file, write_scan_file
 
-__all__ = ["Measurement", "RawData"]
+# The last two are found here by those who know them from here.
+__all__ = ["Measurement", "RawData", "get_neighbor_indices", "sample_rows"]
 
 logger = logging.getLogger(__name__)
 
 _CHECKED_FRAMES = 16
 _FRAMES_FOR_PHOTONS = 256
+_FRAMES_AT_ONCE = 256
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -153,6 +156,11 @@ class RawData:
         frames = amplitude_of(self._sound_frames(indices), self.measurement)
         return frames * np.float32(math.sqrt(self.photons_per_unit))
 
+    def check_frames(self, indices: Int[np.ndarray, " n"]) -> None:
+        """Look at the values of some frames, some at a time; DataError names the first bad one."""
+        for first in range(0, len(indices), _FRAMES_AT_ONCE):
+            self._sound_frames(indices[first : first + _FRAMES_AT_ONCE])
+
     def photons_per_frame(self) -> float:
         """Return the mean photons in a frame, from up to 256 frames spread over the scan."""
         return self._mean_photons
@@ -208,7 +216,7 @@ class RawData:
         Raises:
             GroupingError: When no such groups exist.
         """
-        wanted = self.n_frames // gridsize**2 if n is None else n
+        wanted = max(1, self.n_frames // gridsize**2) if n is None else n
         if wanted < 1:
             raise GroupingError(
                 f"{self._where}: n_images = {wanted}, {self.n_frames:,} frames, gridsize "
@@ -280,9 +288,9 @@ class RawData:
         return data | {"Y": truth, "objectGuess": self.obj}
 
     def _find_all_valid_groups(
-        self, K: int | None, gridsize: int
+        self, K: int | None = None, gridsize: int = 2
     ) -> Int32[np.ndarray, "group member"]:
-        """Return every valid group of the scan, found anew."""
+        """Return every valid group of the scan, found anew; K as in `select_groups`."""
         return all_groups(
             self.xcoords, self.ycoords, gridsize=gridsize, K=K, scan_index=self.scan_index
         )

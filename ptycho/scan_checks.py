@@ -103,11 +103,13 @@ def checked_probe(where: str, probe: Any, size: int) -> Complex64[np.ndarray, "m
 
 
 def checked_object(where: str, obj: Any) -> Complex64[np.ndarray, "height width"]:
-    """Return the object as complex64."""
+    """Return the object as complex64; pixels that are no number stay, as unknown ones."""
     obj = np.asarray(obj)
     if obj.ndim != 2 or not obj.size:
         raise DataError(f"{where}: object of shape {obj.shape}; expected (rows, columns)")
-    return _finite_complex(where, "object", obj)
+    if obj.dtype.kind not in "iufc":
+        raise DataError(f"{where}: object of type {obj.dtype}; expected complex numbers")
+    return np.array(obj, np.complex64, order="C")  # a copy: never a read-only map of the file
 
 
 def _finite_complex(where, name, values) -> Complex64[np.ndarray, "..."]:

@@ -222,6 +222,12 @@ def test_verbs(capsys):
     assert err.count("\n") == 1
 
 
+@pytest.mark.parametrize("seed", ["99999999999999999999999", "-1"])
+def test_a_seed_no_generator_takes_is_refused(scan, capsys, seed):
+    assert train(scan, "--seed", seed) == 2
+    assert f"seed: {seed}; expected" in capsys.readouterr().err
+
+
 def test_an_output_folder_below_a_file_is_refused_before_any_work(ran, scan, capsys):
     assert run("train", scan, scan / "run") == 2
     assert f"output_dir: {scan} is a file; expected a folder" in capsys.readouterr().err

@@ -52,7 +52,7 @@ def test_photons_within_a_factor_of_three_are_fine(photons):
 def test_photons_in_another_unit_are_told_as_a_factor(photons, ratio):
     finding = check_power(said(photons), frames(100.0))
     assert finding.startswith(f"model predicts {ratio} the measured photons")
-    assert "--measurement" in finding
+    assert "lower --learning_rate" in finding
 
 
 def test_a_batch_without_light_is_told_not_divided_by():

@@ -1,5 +1,6 @@
 """A trained model applied to a scan: what is used, what comes out, and what is refused."""
 
+import json
 import shutil
 from dataclasses import replace
 
@@ -12,7 +13,7 @@ from tiny_scan import SIDE, saved_untrained, simulated, untrained
 from ptycho import cli
 from ptycho.config import InferenceConfig, TrainConfig
 from ptycho.dataset import GroupDataset
-from ptycho.errors import ConfigError
+from ptycho.errors import ConfigError, DataError
 from ptycho.inference import choose_device, frame_residuals, noise_floor, predict_patches
 from ptycho.losses import poisson_floor
 from ptycho.physics.overlap import merge_weight
@@ -317,6 +318,79 @@ def test_another_scan_brings_its_own_probe(home, tmp_path):
 
 
 # Refused
+
+
+# Awkward scans
+
+
+def test_of_several_scans_in_a_file_one_is_reconstructed(home, tmp_path):
+    one, two = simulated(36), simulated(49, seed=5)
+    both = RawData(
+        frames=np.concatenate([one.frames, two.frames]), measurement="intensity", probe=one.probe,
+        xcoords=np.append(one.xcoords, two.xcoords), ycoords=np.append(one.ycoords, two.ycoords),
+        scan_index=np.repeat([3, 7], [36, 49]),
+    )  # fmt: skip
+    both.save(tmp_path / "both.npz")
+    two.save(tmp_path / "two.npz")
+    with pytest.raises(ConfigError, match=r"scan: None, .* holds the scans 3, 7; expected one"):
+        reconstructed(home, tmp_path / "a", test_data=tmp_path / "both.npz")
+    with pytest.raises(ConfigError, match=r"scan: 1, .* holds the scans 3, 7; expected one"):
+        reconstructed(home, tmp_path / "a", test_data=tmp_path / "both.npz", scan=1)
+    found = reconstructed(home, tmp_path / "a", test_data=tmp_path / "both.npz", scan=7, sweeps=0)
+    alone = reconstructed(home, tmp_path / "b", test_data=tmp_path / "two.npz", sweeps=0)
+    assert found["object"].shape == alone["object"].shape
+    assert len(found["frames"]) == 49
+
+
+def test_a_frame_number_that_counts_frames_is_no_scan(home, tmp_path):
+    replace(simulated(36), scan_index=np.arange(36)).save(tmp_path / "counted.npz")
+    found = reconstructed(home, tmp_path / "a", test_data=tmp_path / "counted.npz")
+    assert len(found["frames"]) == 36
+
+
+def test_a_dark_frame_spoils_no_figure(home, tmp_path, caplog):
+    raw = simulated(36)
+    frames = raw.frames.copy()
+    frames[7] = 0
+    replace(raw, frames=frames).save(tmp_path / "dark.npz")
+    found = reconstructed(home, tmp_path / "a", test_data=tmp_path / "dark.npz")
+    residuals = found["frame_residuals"]
+    assert np.flatnonzero(np.isnan(residuals)).tolist() == [7]
+    document = json.loads((tmp_path / "a" / "metrics.json").read_text())
+    assert document["n_dark_frames"] == 1
+    assert document["detector_residual"] == pytest.approx(np.nanmean(residuals))
+    assert "1 frames hold no light" in caplog.text
+
+
+def test_an_object_with_unknown_pixels_is_compared_where_it_is_known(home, tmp_path):
+    raw = simulated(64)
+    obj = raw.obj.copy()
+    obj[:3] = np.nan
+    replace(raw, obj=obj).save(tmp_path / "holes.npz")
+    reconstructed(home, tmp_path / "a", test_data=tmp_path / "holes.npz")
+    document = json.loads((tmp_path / "a" / "metrics.json").read_text())
+    assert np.isfinite(document["object"]["phase_psnr_db"])
+
+
+def test_a_stray_position_is_one_line(home, tmp_path):
+    raw = simulated(36)
+    xcoords = raw.xcoords.copy()
+    xcoords[20] = 3e6
+    replace(raw, xcoords=xcoords, xcoords_start=None).save(tmp_path / "stray.npz")
+    with pytest.raises(DataError, match="frame 20 lies farthest out"):
+        reconstructed(home, tmp_path / "a", test_data=tmp_path / "stray.npz")
+
+
+def test_groups_are_drawn_from_as_many_neighbours_as_in_training(home, tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(
+        workflow, "choose_groups",
+        lambda raw, config, gridsize: asked.append(config.neighbor_count)
+        or raw.select_groups(4, gridsize=gridsize, use_cache=False),
+    )  # fmt: skip
+    reconstructed(home, tmp_path / "a", gridsize=2, n_images=4)
+    reconstructed(home, tmp_path / "a", gridsize=2, n_images=4, neighbor_count=5)
+    assert asked == [8, 5]
 
 
 @pytest.mark.parametrize(("trained", "asked"), [(1, 2), (2, 1), (2, 3)])

@@ -53,17 +53,23 @@ def test_dark_pixels_keep_a_finite_gradient():
         assert torch.isfinite(expected.grad).all()
 
 
-def test_the_floor_is_the_loss_of_the_truth():
+@pytest.mark.parametrize("loss", LOSSES)
+def test_the_floor_is_the_loss_of_the_truth(loss):
     g = torch.Generator().manual_seed(0)
     mean = torch.rand(64, 64, generator=g) ** 4 * 50
     frames = torch.poisson(mean.expand(200, 64, 64), generator=g)
-    seen = amplitude_loss(mean.expand(200, 64, 64), frames.sqrt())
-    assert poisson_floor(mean) == pytest.approx(seen.item(), rel=0.01)  # 8e5 draws
+    seen = LOSSES[loss](mean.expand(200, 64, 64), frames.sqrt())
+    assert poisson_floor(mean, loss) == pytest.approx(seen.item(), rel=0.01)  # 8e5 draws
 
 
 def test_the_floor_of_dim_frames_by_hand():
-    """I = 1e-4: n is 0 or 1, so g = 2 I - 2 I sqrt I to first order, 1.98 I."""
-    assert poisson_floor(torch.full((4, 4), 1e-4)) == pytest.approx(1.98, rel=1e-3)
+    """I = 1e-2: n is 0 or 1 to first order, so g = (1 - I) I + I (1 - sqrt I)^2 = 1.80 I.
+
+    The Poisson distance is I / 2 for n = 0 and (I - 1 - log I) / 2 for n = 1: 2.30 I in all.
+    """
+    dim = torch.full((4, 4), 1e-2)
+    assert poisson_floor(dim) == pytest.approx(0.99 + 0.81, rel=5e-3)
+    assert poisson_floor(dim, "poisson") == pytest.approx(0.495 + 0.5 * (4.605 - 0.99), rel=2e-2)
 
 
 def test_the_floor_of_bright_frames_by_hand():

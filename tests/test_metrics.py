@@ -244,3 +244,10 @@ def test_flatten_phase_sees_the_ramp_behind_phase_jumps_that_run_against_it():
     obj = np.exp(1j * (steps - 0.01 * cols + noise)).astype(np.complex64)
     _, slope = flatten_phase(obj, np.ones(rows.shape, bool))
     np.testing.assert_allclose(slope, (0.03, -0.01), atol=3e-4)
+
+
+def test_a_place_visited_often_does_not_hide_the_rest():
+    coverage = np.ones((20, 20))
+    coverage[:3, :3] = 150.0
+    assert well_covered(coverage).all()
+    assert not well_covered(np.zeros((4, 4))).any()

@@ -14,7 +14,7 @@ from ptycho import training
 from ptycho.bundle import load_model
 from ptycho.config import InferenceConfig, TrainConfig
 from ptycho.dataset import GroupDataset
-from ptycho.errors import ModelError
+from ptycho.errors import ConfigError, DataError, ModelError
 from ptycho.losses import LOSSES
 from ptycho.physics.probe import probe_fwhm
 from ptycho.workflows import train
@@ -313,6 +313,31 @@ def test_another_scan_watches_instead_of_a_part_when_there_is_one(tmp_path, hand
     assert (len(data), len(validation)) == (7, 7)
     assert (data.raw.n_frames, validation.raw.n_frames) == (100, 64)
     assert validation.raw.path == tmp_path / "other.npz"
+
+
+def test_a_watching_scan_of_another_dose_is_seen_at_that_of_the_training(tmp_path, handed):
+    simulated(100).save(tmp_path / "scan.npz")
+    simulated(64, photons=1e3).save(tmp_path / "dim.npz")
+    _, data, validation = handed(configured(tmp_path, test_data_file=tmp_path / "dim.npz"))
+    assert validation.raw.photons_per_frame() == pytest.approx(data.raw.photons_per_frame())
+
+
+def test_a_watching_scan_with_another_probe_is_refused(tmp_path):
+    simulated(100).save(tmp_path / "scan.npz")
+    simulated(64, probe="gaussian", probe_fwhm=2.5).save(tmp_path / "other.npz")
+    with pytest.raises(ConfigError, match=r"agrees to .* % with the one trained with"):
+        train.run(configured(tmp_path, test_data_file=tmp_path / "other.npz"))
+
+
+def test_a_bad_frame_anywhere_is_found_before_anything_is_written(tmp_path):
+    raw = simulated(900, step=0.5)
+    frames = raw.frames.copy()
+    frames[71, 2, 3] = np.nan
+    changed = {"diffraction": frames, "probeGuess": raw.probe, "measurement": "intensity"}
+    np.savez(tmp_path / "scan.npz", xcoords=raw.xcoords, ycoords=raw.ycoords, **changed)
+    with pytest.raises(DataError, match="frame 71 holds nan"):
+        train.run(configured(tmp_path))
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize("gridsize", [1, 2])

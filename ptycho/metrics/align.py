@@ -117,8 +117,13 @@ def flatten_phase(
 def well_covered(
     coverage: Float[np.ndarray, "row col"], share: float = 0.1
 ) -> Bool[np.ndarray, "row col"]:
-    """Return where the coverage is above a share of its maximum."""
-    return coverage > share * coverage.max()
+    """Return where the coverage is above a share of what is usual.
+
+    Usual is the upper quartile of the covered pixels: a stage that rested for a while at one place
+    leaves a peak there, which must not hide the rest.
+    """
+    covered = coverage[coverage > 0]
+    return coverage > share * (np.quantile(covered, 0.75) if covered.size else np.inf)
 
 
 class _Fit:

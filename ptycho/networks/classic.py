@@ -12,6 +12,8 @@ from torch import Tensor, nn
 from ptycho.dataset import GroupBatch
 from ptycho.networks.blocks import Body
 
+_USUAL_STEP = 4.0  # pixels; brings positions into the range networks like
+
 
 class ClassicUNet(nn.Module):
     """Diffraction amplitudes of a group as channels in, one amplitude and phase per member out.
@@ -29,7 +31,7 @@ class ClassicUNet(nn.Module):
         super().__init__()
         self.group_size = group_size
         self.window = window
-        # Frames carry their sub-pixel positions along: the diffraction alone cannot know them.
+        # Frames carry their positions along: the diffraction alone cannot know them.
         self.body = Body(inputs=3 * group_size, outputs=2 * group_size, width=width)
 
     def forward(
@@ -47,7 +49,9 @@ class ClassicUNet(nn.Module):
         """
         frames = batch.amplitude
         level = frames.square().mean(dim=(1, 2, 3), keepdim=True).sqrt()
-        where = batch.fractions.flatten(1)[..., None, None].expand(-1, -1, *frames.shape[-2:])
+        middle = batch.corners.float().mean(dim=1, keepdim=True)
+        where = (batch.corners - middle + batch.fractions) / _USUAL_STEP
+        where = where.flatten(1)[..., None, None].expand(-1, -1, *frames.shape[-2:])
         seen = torch.cat([torch.log1p(frames / level.clamp_min(1e-12)), where], dim=1)
         size = frames.shape[-1]
         first = size // 2 - self.window // 2

@@ -89,8 +89,9 @@ def back_project(
         The corrected patches.
 
     Source:
-        rPIE with unit step: Maiden, Johnson & Li, Optica 4, 736 (2017); several modes: Thibault &
-        Menzel, Nature 494, 68 (2013).
+        The family of regularised updates of Maiden, Johnson & Li, Optica 4, 736 (2017): rPIE's
+        denominator (1 - a) |P|^2 + a max|P|^2 with a = damping / (1 + damping), times 1 + damping;
+        several modes: Thibault & Menzel, Nature 494, 68 (2013).
     """
     waves = exit_waves(patches, probe)
     corrected = to_sample(replace_modulus(to_detector(waves), amplitude))

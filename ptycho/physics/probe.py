@@ -16,9 +16,9 @@ def shift_probe(
 ) -> Complex[Tensor, "*position mode row col"]:
     """Move the probe by a sub-pixel distance for every position (Fourier shift).
 
-    Exact for a band-limited probe, and energy-keeping for any: the spectrum is only multiplied by a
-    phase. The Nyquist row and column of even sizes take cos(pi shift)'s sign-free phase as well,
-    which keeps the operator unitary.
+    Exact for a band-limited probe, and energy-keeping for any: the spectrum is only multiplied by
+    phases, so the operator is unitary. What leaves the window on one side comes back on the other,
+    so the probe has to be dim at its rim.
 
     Args:
         probe: modes at their reference place, centre at N//2.
@@ -85,6 +85,19 @@ def probe_intensity(
 ) -> Float[Tensor, "*position row col"]:
     """Return photons per object pixel, summed over the modes."""
     return (probe.real.square() + probe.imag.square()).sum(dim=-3)
+
+
+def probe_likeness(
+    one: Complex[Tensor, "mode row col"], other: Complex[Tensor, "mode2 row col"]
+) -> float:
+    """Return how alike the intensities of two probes are: 1 for equal shapes at any scale.
+
+    Args:
+        one: modes, any unit.
+        other: modes of the same size, any number of them.
+    """
+    lights = [probe_intensity(probe).flatten() for probe in (one, other)]
+    return float(torch.nn.functional.cosine_similarity(*lights, dim=0))
 
 
 def probe_fwhm(probe: Complex[Tensor, "mode row col"]) -> float:

@@ -72,7 +72,7 @@ def expected_frames(
     probe: Complex[np.ndarray, "mode row col"],
     positions: Float[np.ndarray, "position 2"],
     *,
-    batch_size: int = 256,
+    batch_size: int | None = None,
 ) -> Iterator[Float[np.ndarray, "frame row col"]]:
     """Yield the expected photons per detector pixel of all frames, some at a time.
 
@@ -82,7 +82,7 @@ def expected_frames(
         obj: complex transmission.
         probe: modes in sqrt(photons) per object pixel.
         positions: probe centres as (row, col), pixels of `obj`.
-        batch_size: frames computed at a time.
+        batch_size: frames computed at a time; None bounds the memory to about 100 MB.
 
     Raises:
         DataError: If a window leaves the object.
@@ -91,6 +91,7 @@ def expected_frames(
     corners, fractions = window_corners(torch.from_numpy(np.ascontiguousarray(positions)), size)
     _check_windows(corners, size, obj.shape)
     sample, modes = torch.from_numpy(obj), torch.from_numpy(probe)
+    batch_size = batch_size or max(1, 2**20 // probe.size)
     for first in range(0, len(positions), batch_size):
         chosen = slice(first, first + batch_size)
         patches = cut_patches(sample, corners[chosen], size)

@@ -14,13 +14,16 @@ from jaxtyping import Complex, Int
 from torch import Tensor
 
 from ptycho.config import InferenceConfig, TrainConfig
-from ptycho.errors import ConfigError
+from ptycho.errors import ConfigError, DataError
 from ptycho.grouping import default_neighbor_count
 from ptycho.io import read_scan
 from ptycho.physics.probe import probe_intensity, scale_probe
 from ptycho.raw_data import Measurement, RawData
 
 log = logging.getLogger(__name__)
+
+MOST_SPREAD = 100
+"""Largest area of a scan in units of all its windows side by side."""
 
 Groups = Int[np.ndarray, "group member"]
 
@@ -53,6 +56,7 @@ def load_data(
             f"{path}: frames of {raw.frame_size} pixels; expected {frame_size} (--N, or the size "
             "of the frames trained on)"
         )
+    _check_extent(path, raw)
     if nphotons is None:
         return raw
     log.info(
@@ -60,6 +64,20 @@ def load_data(
         raw.photons_per_frame(), nphotons,
     )  # fmt: skip
     return raw.scaled_to(nphotons)
+
+
+def _check_extent(path: Path, raw: RawData) -> None:
+    """Refuse positions spread so far that one of them must be wrong."""
+    positions = raw.positions
+    spread = np.ptp(positions, axis=0) + raw.frame_size
+    if spread.prod() <= MOST_SPREAD * raw.n_frames * raw.frame_size**2:
+        return
+    away = np.abs(positions - np.median(positions, axis=0)).max(axis=1)
+    raise DataError(
+        f"{path}: positions spread over {spread[0]:.3g} x {spread[1]:.3g} pixels, frame "
+        f"{away.argmax()} lies farthest out; expected windows that cover more of it; check "
+        "the unit of the positions, or leave out that frame"
+    )
 
 
 def choose_groups(raw: RawData, config: TrainConfig | InferenceConfig, gridsize: int) -> Groups:
@@ -102,6 +120,19 @@ class ScaledProbe(NamedTuple):
     the file's probe says nothing about the frames."""
 
 
+FEWEST_PHOTONS = 10.0
+"""Photons per frame below which the unit of the frames is in doubt."""
+
+
+def is_transmission(share: float) -> bool:
+    """Return whether photons measured / photons of the probe can be what a sample lets through.
+
+    A sample transmits between a little and all of the light; other ratios mean that the probe is
+    kept in another unit.
+    """
+    return 0.05 <= share <= 1.05
+
+
 def scaled_probe(raw: RawData) -> ScaledProbe:
     """Return the probe in the photon scale of the frames (one stored scaling for everything).
 
@@ -118,8 +149,12 @@ def scaled_probe(raw: RawData) -> ScaledProbe:
         )
     probe = torch.from_numpy(np.array(raw.probe, dtype=np.complex64))
     share = photons / float(probe_intensity(probe).sum())
-    # A sample transmits between a little and all of the light; other ratios mean another unit.
-    trusted = 0.05 <= share <= 1.05
+    trusted = is_transmission(share)
+    if photons < FEWEST_PHOTONS:
+        log.warning(
+            "%.3g photons per frame: too few for an image; if the frames are in another unit, give "
+            "--nphotons", photons,
+        )  # fmt: skip
     log.info(
         "probe: %d mode%s, %.3g photons per frame measured%s",
         len(probe), "s" * (len(probe) > 1), photons,

@@ -13,6 +13,7 @@ from ptycho.config import ImportConfig
 from ptycho.errors import DataError
 from ptycho.io import read_scan, recognise, write_scan
 from ptycho.raw_data import RawData
+from ptycho.workflows.components import is_transmission
 from ptycho.workflows.scan_summary import ScanSummary, summarise_scan
 
 log = logging.getLogger(__name__)
@@ -44,10 +45,8 @@ def run(config: ImportConfig) -> Path:
 
 def _prepared(raw: RawData, found: ScanSummary, config: ImportConfig) -> RawData:
     """Return the scan with its probe in sqrt(photons), its pixel size and where it came from."""
-    # Files keep the probe in any unit. One within a factor 2 of the frames is taken at its word,
-    # since an absorbing sample may well swallow half the photons.
     ratio = found.photons / found.probe_photons
-    scale = 1.0 if 0.5 <= ratio <= 2.0 else float(np.sqrt(ratio))
+    scale = 1.0 if is_transmission(ratio) else float(np.sqrt(ratio))
     if scale != 1.0:
         log.info(
             "probe: %.3g photons in the file, %.3g in the mean frame; scaled by %.4g to match",

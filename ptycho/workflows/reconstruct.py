@@ -5,8 +5,8 @@ Way of the data: [file -> RawData -> groups -> batches -> trained model -> patch
 
 import functools
 import logging
-import os
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,6 +23,7 @@ from ptycho.grouping import get_neighbor_indices
 from ptycho.inference import choose_device, frame_residuals, predict_patches
 from ptycho.metrics import Comparison, compare, well_covered
 from ptycho.model import PtychoModel
+from ptycho.npz import write_npz
 from ptycho.physics.overlap import merge_weight
 from ptycho.physics.patches import canvas_of, window_corners
 from ptycho.raw_data import RawData
@@ -41,6 +42,9 @@ from ptycho.workflows.components import (
 )
 
 log = logging.getLogger(__name__)
+
+PIXELS_AT_ONCE = 2**20
+"""Pixels of detector waves held together while residuals are computed: about 100 MB."""
 
 
 class Reconstruction(NamedTuple):
@@ -85,6 +89,7 @@ def run(config: InferenceConfig) -> Path:
     model, settings = load_model(config.model_path)
     _check_gridsize(config, settings)
     raw = load_data(config.test_data, measurement=config.measurement, frame_size=config.N)
+    raw = _one_scan(config, raw)
     _check_frames(config, settings, raw)
     groups = _groups(config, settings, raw)
     started = time.perf_counter()
@@ -97,7 +102,7 @@ def run(config: InferenceConfig) -> Path:
         "reconstructed %s frames in %.1f s (%.0f frames/s with loading and stitching), "
         "detector residual %.3g; results in %s",
         f"{len(result.frames):,}", seconds, len(result.frames) / seconds,
-        float(result.residuals.mean()), config.output_dir,
+        float(np.nanmean(result.residuals)), config.output_dir,
     )  # fmt: skip
     return config.output_dir
 
@@ -157,7 +162,9 @@ def reconstruct(
             swept.kept, len(swept.free_residual), swept.free_residual[0],
             swept.free_residual[swept.kept - 1],
         )  # fmt: skip
-    residuals = frame_residuals(swept.obj, canvas, swept.probe, singles, batch_size=256)
+    residuals = frame_residuals(
+        swept.obj, canvas, swept.probe, singles, batch_size=max(1, PIXELS_AT_ONCE // raw.probe.size)
+    )
     return Reconstruction(
         obj=torch.where(seen, swept.obj * scaled.transmission, 0).numpy(),
         coverage=stitched.coverage.numpy(),
@@ -186,9 +193,25 @@ def _check_frames(config: InferenceConfig, settings: ModelSettings, raw: RawData
         )
 
 
+def _one_scan(config: InferenceConfig, raw: RawData) -> RawData:
+    """Return the scan asked for: several share no object, so they cannot be stitched together."""
+    labels = np.unique(raw.scan_index)
+    if config.scan is None and len(labels) in (1, raw.n_frames):  # as many as frames: a counter
+        return raw
+    if config.scan is None or config.scan not in labels:
+        named = ", ".join(str(label) for label in labels[:8]) + (", ..." if len(labels) > 8 else "")
+        raise ConfigError(
+            f"scan: {config.scan}, {config.test_data} holds the scans {named}; expected one of them"
+        )
+    return raw.subset(np.flatnonzero(raw.scan_index == config.scan))
+
+
 def _groups(config: InferenceConfig, settings: ModelSettings, raw: RawData) -> Groups:
     """Return the groups asked for; by default so many that every frame is in one."""
-    groups = choose_groups(raw, config, settings.gridsize)
+    learned_with = replace(
+        config, neighbor_count=config.neighbor_count or settings.neighbor_count or None
+    )
+    groups = choose_groups(raw, learned_with, settings.gridsize)
     if config.n_images is not None or settings.gridsize == 1:
         return groups
     missing = np.setdiff1d(np.arange(raw.n_frames), groups)
@@ -197,11 +220,14 @@ def _groups(config: InferenceConfig, settings: ModelSettings, raw: RawData) -> G
     near = get_neighbor_indices(
         raw.xcoords, raw.ycoords, groups.shape[1] - 1, scan_index=raw.scan_index
     )
-    added = np.sort(np.column_stack([missing, near[missing]]), axis=1)
-    log.info(
-        "%s more groups take in the frames that no group had; every frame is used",
-        f"{len(added):,}",
-    )
+    lonely = (near[missing] < 0).any(axis=1)  # their scan has too few positions for a group
+    if lonely.any():
+        log.warning(
+            "%s frames have fewer than %d neighbours in their scan; they are left out",
+            f"{lonely.sum():,}", groups.shape[1] - 1,
+        )  # fmt: skip
+    added = np.sort(np.column_stack([missing, near[missing]])[~lonely], axis=1)
+    log.info("%s more groups take in the frames that no group had", f"{len(added):,}")
     return np.concatenate([groups, added.astype(groups.dtype)])
 
 
@@ -215,11 +241,14 @@ def _write(config: InferenceConfig, raw: RawData, result: Reconstruction) -> Non
     comparison = _against_truth(config, raw, result, mask)
     document = metrics_document(
         comparison,
-        detector_residual=float(result.residuals.mean()),
+        detector_residual=float(np.nanmean(result.residuals)),
         pixel_size_m=pixel,
         truth=None if comparison is None else config.test_data.name,
     )
     document["n_frames"] = len(result.frames)
+    document["n_dark_frames"] = int(np.isnan(result.residuals).sum())
+    if document["n_dark_frames"]:
+        log.warning("%d frames hold no light; they tell nothing", document["n_dark_frames"])
     document["sweeps"] = result.sweeps
     document["free_residual"] = result.free_residual
     save_metrics(folder / "metrics.json", document)
@@ -249,18 +278,18 @@ def _against_truth(
 
 def _save_arrays(path: Path, raw: RawData, result: Reconstruction) -> None:
     """Write what later steps compute with; the file is complete or not there."""
-    half_written = path.with_name(f".{path.stem}.{os.getpid()}.npz")
-    np.savez(
-        half_written,
-        object=result.obj.astype(np.complex64),
-        coverage=result.coverage.astype(np.float32),
-        positions=raw.positions[result.frames],
-        origin=np.array(result.origin, dtype=np.float64),
-        frames=result.frames,
-        probe=result.probe.astype(np.complex64),
-        frame_residuals=result.residuals.astype(np.float32),
-        pixel_size_m=np.float64(np.nan if raw.pixel_size_m is None else raw.pixel_size_m),
-        units="object: complex transmission; positions, origin: object pixels (row, col); "
-        "coverage: light relative to the brightest spot of one frame; probe: sqrt(photons)",
-    )
-    os.replace(half_written, path)
+    arrays = {
+        "object": result.obj.astype(np.complex64),
+        "coverage": result.coverage.astype(np.float32),
+        "positions": raw.positions[result.frames],
+        "origin": np.array(result.origin, dtype=np.float64),
+        "frames": result.frames,
+        "probe": result.probe.astype(np.complex64),
+        "frame_residuals": result.residuals.astype(np.float32),
+        "pixel_size_m": np.float64(np.nan if raw.pixel_size_m is None else raw.pixel_size_m),
+        "units": np.array(
+            "object: complex transmission; positions, origin: object pixels (row, col); coverage: "
+            "light relative to the brightest spot of one frame; probe: sqrt(photons)"
+        ),
+    }
+    write_npz(path, arrays)

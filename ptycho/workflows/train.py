@@ -7,16 +7,18 @@ import logging
 import time
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from ptycho import __version__
 from ptycho.bundle import ModelSettings, build_model, save_model
 from ptycho.config import TrainConfig, save_settings
 from ptycho.dataset import GroupDataset
+from ptycho.errors import ConfigError
 from ptycho.grouping import split_groups
 from ptycho.inference import choose_device, noise_floor
 from ptycho.networks.blocks import Body
-from ptycho.physics.probe import probe_fwhm, probe_window
+from ptycho.physics.probe import probe_fwhm, probe_likeness, probe_window
 from ptycho.raw_data import RawData
 from ptycho.report.figures import save_training_curves
 from ptycho.workflows.components import (
@@ -52,6 +54,11 @@ def run(config: TrainConfig) -> Path:
     groups = choose_groups(raw, config, config.gridsize)
     scaled = scaled_probe(raw)
     training, validation = _parts(config, raw, groups, scaled)
+    for part in (training, validation):
+        if (
+            part is not None
+        ):  # a bad frame shows now, not after an hour, and before anything is written
+            part.raw.check_frames(np.unique(part.groups))
     torch.manual_seed(config.seed)
     settings = _model_settings(config, raw, scaled)
     model = build_model(settings, scaled.probe)
@@ -77,7 +84,9 @@ def run(config: TrainConfig) -> Path:
         progress=config.progress,
     )
     seconds = time.perf_counter() - started
-    floor = noise_floor(result.model, validation or training, batch_size=batch_size)
+    floor = noise_floor(
+        result.model, validation or training, batch_size=batch_size, loss=config.loss
+    )
     settings.training.update(
         n_groups=len(training),
         epochs=len(result.curves["train_loss"]),
@@ -104,12 +113,24 @@ def _open(path: Path, config: TrainConfig, frame_size: int | None) -> RawData:
     )
 
 
+def _watched(config: TrainConfig, raw: RawData, scaled: ScaledProbe) -> RawData:
+    """Open the scan that watches the training, scaled to the photons of the one trained on."""
+    watched = _open(config.test_data_file, config, raw.frame_size)
+    likeness = probe_likeness(scaled.probe, torch.from_numpy(watched.probe))
+    if likeness < 0.9:
+        raise ConfigError(
+            f"test_data_file: {config.test_data_file}: its probe agrees to {100 * likeness:.0f} % "
+            "with the one trained with; expected the same probe"
+        )
+    return watched.scaled_to(raw.photons_per_frame())
+
+
 def _parts(
     config: TrainConfig, raw: RawData, groups: Groups, scaled: ScaledProbe
 ) -> tuple[GroupDataset, GroupDataset | None]:
     """Return what is learned from and what watches the learning."""
     if config.test_data_file is not None:
-        watched = _open(config.test_data_file, config, raw.frame_size)
+        watched = _watched(config, raw, scaled)
         of_watched = choose_groups(watched, config, config.gridsize)
         return GroupDataset(raw, groups), GroupDataset(watched, of_watched)
     guard = config.guard if config.guard is not None else probe_fwhm(scaled.probe)
