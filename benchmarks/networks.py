@@ -26,13 +26,16 @@ COLUMNS = [
     ("amplitude_psnr_db", "amplitude PSNR, dB", ".1f"),
     ("frc_05_share_of_nyquist", "FRC 0.5, of Nyquist", ".3f"),
     ("detector_residual", "detector residual", ".4f"),
-    ("training_seconds", "training, s", ".0f"),
-    ("inference_seconds", "inference with stitching, s", ".1f"),
+    ("training_s", "training, s", ".0f"),
+    ("inference_s", "inference with stitching, s", ".1f"),
+    ("swept_phase_psnr_db", "with sweeps: phase PSNR, dB", ".1f"),
+    ("swept_frc_05_share_of_nyquist", "FRC 0.5, of Nyquist", ".3f"),
+    ("swept_inference_s", "s", ".1f"),
 ]
 
 
 def measure(scan: Path, folder: Path, network: str, gridsize: int, epochs: int) -> dict:
-    """Train, reconstruct, and return the figures of the run."""
+    """Train, reconstruct without and with sweeps, and return the figures of the run."""
     model = folder / f"{network}_{gridsize}"
     started = time.perf_counter()
     train.run(
@@ -41,22 +44,21 @@ def measure(scan: Path, folder: Path, network: str, gridsize: int, epochs: int) 
             nepochs=epochs, progress=False, threads=torch.get_num_threads(),
         )
     )  # fmt: skip
-    trained = time.perf_counter()
-    reconstruct.run(
-        InferenceConfig(
-            model_path=model, test_data=scan, output_dir=model / "object", progress=False
-        )
-    )
-    document = json.loads((model / "object" / "metrics.json").read_text())
-    figures = document | document["object"]
-    return {
-        "network": network,
-        "gridsize": gridsize,
-        "epochs": epochs,
-        **{key: figures[key] for key, _, _ in COLUMNS if key in figures},
-        "training_seconds": trained - started,
-        "inference_seconds": time.perf_counter() - trained,
-    }
+    row = {"network": network, "gridsize": gridsize, "epochs": epochs}
+    row["training_s"] = time.perf_counter() - started
+    for prefix, sweeps in (("", 0), ("swept_", None)):
+        started = time.perf_counter()
+        found = reconstruct.run(
+            InferenceConfig(
+                model_path=model, test_data=scan, output_dir=model / f"{prefix}object",
+                sweeps=sweeps, progress=False,
+            )
+        )  # fmt: skip
+        row[f"{prefix}inference_s"] = time.perf_counter() - started
+        document = json.loads((found / "metrics.json").read_text())
+        figures = document["object"] | {"detector_residual": document["detector_residual"]}
+        row |= {prefix + key: value for key, value in figures.items()}
+    return row
 
 
 def table(rows: list[dict]) -> str:
@@ -89,7 +91,9 @@ def main() -> None:
         "# Networks\n\n"
         f"{frames:,} simulated frames of 64 x 64, {SCAN['photons']:g} photons each, known probe; "
         f"an epoch is every frame once, as single frames or as M // 4 groups. {where}. "
-        "Made by `benchmarks/networks.py`.\n\n" + table(rows) + "\n"
+        "Inference counts loading, stitching and pictures. Made by `benchmarks/networks.py`.\n\n"
+        + table(rows)
+        + "\n"
     )
     print(text)
     if not args.quick:
