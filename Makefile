@@ -9,7 +9,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 DEMO := runs/demo
-EPOCHS ?= 10
+EPOCHS ?= 6
 
 # Small arrays: threads cost more than they bring, and two test processes share the cores.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest
