@@ -25,6 +25,7 @@ from ptycho.config import (
     SimulateConfig,
     TrainConfig,
 )
+from ptycho.config_groups import CacheConfig, GroupsConfig
 from ptycho.console import logging_to, refuse, run_command
 from ptycho.errors import ConfigError, DataError
 from ptycho.flags import CONTEXT, SettingsCommand
@@ -124,6 +125,18 @@ def _import(config: ImportConfig) -> Path:
     return import_scan.run(config)
 
 
+def _groups(config: GroupsConfig) -> Path | None:
+    from ptycho.workflows import groups
+
+    return groups.run(config)
+
+
+def _cache(config: CacheConfig) -> None:
+    from ptycho.workflows import cache
+
+    cache.run(config)
+
+
 def _command(name: str, cls: type, run: Callable[[Any], Path | None]) -> SettingsCommand:
     return SettingsCommand(name, cls, functools.partial(_job, cls, run))
 
@@ -146,6 +159,8 @@ reconstruct_command = _command("reconstruct", InferenceConfig, _reconstruct)
 evaluate_command = _command("evaluate", EvaluateConfig, _evaluate)
 simulate_command = _command("simulate", SimulateConfig, _simulate)
 import_command = _command("import", ImportConfig, _import)
+groups_command = _command("groups", GroupsConfig, _groups)
+cache_command = _command("cache", CacheConfig, _cache)
 
 
 @click.pass_context
@@ -174,9 +189,11 @@ ptycho = Commands(
     commands=[
         simulate_command,
         import_command,
+        groups_command,
         train_command,
         reconstruct_command,
         evaluate_command,
+        cache_command,
         doctor_command,
     ],
     help="Ptychography with networks that learn from groups of overlapping scan positions.",

@@ -40,7 +40,7 @@ def _above_zero(config: object, *names: str) -> None:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _ConsoleConfig:
+class ConsoleConfig:
     """What a command says while it runs."""
 
     progress: bool = True
@@ -59,26 +59,8 @@ class _ConsoleConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _ComputeConfig(_ConsoleConfig):
-    """Where a command computes."""
-
-    device: Device = "auto"
-    """Where to compute; auto takes a GPU when there is one."""
-
-    threads: int | None = None
-    """CPU threads; none leaves the choice to PyTorch."""
-
-    def __post_init__(self) -> None:
-        _ConsoleConfig.__post_init__(self)
-        _at_least(self, 1, "threads")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _SelectionConfig(_ComputeConfig):
+class SelectionConfig(ConsoleConfig):
     """Which frames of a scan take part, and how they are gathered into groups."""
-
-    N: int | None = None
-    """Frame size in pixels, checked against the file; none takes it from there."""
 
     gridsize: int | None = None
     """A group has gridsize x gridsize overlapping frames; 1 turns grouping off."""
@@ -98,8 +80,20 @@ class _SelectionConfig(_ComputeConfig):
     seed: int = also(0, aliases=["subsample_seed"])
     """Start of every random choice; the same seed gives the same run."""
 
-    batch_size: int | None = None
-    """Samples computed at a time; none chooses by size."""
+    min_overlap: float | None = None
+    """Smallest overlap of two members of a group, as a share of the probe's diameter, 0 to 1: sets
+    max_distance from the probe in the file."""
+
+    max_distance: float | None = None
+    """Largest distance of two members of a group in object pixels; none sets no limit."""
+
+    min_distance: float = 0.0
+    """Smallest distance of two members of a group in object pixels; above 0 it keeps frames from
+    the same spot out of one group."""
+
+    metric: Literal["pixels", "steps"] = "pixels"
+    """What near means: pixels, or steps of the scan along each axis, which keeps groups compact
+    where the steps differ (fly scans)."""
 
     measurement: Measurement | None = None
     """What the frames of the file are; none believes the file."""
@@ -111,11 +105,15 @@ class _SelectionConfig(_ComputeConfig):
     """Folder for that list instead of the scan's own."""
 
     def __post_init__(self) -> None:
-        _ComputeConfig.__post_init__(self)
-        _at_least(self, 1, "gridsize", "n_images", "neighbor_count", "batch_size")
-        _at_least(self, 0, "seed")
+        ConsoleConfig.__post_init__(self)
+        _at_least(self, 1, "gridsize", "n_images", "neighbor_count")
+        _at_least(self, 0, "seed", "min_distance")
         _at_most(self, 2**63 - 1, "seed")
-        _at_least(self, 4, "N")
+        _above_zero(self, "max_distance")
+        if self.min_overlap is not None and not 0 <= self.min_overlap < 1:
+            raise ConfigError(f"min_overlap: {self.min_overlap}; expected 0 to below 1")
+        if self.min_overlap is not None and self.max_distance is not None:
+            raise ConfigError("min_overlap and max_distance: both given; expected one of them")
         members = (self.gridsize or 1) ** 2
         if self.neighbor_count is not None and self.neighbor_count < members - 1:
             raise ConfigError(
@@ -125,7 +123,29 @@ class _SelectionConfig(_ComputeConfig):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TrainConfig(_SelectionConfig):
+class _ComputeConfig(SelectionConfig):
+    """Where and how a command computes."""
+
+    N: int | None = None
+    """Frame size in pixels, checked against the file; none takes it from there."""
+
+    batch_size: int | None = None
+    """Samples computed at a time; none chooses by size."""
+
+    device: Device = "auto"
+    """Where to compute; auto takes a GPU when there is one."""
+
+    threads: int | None = None
+    """CPU threads; none leaves the choice to PyTorch."""
+
+    def __post_init__(self) -> None:
+        SelectionConfig.__post_init__(self)
+        _at_least(self, 1, "batch_size", "threads")
+        _at_least(self, 4, "N")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainConfig(_ComputeConfig):
     """Train a network on the diffraction frames of one scan; no ground truth is needed."""
 
     train_data_file: Path = also(must_exist="scan")
@@ -163,7 +183,7 @@ class TrainConfig(_SelectionConfig):
     """Width in pixels of the strip between training and held-out area; none takes the probe's."""
 
     def __post_init__(self) -> None:
-        _SelectionConfig.__post_init__(self)
+        _ComputeConfig.__post_init__(self)
         _at_least(self, 1, "nepochs")
         _above_zero(self, "learning_rate", "nphotons")
         _at_least(self, 0, "guard")
@@ -172,7 +192,7 @@ class TrainConfig(_SelectionConfig):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class InferenceConfig(_SelectionConfig):
+class InferenceConfig(_ComputeConfig):
     """Reconstruct the object of a scan with a trained model."""
 
     model_path: Path = also(must_exist="trained model")
@@ -205,12 +225,12 @@ class InferenceConfig(_SelectionConfig):
     """Also draw the result beside the truth, where the scan file has one."""
 
     def __post_init__(self) -> None:
-        _SelectionConfig.__post_init__(self)
+        _ComputeConfig.__post_init__(self)
         _at_least(self, 0, "sweeps")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class EvaluateConfig(_ConsoleConfig):
+class EvaluateConfig(ConsoleConfig):
     """Compare a reconstruction with a known object, or with another reconstruction."""
 
     reconstruction: Path = also(must_exist="reconstruction")
@@ -224,7 +244,7 @@ class EvaluateConfig(_ConsoleConfig):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SimulateConfig(_ConsoleConfig):
+class SimulateConfig(ConsoleConfig):
     """Simulate a scan with a known object and write it as a scan file."""
 
     output: Path = also(aliases=["output_file"])
@@ -291,7 +311,7 @@ class SimulateConfig(_ConsoleConfig):
     """Start of every random choice; the same seed gives the same scan."""
 
     def __post_init__(self) -> None:
-        _ConsoleConfig.__post_init__(self)
+        ConsoleConfig.__post_init__(self)
         _at_least(self, 1, "n_frames", "modes")
         _at_least(self, 0, "jitter", "position_error", "background", "phase_range", "seed")
         _above_zero(self, "step", "row_step", "probe_fwhm", "photons")
@@ -302,7 +322,7 @@ class SimulateConfig(_ConsoleConfig):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ImportConfig(_ConsoleConfig):
+class ImportConfig(ConsoleConfig):
     """Read a scan of any known format and write it as a scan file."""
 
     source: Path = also(must_exist="scan")
@@ -318,5 +338,5 @@ class ImportConfig(_ConsoleConfig):
     """Side of an object pixel in metres, where the source does not tell it."""
 
     def __post_init__(self) -> None:
-        _ConsoleConfig.__post_init__(self)
+        ConsoleConfig.__post_init__(self)
         _above_zero(self, "pixel_size_m")

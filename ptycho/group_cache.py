@@ -27,6 +27,7 @@ from ptycho.grouping.neighbours import (
     checked_neighbor_count,
     checked_positions,
     find_neighbourhood,
+    ratio_of,
     scan_labels,
 )
 from ptycho.npz import UNREADABLE, NpzFile, reason, write_npz
@@ -60,7 +61,7 @@ class GroupTable:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Request:
+class Request:
     """What is asked for: checked positions and the rule of the groups."""
 
     x: np.ndarray
@@ -87,6 +88,7 @@ def find_groups(
     scan_index: Shaped[np.ndarray, "..."] | None = None,
     max_distance: float | None = None,
     min_distance: float = 0.0,
+    metric: str = "pixels",
     dataset_path: Path | str | None = None,
     cache_dir: Path | str | None = None,
     use_cache: bool = True,
@@ -101,6 +103,7 @@ def find_groups(
         scan_index: Scan number of each position.
         max_distance: Largest distance of two members, pixels; None for no limit.
         min_distance: Smallest distance of two members, pixels.
+        metric: What is near, see `find_neighbourhood`.
         dataset_path: File of the scan, whose name and folder the cache takes; None for no cache.
         cache_dir: Folder for the cache instead of the dataset's.
         use_cache: Whether to read and write files at all.
@@ -120,10 +123,14 @@ def find_groups(
         "max_distance": None if max_distance is None else float(max_distance),
         "min_distance": float(min_distance),
     }
-    request = _Request(x=x, y=y, scan=scan, rule=rule)
+    if metric != "pixels":  # a file without the word is one of pixels
+        rule["metric"] = metric
+    request = Request(x=x, y=y, scan=scan, rule=rule)
     if not use_cache or dataset_path is None:
         return GroupTable(neighbourhood=_neighbourhood(request), groups=None)
-    paths = cache_paths(dataset_path, gridsize=gridsize, K=k, cache_dir=cache_dir)
+    paths = cache_paths(
+        dataset_path, gridsize=gridsize, K=k, limits=_limits_in_name(rule), cache_dir=cache_dir
+    )
     for path in paths:
         found = _read(path, request)
         if found is not None:
@@ -132,17 +139,29 @@ def find_groups(
 
 
 def cache_paths(
-    dataset_path: Path | str, *, gridsize: int, K: int, cache_dir: Path | str | None = None
+    dataset_path: Path | str,
+    *,
+    gridsize: int,
+    K: int,
+    limits: str = "",
+    cache_dir: Path | str | None = None,
 ) -> list[Path]:
     """Return where the cache of a dataset may lie, the preferred place first."""
     dataset_path = Path(dataset_path)
     stem = dataset_path.name.removesuffix(".npz")
-    name = f"{stem}.g{gridsize}k{K}.groups_cache.npz"
+    name = f"{stem}.g{gridsize}k{K}{limits}.groups_cache.npz"
     if cache_dir is not None:
         return [Path(cache_dir) / name]
     # Datasets of equal name in different folders must not share a file of the user's folder.
     folder = hashlib.blake2b(str(dataset_path.resolve().parent).encode(), digest_size=6).hexdigest()
     return [dataset_path.parent / name, platformdirs.user_cache_path("ptycho") / folder / name]
+
+
+def _limits_in_name(rule) -> str:
+    """Return a part of the file's name for each limit, so that runs with and without share none."""
+    largest, smallest = rule["max_distance"], rule["min_distance"]
+    parts = ["" if largest is None else f"d{largest:.6g}", f"m{smallest:.6g}" if smallest else ""]
+    return "".join([*parts, "steps" if "metric" in rule else ""])
 
 
 def _neighbourhood(request, neighbours=None) -> Neighbourhood:
@@ -151,8 +170,9 @@ def _neighbourhood(request, neighbours=None) -> Neighbourhood:
         return find_neighbourhood(request.x, request.y, scan_index=scan, **request.rule)
     limits = {name: request.rule[name] for name in ("gridsize", "max_distance", "min_distance")}
     return Neighbourhood(
-        x=request.x, y=request.y, scan=request.scan, neighbours=neighbours, **limits
-    )
+        x=request.x, y=request.y, scan=request.scan, neighbours=neighbours, **limits,
+        ratio=ratio_of(request.rule.get("metric", "pixels"), request.x, request.y),
+    )  # fmt: skip
 
 
 def _create(paths, request) -> GroupTable:
@@ -178,7 +198,7 @@ def _build_and_write(path, request) -> GroupTable:
         logger.warning(
             "groups cache: not written; up to %s groups could take %s, the limit is %s; "
             "groups are sampled without it, a lower K makes it smaller",
-            f"{most:,}", _size(most * 4 * neighbourhood.group_size), _size(LARGEST_BYTES),
+            f"{most:,}", size_words(most * 4 * neighbourhood.group_size), size_words(LARGEST_BYTES),
         )  # fmt: skip
         return GroupTable(neighbourhood=neighbourhood, groups=None)
     groups = tabulate(neighbourhood)
@@ -186,7 +206,7 @@ def _build_and_write(path, request) -> GroupTable:
     logger.log(
         logging.WARNING if groups.nbytes > WARN_BYTES else logging.INFO,
         "groups cache created: %s (%s groups, %s, %.2f s, one-time cost)",
-        path, f"{len(groups):,}", _size(path.stat().st_size), time.perf_counter() - start,
+        path, f"{len(groups):,}", size_words(path.stat().st_size), time.perf_counter() - start,
     )  # fmt: skip
     return GroupTable(neighbourhood=neighbourhood, groups=groups, path=path)
 
@@ -209,6 +229,7 @@ def _described(request) -> dict[str, int | float | str]:
         "overlap_factor": float(request.rule["K"]),
         "max_distance": np.inf if largest is None else largest,
         "min_distance": request.rule["min_distance"],
+        "metric": request.rule.get("metric", "pixels"),
         "definition": DEFINITION,
     }
 
@@ -218,10 +239,10 @@ def _read(path, request, *, quiet=False) -> GroupTable | None:
     start = time.perf_counter()
     try:
         file = NpzFile(path)
-        fault = _unfit(file, request)
+        fault = unfit(file, request)
         if fault is None:
             neighbours, groups = file.read("neighbours"), file["all_groups"]
-            fault = _implausible(neighbours, groups, request)
+            fault = implausible(neighbours, groups, request)
     except FileNotFoundError:
         return None
     except UNREADABLE as problem:
@@ -232,12 +253,12 @@ def _read(path, request, *, quiet=False) -> GroupTable | None:
         return None
     logger.info(
         "groups cache used: %s (%s groups, %s, read in %.4f s)",
-        path, f"{len(groups):,}", _size(path.stat().st_size), time.perf_counter() - start,
+        path, f"{len(groups):,}", size_words(path.stat().st_size), time.perf_counter() - start,
     )  # fmt: skip
     return GroupTable(neighbourhood=_neighbourhood(request, neighbours), groups=groups, path=path)
 
 
-def _unfit(file, request) -> str | None:
+def unfit(file, request) -> str | None:
     """Return why the file does not answer the request, or None."""
     if "format_version" not in file:
         historic = {"all_groups", "dataset_checksum"} <= set(file)
@@ -252,12 +273,12 @@ def _unfit(file, request) -> str | None:
     differs = [
         name
         for name, value in _described(request).items()
-        if name not in file or file[name] != value
+        if (name not in file and name != "metric") or (name in file and file[name] != value)
     ]
     return f"made for another {', '.join(differs)}" if differs else "positions changed"
 
 
-def _implausible(neighbours, groups, request) -> str | None:
+def implausible(neighbours, groups, request) -> str | None:
     """Return what cannot be right in arrays whose checksum fits, or None."""
     n_positions, size = len(request.x), request.rule["gridsize"] ** 2
     if (
@@ -290,5 +311,6 @@ def _only_writer(path) -> Iterator[None]:
             lock.release()
 
 
-def _size(n_bytes) -> str:
+def size_words(n_bytes: int) -> str:
+    """Return a number of bytes for a message."""
     return f"{n_bytes / 1e6:,.1f} MB" if n_bytes < 1e9 else f"{n_bytes / 1e9:,.1f} GB"

@@ -23,6 +23,7 @@ from ptycho.group_cache import find_groups
 from ptycho.grouped_arrays import grouped_arrays, true_windows
 from ptycho.grouping.coverage import summarise
 from ptycho.grouping.enumerate import all_groups, sample_rows
+from ptycho.grouping.limits import limits_sentence
 from ptycho.grouping.neighbours import get_neighbor_indices
 from ptycho.grouping.sample import draw
 from ptycho.measurement import Measurement, amplitude_of, intensity_of
@@ -198,6 +199,8 @@ class RawData:
         use_cache: bool = True,
         cache_dir: Path | str | None = None,
         dataset_path: Path | str | None = None,
+        probe_diameter: float | None = None,
+        **limits: float | str | None,
     ) -> Int32[np.ndarray, "group member"]:
         """Return the groups to work with; says in the log what the number meant.
 
@@ -212,6 +215,8 @@ class RawData:
             use_cache: Whether to keep the groups on disk; the sample is the same without.
             cache_dir: Folder for the groups cache instead of the dataset's.
             dataset_path: File whose name and folder the cache takes; None for the scan's own.
+            probe_diameter: What the overlap told in the log is measured in, pixels.
+            **limits: `max_distance`, `min_distance`, `metric`; see `find_groups`.
 
         Raises:
             GroupingError: When no such groups exist.
@@ -227,13 +232,18 @@ class RawData:
         table = find_groups(
             self.xcoords, self.ycoords, gridsize=gridsize, K=K, scan_index=self.scan_index,
             dataset_path=dataset_path or self.path, cache_dir=cache_dir, use_cache=use_cache,
+            **limits,
         )  # fmt: skip
+        if table.neighbourhood.filtered:
+            logger.info("%s", limits_sentence(table.neighbourhood))
         groups = draw(table.neighbourhood, n=wanted, method=sampling, seed=seed or 0)
         available = "" if table.groups is None else f" of {len(table.groups):,} valid ones"
         logger.info(
             "n_images=%d refers to neighbor groups (gridsize=%d)%s: %s",
             wanted, gridsize, available,
-            summarise(self.xcoords, self.ycoords, groups).sentence(),
+            summarise(
+                self.xcoords, self.ycoords, groups, probe_diameter=probe_diameter
+            ).paragraph(),
         )  # fmt: skip
         return groups
 

@@ -15,10 +15,18 @@ from ptycho.config import (
     SimulateConfig,
     TrainConfig,
 )
+from ptycho.config_groups import CacheConfig, GroupsConfig
 from ptycho.settings import describe
 
-CLASSES = [TrainConfig, InferenceConfig, EvaluateConfig, SimulateConfig, ImportConfig]
-VERBS = dict(zip(["train", "reconstruct", "evaluate", "simulate", "import"], CLASSES, strict=True))
+VERBS = {
+    "train": TrainConfig,
+    "reconstruct": InferenceConfig,
+    "evaluate": EvaluateConfig,
+    "simulate": SimulateConfig,
+    "import": ImportConfig,
+    "groups": GroupsConfig,
+    "cache": CacheConfig,
+}
 SPELLINGS = [
     (name, setting, word)
     for name, cls in VERBS.items()
@@ -44,6 +52,8 @@ def ran(monkeypatch):
         cli.evaluate_command,
         cli.simulate_command,
         cli.import_command,
+        cli.groups_command,
+        cli.cache_command,
     ):
         cls = command.callback.args[0]
         monkeypatch.setattr(command, "callback", _recording(command.callback.func, cls, seen))
@@ -73,6 +83,7 @@ def _sample(setting, scan):
     if setting.kind is bool:
         return str(not setting.default).lower()
     values = {"N": "32", "validation_fraction": "0.25", "min_amplitude": "0.25", "aperture": "0.2"}
+    values["min_overlap"] = "0.25"
     return values.get(setting.name, "7" if setting.kind in (int, float) else "new")
 
 
@@ -96,7 +107,7 @@ def test_required_settings_may_be_given_as_plain_words_in_order(ran, scan, words
 @pytest.mark.parametrize(("name", "setting", "word"), SPELLINGS)
 def test_every_flag_in_every_spelling_reaches_its_setting(ran, scan, name, setting, word, dash):
     given = {
-        s.name: str(scan) if s.must_exist else str(scan.parent / "out")
+        s.name: (s.choices or [str(scan) if s.must_exist else str(scan.parent / "out")])[0]
         for s in describe(VERBS[name]).values()
         if s.required
     }

@@ -110,6 +110,9 @@ def test_different_rules_keep_different_files(scan_file):
 
 def test_distance_limits_are_part_of_what_is_cached(scan_file, log):
     everything, compact = find(scan_file), find(scan_file, max_distance=4.5)
+    assert compact.path.name == "scan.v2.g2k8d4.5.groups_cache.npz"
+    compact.path.rename(everything.path)
+    assert len(find(scan_file).groups) == len(everything.groups)
     assert "made for another max_distance" in log.text
     assert 0 < len(compact.groups) < len(everything.groups)
 

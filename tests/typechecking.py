@@ -13,4 +13,5 @@ _checked = beartype(conf=BeartypeConf(is_pep484_tower=True))
 
 def check(function: Callable) -> Callable:
     """Return the function with its arguments and result checked on every call."""
-    return function if function.__module__ == "ptycho.config" else _checked(function)
+    settings = function.__module__ in ("ptycho.config", "ptycho.config_groups")
+    return function if settings else _checked(function)

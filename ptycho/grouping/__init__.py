@@ -3,11 +3,12 @@
 Way of the data: file -> RawData -> [groups] -> batches -> ... -> report.
 Knows positions only: no frames, no files, no networks.
 
-Read in this order: neighbours (who is near whom), enumerate (all valid groups), sample (some of
-them; shuffle and balanced serve it), coverage (what a choice covers), split (training and
-validation without a leak).
+Read in this order: neighbours (who is near whom; axes: in which unit), enumerate (all valid
+groups; limits: those that distance limits drop), sample (some of them; shuffle and balanced serve
+it), coverage (what a choice covers), split (training and validation without a leak).
 """
 
+from ptycho.grouping.axes import axis_ratio
 from ptycho.grouping.coverage import Coverage, summarise
 from ptycho.grouping.enumerate import all_groups, count_groups, sample_rows
 from ptycho.grouping.neighbours import default_neighbor_count, get_neighbor_indices
@@ -19,6 +20,7 @@ __all__ = [
     "Sampling",
     "Split",
     "all_groups",
+    "axis_ratio",
     "count_groups",
     "default_neighbor_count",
     "get_neighbor_indices",

@@ -64,10 +64,12 @@ def _one_round(neighbourhood, uses, rng):
 
 def _turned(neighbourhood, rng) -> Float[np.ndarray, "position 2"]:
     """Return the positions about their mean, turned by a random angle."""
-    points = np.stack([neighbourhood.x, neighbourhood.y], axis=1)
-    points -= points.mean(axis=0)
+    x, y = neighbourhood.x / neighbourhood.ratio, neighbourhood.y
+    x, y = x - x.mean(), y - y.mean()
     angle = rng.uniform(0, 2 * np.pi)
-    return points @ np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    cos, sin = np.cos(angle), np.sin(angle)
+    # Written out: a matrix product rounds differently from machine to machine.
+    return np.stack([x * cos + y * sin, y * cos - x * sin], axis=1)
 
 
 def _partition(points, scan, uses, size, rng) -> Int32[np.ndarray, "block member"]:

@@ -17,6 +17,7 @@ from jaxtyping import Bool, Float, Int, Int32, Shaped
 from scipy.spatial import cKDTree
 
 from ptycho.errors import GroupingError
+from ptycho.grouping.axes import axis_ratio
 
 logger = logging.getLogger(__name__)
 
@@ -52,6 +53,9 @@ class Neighbourhood:
 
     min_distance: float = 0.0
     """Smallest distance of two members, pixels."""
+
+    ratio: float = 1.0
+    """Unit of x in which nearness was judged; 1 for pixels, see `axis_ratio`."""
 
     @property
     def group_size(self) -> int:
@@ -128,8 +132,20 @@ def find_neighbourhood(
     scan_index: Shaped[np.ndarray, "..."] | None = None,
     max_distance: float | None = None,
     min_distance: float = 0.0,
+    metric: str = "pixels",
 ) -> Neighbourhood:
     """Check what groups are asked for and find the neighbours once.
+
+    Args:
+        x: Column of each position, pixels.
+        y: Row of each position, pixels.
+        gridsize: Groups hold gridsize * gridsize positions.
+        K: Neighbours a group may draw from; None for the default of the gridsize.
+        scan_index: Scan number of each position.
+        max_distance: Largest distance of two members, pixels; None for no limit.
+        min_distance: Smallest distance of two members, pixels.
+        metric: What is near: `pixels`, or `steps` of the scan along each axis (`axis_ratio`).
+            The distance limits are pixels in both.
 
     Raises:
         GroupingError: When no group of this size can exist, on settings out of range, and on
@@ -143,14 +159,24 @@ def find_neighbourhood(
             f"distances: min_distance = {min_distance}, max_distance = {max_distance}; "
             "expected 0 <= min_distance <= max_distance"
         )
-    neighbours = neighbours_by_scan(x, y, scan, k)
+    ratio = ratio_of(metric, x, y)
+    neighbours = neighbours_by_scan(x / ratio, y, scan, k)
     if max_distance is not None:
         far = pair_distance(x, y, np.arange(len(x))[:, None], neighbours) > max_distance
         neighbours = np.where(far, np.int32(-1), neighbours)
     return Neighbourhood(
         x=x, y=y, scan=scan, neighbours=neighbours, gridsize=gridsize,
-        max_distance=max_distance, min_distance=min_distance,
+        max_distance=max_distance, min_distance=min_distance, ratio=ratio,
     )  # fmt: skip
+
+
+def ratio_of(metric: str, x: np.ndarray, y: np.ndarray) -> float:
+    """Return the unit of x under a metric; GroupingError on an unknown one."""
+    if metric == "pixels":
+        return 1.0
+    if metric == "steps":
+        return axis_ratio(x, y)
+    raise GroupingError(f"metric = {metric!r}: expected pixels or steps")
 
 
 def checked_neighbor_count(gridsize: int, K: int | None, *, largest_scan: int) -> int:

@@ -22,6 +22,7 @@ from ptycho.grouping.shuffle import LARGEST_SIZE, Shuffle
 logger = logging.getLogger(__name__)
 
 Sampling = Literal["uniform", "balanced", "sequential"]
+METHODS = get_args(Sampling)
 
 _CELLS_AT_ONCE = 2**23
 _SEQUENTIAL_CELLS = 2**16  # combinations looked at together, at least one per position
@@ -72,9 +73,7 @@ def draw(
     elif method == "sequential":
         groups = draw_sequential(neighbourhood, n)
     else:
-        raise GroupingError(
-            f"sampling = {method!r}: expected one of {', '.join(get_args(Sampling))}"
-        )
+        raise GroupingError(f"sampling = {method!r}: expected one of {', '.join(METHODS)}")
     if len(groups) < n:
         logger.warning(
             "%s groups asked for, %s exist (gridsize %d, K %d); taking all of them",

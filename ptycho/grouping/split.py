@@ -43,6 +43,16 @@ class Split:
         """Positions in the guard band."""
         return int((self.region == 1).sum())
 
+    def as_dict(self) -> dict[str, int | str | None]:
+        """Return the numbers, ready for JSON."""
+        return {
+            "n_training": len(self.training),
+            "n_validation": len(self.validation),
+            "n_guard_groups": self.n_guard_groups,
+            "n_guard_positions": self.n_guard_positions,
+            "reason": self.reason,
+        }
+
     def sentence(self) -> str:
         """Return the summary for the log and the report."""
         if self.reason:

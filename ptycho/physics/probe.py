@@ -117,6 +117,30 @@ def probe_fwhm(probe: Complex[Tensor, "mode row col"]) -> float:
     return 2.0 * math.sqrt(area / math.pi)
 
 
+def largest_pair_distance(diameter: float, min_overlap: float) -> float:
+    """Return the distance at which two probes still overlap by a given share of their diameter.
+
+    overlap = 1 - distance / diameter, so distance = (1 - overlap) diameter. The diameter is the
+    one of `probe_fwhm`; light beyond it overlaps further, which the figure leaves out.
+
+    Args:
+        diameter: of the probe, object pixels.
+        min_overlap: linear overlap wanted, 0 (discs that touch) to below 1.
+
+    Raises:
+        ValueError: If the overlap or the diameter is out of range.
+
+    Source:
+        Bunk et al., Ultramicroscopy 108, 481 (2008).
+    """
+    if not (0 <= min_overlap < 1 and diameter > 0):
+        raise ValueError(
+            f"min_overlap {min_overlap:g}, probe diameter {diameter:g}; expected 0 to below 1, "
+            "and a diameter above 0"
+        )
+    return (1.0 - min_overlap) * diameter
+
+
 def probe_window(probe: Complex[Tensor, "mode row col"], energy: float, multiple: int) -> int:
     """Return the side of the smallest centred square that holds a share of the probe's energy.
 

@@ -13,11 +13,16 @@ import torch
 from jaxtyping import Complex, Int
 from torch import Tensor
 
-from ptycho.config import InferenceConfig, TrainConfig
+from ptycho.config import SelectionConfig
 from ptycho.errors import ConfigError, DataError
 from ptycho.grouping import default_neighbor_count
 from ptycho.io import read_scan
-from ptycho.physics.probe import probe_intensity, scale_probe
+from ptycho.physics.probe import (
+    largest_pair_distance,
+    probe_fwhm,
+    probe_intensity,
+    scale_probe,
+)
 from ptycho.raw_data import Measurement, RawData
 
 log = logging.getLogger(__name__)
@@ -80,7 +85,35 @@ def _check_extent(path: Path, raw: RawData) -> None:
     )
 
 
-def choose_groups(raw: RawData, config: TrainConfig | InferenceConfig, gridsize: int) -> Groups:
+def probe_diameter(raw: RawData) -> float:
+    """Return the width of the scan's probe at half maximum, object pixels."""
+    return probe_fwhm(torch.from_numpy(np.array(raw.probe, dtype=np.complex64)))
+
+
+def distance_limits(raw: RawData, config: SelectionConfig) -> dict[str, float | str | None]:
+    """Return the limits of the distance of two members that the settings ask for.
+
+    Args:
+        raw: its probe turns an overlap into a distance.
+        config: min_overlap or max_distance, min_distance, metric.
+
+    Returns:
+        `max_distance` and `min_distance`, object pixels, and `metric`.
+    """
+    largest = config.max_distance
+    if config.min_overlap is not None:
+        diameter = probe_diameter(raw)
+        largest = largest_pair_distance(diameter, config.min_overlap)
+        log.info(
+            "min_overlap %g: members at most %.4g px apart, the probe is %.4g px wide",
+            config.min_overlap, largest, diameter,
+        )  # fmt: skip
+    return {
+        "max_distance": largest, "min_distance": config.min_distance, "metric": config.metric,
+    }  # fmt: skip
+
+
+def choose_groups(raw: RawData, config: SelectionConfig, gridsize: int) -> Groups:
     """Return the groups to work on: frame indices, one row per group.
 
     Args:
@@ -99,6 +132,8 @@ def choose_groups(raw: RawData, config: TrainConfig | InferenceConfig, gridsize:
         sampling=config.sampling,
         use_cache=config.cache,
         cache_dir=config.cache_dir,
+        probe_diameter=probe_diameter(raw),
+        **(distance_limits(raw, config) if gridsize > 1 else {}),
     )
 
 

@@ -15,7 +15,7 @@ from ptycho.bundle import ModelSettings, build_model, save_model
 from ptycho.config import TrainConfig, save_settings
 from ptycho.dataset import GroupDataset
 from ptycho.errors import ConfigError
-from ptycho.grouping import split_groups
+from ptycho.grouping import Split, split_groups
 from ptycho.inference import choose_device, noise_floor
 from ptycho.networks.blocks import Body
 from ptycho.physics.probe import probe_fwhm, probe_likeness, probe_window
@@ -31,6 +31,7 @@ from ptycho.workflows.components import (
     scaled_probe,
     use_threads,
 )
+from ptycho.workflows.coverage import save_coverage
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +54,7 @@ def run(config: TrainConfig) -> Path:
     raw = _open(config.train_data_file, config, config.N)
     groups = choose_groups(raw, config, config.gridsize)
     scaled = scaled_probe(raw)
-    training, validation = _parts(config, raw, groups, scaled)
+    training, validation, split = _parts(config, raw, groups, scaled)
     for part in (training, validation):
         if (
             part is not None
@@ -65,6 +66,7 @@ def run(config: TrainConfig) -> Path:
     output = config.output_dir
     output.mkdir(parents=True, exist_ok=True)
     save_settings(config, output)
+    save_coverage(output, raw, groups, split=split, sampling=config.sampling)
     _announce(config, training, model)
     batch_size = config.batch_size or default_batch_size(config.gridsize**2, raw.frame_size, 32)
     from ptycho.training import fit  # Lightning takes seconds; mistakes show before it
@@ -127,12 +129,12 @@ def _watched(config: TrainConfig, raw: RawData, scaled: ScaledProbe) -> RawData:
 
 def _parts(
     config: TrainConfig, raw: RawData, groups: Groups, scaled: ScaledProbe
-) -> tuple[GroupDataset, GroupDataset | None]:
-    """Return what is learned from and what watches the learning."""
+) -> tuple[GroupDataset, GroupDataset | None, Split | None]:
+    """Return what is learned from, what watches the learning, and how one scan was split."""
     if config.test_data_file is not None:
         watched = _watched(config, raw, scaled)
         of_watched = choose_groups(watched, config, config.gridsize)
-        return GroupDataset(raw, groups), GroupDataset(watched, of_watched)
+        return GroupDataset(raw, groups), GroupDataset(watched, of_watched), None
     guard = config.guard if config.guard is not None else probe_fwhm(scaled.probe)
     split = split_groups(
         raw.xcoords,
@@ -144,7 +146,7 @@ def _parts(
     )
     log.info("%s", split.sentence())
     validation = GroupDataset(raw, split.validation) if len(split.validation) else None
-    return GroupDataset(raw, split.training), validation
+    return GroupDataset(raw, split.training), validation, split
 
 
 def _model_settings(config: TrainConfig, raw: RawData, scaled: ScaledProbe) -> ModelSettings:
