@@ -16,6 +16,7 @@ import numpy as np
 from jaxtyping import Bool, Int, Int32, Shaped
 
 from ptycho.errors import GroupingError
+from ptycho.grouping import compiled
 from ptycho.grouping.neighbours import Neighbourhood, find_neighbourhood
 
 DEFAULT_MAX_BYTES = 2**30
@@ -90,6 +91,9 @@ def tabulate(
                 f"at most {max_bytes / 1e6:,.0f} MB; sample groups instead, or lower K"
             )
     size = neighbourhood.group_size
+    if compiled.pays(neighbourhood.n_positions) and compiled.can_list(neighbourhood):
+        groups, in_order = compiled.table_of_groups(neighbourhood)
+        return groups if in_order else _sorted_rows(groups, neighbourhood.n_positions)
     parts = [np.empty((0, size), np.int32)]
     for seeds, chosen, emitted in _emissions(neighbourhood):
         row, combination = np.nonzero(emitted)
@@ -107,6 +111,8 @@ def count(neighbourhood: Neighbourhood) -> int:
     Without filters the sets another seed owns are taken away by inclusion and exclusion over
     the lower neighbours; with a distance filter every combination is looked at.
     """
+    if compiled.pays(neighbourhood.n_positions) and compiled.can_list(neighbourhood):
+        return compiled.number_of_groups(neighbourhood)
     if neighbourhood.filtered:
         return sum(int(emitted.sum()) for _, _, emitted in _emissions(neighbourhood))
     picks = neighbourhood.group_size - 1

@@ -17,6 +17,7 @@ from jaxtyping import Bool, Float, Int, Int32, Shaped
 from scipy.spatial import cKDTree
 
 from ptycho.errors import GroupingError
+from ptycho.grouping import compiled
 from ptycho.grouping.axes import axis_ratio
 
 logger = logging.getLogger(__name__)
@@ -263,6 +264,8 @@ def pair_distance(
 
 def _nearest(points, k):
     """Return the k nearest of every point (M, k), asking again where a tie is open."""
+    if compiled.pays(len(points)) and (near := compiled.nearest(points, k)) is not None:
+        return near
     # Midpoint splits suit rasters, but many coincident points make such a tree endlessly deep.
     tree = cKDTree(points, balanced_tree=True)
     result = np.empty((len(points), k), np.int64)
