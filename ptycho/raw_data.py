@@ -25,6 +25,7 @@ from ptycho.grouping.coverage import summarise
 from ptycho.grouping.enumerate import all_groups, sample_rows
 from ptycho.grouping.limits import limits_sentence
 from ptycho.grouping.neighbours import get_neighbor_indices
+from ptycho.grouping.on_demand import sample_on_demand
 from ptycho.grouping.sample import draw
 from ptycho.measurement import Measurement, amplitude_of, intensity_of
 from ptycho.scan_file import read_scan_file, write_scan_file
@@ -229,6 +230,14 @@ class RawData:
             )
         if gridsize == 1:
             return self._first_frames(wanted)
+        if sampling == "uniform":
+            groups = sample_on_demand(
+                self.xcoords, self.ycoords, n=wanted, seed=seed or 0, gridsize=gridsize, K=K,
+                scan_index=self.scan_index, **limits,
+            )  # fmt: skip
+            if groups is not None:
+                self._tell_groups(groups, gridsize, " drawn without a list", probe_diameter, wanted)
+                return groups
         table = find_groups(
             self.xcoords, self.ycoords, gridsize=gridsize, K=K, scan_index=self.scan_index,
             dataset_path=dataset_path or self.path, cache_dir=cache_dir, use_cache=use_cache,
@@ -238,13 +247,7 @@ class RawData:
             logger.info("%s", limits_sentence(table.neighbourhood))
         groups = draw(table.neighbourhood, n=wanted, method=sampling, seed=seed or 0)
         available = "" if table.groups is None else f" of {len(table.groups):,} valid ones"
-        logger.info(
-            "n_images=%d refers to neighbor groups (gridsize=%d)%s: %s",
-            wanted, gridsize, available,
-            summarise(
-                self.xcoords, self.ycoords, groups, probe_diameter=probe_diameter
-            ).paragraph(),
-        )  # fmt: skip
+        self._tell_groups(groups, gridsize, available, probe_diameter, wanted)
         return groups
 
     def generate_grouped_data(
@@ -327,6 +330,13 @@ class RawData:
         frames = np.asarray(self.frames[indices])
         checks.check_values(self._where, frames, indices)
         return frames
+
+    def _tell_groups(self, groups, gridsize, available, probe_diameter, wanted):
+        covered = summarise(self.xcoords, self.ycoords, groups, probe_diameter=probe_diameter)
+        logger.info(
+            "n_images=%d refers to neighbor groups (gridsize=%d)%s: %s",
+            wanted, gridsize, available, covered.paragraph(),
+        )  # fmt: skip
 
     def _first_frames(self, n):
         if n > self.n_frames:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scan_shapes import awkward_scan, raster, slow_groups, tuples
 
 from ptycho.errors import GroupingError
-from ptycho.grouping import all_groups, count_groups, sample_groups
+from ptycho.grouping import all_groups, count_groups, on_demand, sample_groups
 from ptycho.grouping import sample as module
 from ptycho.grouping.enumerate import tabulate
 from ptycho.grouping.neighbours import find_neighbourhood
@@ -196,3 +196,36 @@ def test_no_groups_asked_for_gives_none():
 def test_counting_agrees_with_sampling_everything():
     x, y = raster(9, 8)
     assert len(sample_groups(x, y, gridsize=2, n=10**5)) == count_groups(x, y, gridsize=2)
+
+
+@pytest.mark.parametrize("number", range(60))
+def test_a_sample_on_demand_is_the_sample_of_all_neighbour_lists(monkeypatch, number):
+    rng = np.random.default_rng(number)
+    n = int(rng.integers(12, 600))
+    x, y = [
+        lambda: rng.random((2, n)),
+        lambda: 1e9 + rng.integers(0, 12, (2, n)).astype(float),
+        lambda: rng.normal(size=(2, n)) ** 3,
+        lambda: raster(int(rng.integers(4, 20)), int(rng.integers(4, 20))),
+        lambda: (2.3 * rng.integers(0, 30, n), 0.4 * rng.integers(0, 9, n)),
+    ][number % 5]()
+    rule = {"gridsize": 3, "K": 10} if number % 7 == 0 else {"gridsize": 2}
+    rule["min_distance"] = 0.02 * (number % 3 == 0)
+    rule["metric"] = ["pixels", "steps"][number % 2]
+    monkeypatch.setattr(on_demand, "pays", lambda n_positions, n: True)
+    found = on_demand.sample_on_demand(x, y, n=20, seed=number, **rule)
+    expected = draw(find_neighbourhood(x, y, **rule), n=20, seed=number)
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_large_scans_are_sampled_on_demand_and_the_others_not(monkeypatch):
+    x, y = np.random.default_rng(0).random((2, 60_000))
+    expected = draw(find_neighbourhood(x, y, gridsize=2), n=9, seed=4)
+    monkeypatch.setattr("ptycho.grouping.sample.find_neighbourhood", None)  # must not be called
+    np.testing.assert_array_equal(sample_groups(x, y, gridsize=2, n=9, seed=4), expected)
+    ask = {"gridsize": 2, "n": 9, "seed": 4}
+    assert on_demand.sample_on_demand(x, y, **ask, max_distance=1.0) is None
+    assert on_demand.sample_on_demand(x, y, **ask, scan_index=np.arange(60_000) % 2) is None
+    assert on_demand.sample_on_demand(x, y, **ask | {"n": 2000}) is None
+    assert on_demand.sample_on_demand(x[:100], y[:100], **ask) is None
+    assert on_demand.sample_on_demand(x, 0 * y, **ask) is None

@@ -266,10 +266,18 @@ def _nearest(points, k):
     """Return the k nearest of every point (M, k), asking again where a tie is open."""
     if compiled.pays(len(points)) and (near := compiled.nearest(points, k)) is not None:
         return near
+    return nearest_of(points, k, np.arange(len(points)))
+
+
+def nearest_of(
+    points: Float[np.ndarray, "position 2"], k: int, rows: Int[np.ndarray, " row"]
+) -> Int[np.ndarray, "row k"]:
+    """Return the k nearest of some of the points, by (d2, index); fewer than there are points."""
+    asked = rows
     # Midpoint splits suit rasters, but many coincident points make such a tree endlessly deep.
     tree = cKDTree(points, balanced_tree=True)
     result = np.empty((len(points), k), np.int64)
-    rows = _settle_coincident(points, k, result)
+    rows = np.intersect1d(rows, _settle_coincident(points, k, result))
     wanted = k + 1
     while rows.size:
         wanted = min(wanted + _SPARE_CANDIDATES, len(points))
@@ -280,7 +288,7 @@ def _nearest(points, k):
             still_open.append(part[~closed])
         rows = np.concatenate(still_open)
         wanted = 2 * wanted
-    return result
+    return result[asked]
 
 
 def _settle_coincident(points, k, result):

@@ -8,6 +8,7 @@ a sample of 2,576 are the sample of 512 with the same seed.
 """
 
 import logging
+from collections.abc import Callable
 from itertools import combinations
 from math import comb
 from typing import Literal, get_args
@@ -55,6 +56,12 @@ def sample_groups(
         GroupingError: On an unknown method, a negative n or seed, and what `find_neighbourhood`
             raises.
     """
+    if method == "uniform" and n >= 0 and seed >= 0:
+        from ptycho.grouping.on_demand import sample_on_demand  # it walks this module's deck
+
+        groups = sample_on_demand(x, y, n=n, seed=seed, **rule)
+        if groups is not None:
+            return groups
     return draw(find_neighbourhood(x, y, **rule), n=n, method=method, seed=seed)
 
 
@@ -91,16 +98,43 @@ def draw_uniform(
     seed owns the set, so each set has exactly one chance.
     """
     ends = np.cumsum(_raw_counts(neighbourhood))
-    size = int(ends[-1])
-    deck = Shuffle(size, seed)
-    largest_step = max(1, _CELLS_AT_ONCE // (neighbourhood.group_size * max(1, neighbourhood.k)))
-    parts = [np.empty((0, neighbourhood.group_size), np.int32)]
+
+    def groups_of(cards):
+        seeds = np.searchsorted(ends, cards, side="right")
+        return owned(neighbourhood, seeds, cards - np.append(0, ends)[seeds])
+
+    return walk_deck(
+        int(ends[-1]), n=n, seed=seed, size=neighbourhood.group_size, k=neighbourhood.k,
+        groups_of=groups_of,
+    )  # fmt: skip
+
+
+def walk_deck(
+    n_cards: int, *, n: int, seed: int, size: int, k: int, groups_of: Callable
+) -> Int32[np.ndarray, "group member"]:
+    """Return the first n groups met in a deck of (seed, combination) pairs, shuffled by a key.
+
+    Args:
+        n_cards: Pairs in all.
+        n: Groups wanted.
+        seed: The key.
+        size: Members of a group.
+        k: Neighbours of a position; with `size` it bounds the memory of one step.
+        groups_of: cards -> the groups they own, in the same order.
+
+    Raises:
+        GroupingError: When nearly every card is rejected.
+    """
+    deck = Shuffle(n_cards, seed)
+    largest_step = max(1, _CELLS_AT_ONCE // (size * max(1, k)))
+    parts = [np.empty((0, size), np.int32)]
     found = looked = 0
-    while found < n and looked < size:
-        share = max(found, 1) / max(looked, 1)
-        step = min(size - looked, largest_step, int(1.2 * (n - found) / share) + 64)
+    while found < n and looked < n_cards:
+        # The first guess: one card in three is the owner's.
+        share = found / looked if found else 1 / 3
+        step = min(n_cards - looked, largest_step, int(1.2 * (n - found) / share) + 64)
         cards = deck(np.arange(looked, looked + step, dtype=np.uint64)).astype(np.int64)
-        groups = _owned(neighbourhood, cards, ends)
+        groups = groups_of(cards)
         parts.append(groups[: n - found])
         found, looked = found + len(parts[-1]), looked + step
         _check_hope(found, looked)
@@ -191,13 +225,18 @@ def first_occurrences(
 
 def _raw_counts(neighbourhood):
     """Return the combinations per seed, having checked that all together can be numbered."""
-    largest = comb(neighbourhood.k, neighbourhood.group_size - 1) * neighbourhood.n_positions
+    check_deck(neighbourhood.n_positions, neighbourhood.k, neighbourhood.gridsize)
+    return neighbourhood.raw_counts()
+
+
+def check_deck(n_positions: int, k: int, gridsize: int) -> None:
+    """Raise GroupingError when the (seed, combination) pairs are too many to be numbered."""
+    largest = comb(k, gridsize**2 - 1) * n_positions
     if largest > LARGEST_SIZE:
         raise GroupingError(
-            f"K = {neighbourhood.k}: {largest:.1e} combinations at gridsize "
-            f"{neighbourhood.gridsize}; expected at most {LARGEST_SIZE:.1e}; lower K"
+            f"K = {k}: {largest:.1e} combinations at gridsize "
+            f"{gridsize}; expected at most {LARGEST_SIZE:.1e}; lower K"
         )
-    return neighbourhood.raw_counts()
 
 
 def _check_hope(found, looked):
@@ -209,10 +248,13 @@ def _check_hope(found, looked):
         )
 
 
-def _owned(neighbourhood, cards, ends):
-    """Return the groups of these cards, dropping those another seed owns or a filter rejects."""
-    seeds = np.searchsorted(ends, cards, side="right")
-    groups = members_of(neighbourhood, seeds, cards - np.append(0, ends)[seeds])
+def owned(
+    neighbourhood: Neighbourhood,
+    seeds: Int[np.ndarray, " pair"],
+    ranks: Int[np.ndarray, " pair"],
+) -> Int32[np.ndarray, "group member"]:
+    """Return the groups of these pairs without those another seed owns or a filter rejects."""
+    groups = members_of(neighbourhood, seeds, ranks)
     kept = keeps_distances(neighbourhood, groups)
     groups, seeds = groups[kept], seeds[kept]
     owner = groups[np.arange(len(groups)), reach_all(neighbourhood, groups).argmax(axis=1)]
