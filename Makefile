@@ -1,7 +1,7 @@
 # One word per job; each makes or refreshes .venv first.
 #   make demo    simulate, train, reconstruct and evaluate; minutes on two cores
 #   make test    the tests          make slow   the long tests as well
-#   make check   style and layers   make bench  the benchmarks
+#   make check   style and layers   make bench  the benchmarks; make bench-grouping: one of them
 #   make docs    the commands that the documents name exist
 #   make clean   remove what these made, .venv included
 
@@ -14,7 +14,7 @@ EPOCHS ?= 6
 # Small arrays: threads cost more than they bring, and two test processes share the cores.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest
 
-.PHONY: demo test check slow bench docs clean
+.PHONY: demo test check slow bench bench-grouping docs clean
 .DELETE_ON_ERROR:
 
 $(READY): pyproject.toml
@@ -40,8 +40,11 @@ check: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
 
-bench: $(READY)
-	set -e; for script in benchmarks/*.py; do $(BIN)/python "$$script"; done
+bench: bench-grouping $(READY)
+	$(BIN)/python benchmarks/networks.py
+
+bench-grouping: $(READY)
+	$(BIN)/python benchmarks/grouping.py
 
 docs: $(READY)
 	$(PYTEST) -q tests/test_docs.py

@@ -21,7 +21,7 @@ from jaxtyping import Float, Int, Int32
 PAYS_FROM = 100_000
 """Positions from which loading the compiled loops is faster than doing without."""
 
-_THREADS_FROM = 5_000  # below, handing out the work takes longer than the work
+_THREADS_FROM = 20_000  # below, handing out the work takes longer than the work
 _CROWDED = 60.0  # positions in the cell of a position, on average; above, a kd-tree is better
 _LARGEST_TABLE = 200_000  # combinations of slots, a few MB
 _MODULE = "ptycho.grouping.kernels"
@@ -151,12 +151,15 @@ def _counted(neighbourhood, threads):
     picks = slots.shape[1]
     n_words = np.array([comb(k, picks) for k in range(neighbourhood.k + 1)], np.int64)
     largest = np.inf if neighbourhood.max_distance is None else neighbourhood.max_distance
+    # Few combinations leave room to remember which are kept, so that writing need not ask again.
+    n_kept = neighbourhood.n_positions if len(words) <= 64 else 0
+    kept = np.zeros(n_kept, np.uint64)
     limits = (float(neighbourhood.min_distance), float(largest))
 
     def run(places, first, last, out):
         kernels.emit(
             neighbourhood.x, neighbourhood.y, neighbourhood.neighbours, limits,
-            neighbourhood.filtered, words, slots, n_words, first, last, places, out,
+            neighbourhood.filtered, words, slots, n_words, first, last, places, kept, out,
         )  # fmt: skip
 
     n_parts = threads or thread_count(neighbourhood.n_positions)

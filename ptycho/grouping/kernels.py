@@ -153,12 +153,13 @@ def _within_limits(x, y, lists, limits, seed, k, fits):
 
 @_compiled
 @no_type_check
-def emit(x, y, lists, limits, filtered, words, slots, n_words, first, last, places, out):
+def emit(x, y, lists, limits, filtered, words, slots, n_words, first, last, places, memory, out):
     """Count the groups that seeds first ... last own, by lowest member, or write them.
 
     `words` has one bit per slot of a combination, `slots` its slots, in an order in which those of
     k slots are the first n_words[k]. Without `out` (no rows), places[lowest member] grows by one
-    per group; with it, places holds where the next group of that member goes.
+    per group; with it, places holds where the next group of that member goes. `memory`, where it
+    has rows, takes one bit per combination kept when counting, and is believed when writing.
     """
     picks = slots.shape[1]
     reach = np.empty(lists.shape[1], np.uint64)
@@ -171,28 +172,32 @@ def emit(x, y, lists, limits, filtered, words, slots, n_words, first, last, plac
             k += 1
         if k < picks:
             continue
-        _mutual_reach(lists, seed, k, reach)
+        known = len(memory) > 0 and len(out) > 0
         n_lower = 0
-        for slot in range(k):
-            if reach[slot] != zero:
-                lowers[n_lower] = slot
-                n_lower += 1
-        if filtered:
+        if not known:
+            _mutual_reach(lists, seed, k, reach)
+            for slot in range(k):
+                if reach[slot] != zero:
+                    lowers[n_lower] = slot
+                    n_lower += 1
+        if filtered and not known:
             _within_limits(x, y, lists, limits, seed, k, fits)
         for c in range(n_words[k]):
             word = words[c]
-            kept = True
+            kept = not known or (memory[seed] >> np.uint64(c)) & np.uint64(1) != zero
             for i in range(n_lower):
                 slot = lowers[i]
                 if (word >> np.uint64(slot)) & np.uint64(1) and word & ~reach[slot] == zero:
                     kept = False
                     break
-            if kept and filtered:
+            if kept and filtered and not known:
                 kept = word & ~fits[k] == zero
                 for pick in range(picks):
                     kept = kept and word & ~fits[slots[c, pick]] == zero
             if not kept:
                 continue
+            if len(memory) and not known:
+                memory[seed] |= np.uint64(1) << np.uint64(c)
             lowest = seed
             for pick in range(picks):
                 lowest = min(lowest, lists[seed, slots[c, pick]])
