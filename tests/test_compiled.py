@@ -39,7 +39,10 @@ def scan_of(number):
     return x, y, rng.integers(0, 1 + number % 3, len(x))
 
 
-@pytest.mark.parametrize("start", range(0, 120, 20))
+@pytest.mark.parametrize(
+    "start",
+    [pytest.param(n, marks=[pytest.mark.slow] if n >= 40 else []) for n in range(0, 120, 20)],
+)
 def test_both_ways_find_the_same_neighbours_groups_and_samples(monkeypatch, start):
     for number in range(start, start + 20):
         x, y, scan = scan_of(number) if number % 2 else awkward_scan(number)
