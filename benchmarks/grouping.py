@@ -228,7 +228,7 @@ def cases(quick: bool) -> list[dict]:
     for n in sizes:
         shapes = SHAPES if n < 10**6 else ("raster", "fermat", "uniform")
         for shape in SHAPES if not quick else ("raster", "uniform"):
-            for k in (4, 8) if quick or n == 10**6 else (4, 6, 8):
+            for k in (4, 8) if quick or n >= 10**5 else (4, 6, 8):
                 row = {"scan": shape, "M": n, "gridsize": 2, "K": k, "way": "as it comes"}
                 if shape in shapes:
                     rows.append(row)
@@ -241,7 +241,7 @@ def cases(quick: bool) -> list[dict]:
         rows += [
             {"scan": shape, "M": 10**7, "gridsize": 2, "K": k, "way": "as it comes",
              "only_uniform": True}
-            for shape in ("raster", "fermat", "uniform", "clustered") for k in (4, 8)
+            for shape in ("raster", "uniform") for k in (4, 8)
         ]  # fmt: skip
     return rows
 

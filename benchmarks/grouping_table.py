@@ -17,7 +17,7 @@ def as_markdown(document: dict, columns: dict[str, str]) -> str:
     return "\n\n".join([
         "# Grouping, measured",
         "Written by `make bench-grouping`; medians, one process per row. Rows \"compiled\" have "
-        "loaded the compiled loops although the scan is small; from 1e5 positions on they are "
+        "loaded the compiled loops although the scan is small; from 5e4 positions on they are "
         "loaded as it comes. Sizes that were left out name the reason.",
         _floors(document["rows"]),
         "## Every row",

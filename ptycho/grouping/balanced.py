@@ -155,16 +155,20 @@ def _mend(neighbourhood, points, blocks, pairs, rng):
     the fault to another place, where it may meet another one or find a way out.
     """
     best, fewest, idle = blocks.copy(), len(blocks) + 1, 0
+    valid = _is_valid(neighbourhood, blocks)
+    after = np.empty((len(pairs), blocks.shape[1] ** 2), np.int8)
+    stale = np.ones(len(pairs), bool)
     for _ in range(_MENDING_ROUNDS):
-        valid = _is_valid(neighbourhood, blocks)
         idle += 1
         if (~valid).sum() < fewest:
             best, fewest, idle = blocks.copy(), int((~valid).sum()), 0
-        concerned = pairs[~valid[pairs].all(axis=1)]
-        if not len(concerned) or idle > _MENDING_PATIENCE:
+        which = np.flatnonzero(~valid[pairs].all(axis=1))
+        if not len(which) or idle > _MENDING_PATIENCE:
             break
-        gained = _valid_after_swaps(neighbourhood, blocks, concerned)
-        gained -= valid[concerned].sum(axis=1)[:, None]
+        unknown, concerned = which[stale[which]], pairs[which]
+        after[unknown] = _valid_after_swaps(neighbourhood, blocks, pairs[unknown])
+        stale[unknown] = False
+        gained = after[which] - valid[concerned].sum(axis=1)[:, None]
         compact = _compactness_gains(points, blocks, concerned)
         compact /= np.abs(compact).mean() + np.finfo(float).tiny
         wander = compact + _WANDERLUST * rng.exponential(size=gained.shape)
@@ -174,7 +178,10 @@ def _mend(neighbourhood, points, blocks, pairs, rng):
         chosen = _compatible(concerned, score, score > 0, len(blocks))
         if not chosen.size:
             break
-        _apply(blocks, concerned[chosen], swap[chosen])
+        touched = _apply(blocks, concerned[chosen], swap[chosen])
+        stale |= touched[pairs].any(axis=1)
+        changed = np.flatnonzero(touched)
+        valid[changed] = _is_valid(neighbourhood, blocks[changed])
     blocks[:] = best
 
 
@@ -186,8 +193,8 @@ def _valid_after_swaps(neighbourhood, blocks, pairs) -> Int[np.ndarray, "pair sw
     """
     size = blocks.shape[1]
     both = blocks[pairs].reshape(len(pairs), 2 * size)
-    lists = neighbourhood.neighbours[both]
-    reach = _words(np.stack([(lists == m[:, None, None]).any(axis=2) for m in both.T], axis=2))
+    lists = np.ascontiguousarray(np.moveaxis(neighbourhood.neighbours[both], 2, 0))
+    reach = _words(np.stack([(lists == m[:, None]).any(axis=0) for m in both.T], axis=2))
     swap = np.arange(size * size)
     first = 2**size - 1 - (1 << swap // size) + (1 << size + swap % size)
     second = 2 ** (2 * size) - 1 - first

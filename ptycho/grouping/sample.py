@@ -190,10 +190,11 @@ def reach_all(
     neighbourhood: Neighbourhood, groups: Int[np.ndarray, "group member"]
 ) -> Bool[np.ndarray, "group member"]:
     """Return which members have all the others among their neighbours."""
-    lists = neighbourhood.neighbours[groups]
+    # The neighbours first: reducing a short last axis costs several times as much.
+    lists = np.ascontiguousarray(np.moveaxis(neighbourhood.neighbours[groups], 2, 0))
     reached = np.ones(groups.shape, bool)
     for column in range(groups.shape[1]):
-        here = (lists == groups[:, column, None, None]).any(axis=2)
+        here = (lists == groups[:, column, None]).any(axis=0)
         here[:, column] = True
         reached &= here
     return reached
