@@ -179,6 +179,13 @@ class TrainConfig(_ComputeConfig):
     validation_fraction: float = 0.05
     """Share of the scanned area held out to watch the training."""
 
+    test_fraction: float = 0.0
+    """Share of the scanned area that neither trains nor watches, at the end opposite to the
+    held-out one; its groups are written to test_groups.npy."""
+
+    held_out: Literal["block", "stripe"] = "block"
+    """Shape of those areas: at corners of the scan, or across it."""
+
     guard: float | None = None
     """Width in pixels of the strip between training and held-out area; none takes the probe's."""
 
@@ -189,6 +196,8 @@ class TrainConfig(_ComputeConfig):
         _at_least(self, 0, "guard")
         if not 0 <= self.validation_fraction <= 0.5:
             raise ConfigError(f"validation_fraction: {self.validation_fraction}; expected 0 to 0.5")
+        if not 0 <= self.test_fraction <= 0.5:
+            raise ConfigError(f"test_fraction: {self.test_fraction}; expected 0 to 0.5")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

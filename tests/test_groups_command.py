@@ -195,3 +195,20 @@ def test_verify_survives_files_that_are_none(cached, scan_file, capsys):
 
 def test_the_probe_of_the_simulated_scan_is_as_wide_as_it_was_made():
     assert probe_diameter(simulated(4)) == pytest.approx(6.0, abs=1.0)
+
+
+def test_a_training_writes_its_coverage_and_sets_groups_aside(tmp_path):
+    path, out = tmp_path / "scan.npz", tmp_path / "run"
+    simulated(400, step=3.0).save(path)
+    words = {
+        "train_data_file": path, "output_dir": out, "gridsize": 2, "nepochs": 1, "n_images": 90,
+        "test_fraction": 0.2, "held_out": "stripe", "validation_fraction": 0.2, "device": "cpu",
+        "sampling": "balanced",
+    }  # fmt: skip
+    assert main(["train", *(str(part) for k, v in words.items() for part in (f"--{k}", v))]) == 0
+    found = json.loads((out / "coverage.json").read_text())
+    aside = np.load(out / "test_groups.npy")
+    assert found["n_groups"] == 90
+    assert found["split"]["n_test"] == len(aside) > 0
+    assert found["split"]["n_guard_positions"] > 0
+    assert (out / "groups.png").exists()

@@ -28,7 +28,7 @@ def test_parts_share_nothing_and_keep_the_guard(seed, shape, guard, gridsize):
         points = [np.stack([x[u], y[u]], axis=1) for u in (used[a], used[b])]
         nearest, _ = cKDTree(points[0]).query(points[1])
         assert nearest.min() > guard
-    numbers = parts.as_dict(len(groups))
+    numbers = parts.as_dict()
     kept = numbers["n_training"] + numbers["n_validation"] + numbers["n_test"]
     assert kept + numbers["n_guard_groups"] == len(groups)
 
@@ -42,7 +42,7 @@ def test_stripes_of_a_raster_by_hand():
     assert columns in ([[0, 1], [9]], [[8, 9], [0]])
     assert parts.n_guard_positions == 8
     assert len(parts.training) == 40 - 8 - 4 - 8
-    assert parts.sentence(40) == (
+    assert parts.sentence() == (
         "20 training, 8 validation and 4 test groups; the guard band costs 8 of 40 positions and "
         "8 of 40 groups"
     )

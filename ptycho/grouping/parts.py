@@ -39,30 +39,33 @@ class Parts:
     region: Int[np.ndarray, " position"]
     """Where each position lies: 0 training, 1 guard band, 2 validation, 3 test."""
 
+    n_groups: int
+    """Groups before the split."""
+
     @property
     def n_guard_positions(self) -> int:
         """Positions in the guard band."""
         return int((self.region == _GUARD).sum())
 
-    def as_dict(self, n_groups: int) -> dict[str, int]:
-        """Return the numbers, ready for JSON; of so many groups in all."""
+    def as_dict(self) -> dict[str, int]:
+        """Return the numbers, ready for JSON."""
         kept = len(self.training) + len(self.validation) + len(self.test)
         return {
             "n_training": len(self.training),
             "n_validation": len(self.validation),
             "n_test": len(self.test),
-            "n_guard_groups": n_groups - kept,
+            "n_guard_groups": self.n_groups - kept,
             "n_guard_positions": self.n_guard_positions,
         }
 
-    def sentence(self, n_groups: int) -> str:
+    def sentence(self) -> str:
         """Return the summary for the log."""
-        numbers = self.as_dict(n_groups)
+        numbers = self.as_dict()
         return (
             f"{numbers['n_training']:,} training, {numbers['n_validation']:,} validation and "
             f"{numbers['n_test']:,} test groups; the guard band costs "
             f"{numbers['n_guard_positions']:,} of {len(self.region):,} positions and "
-            f"{numbers['n_guard_groups']:,} of {n_groups:,} groups"
+            f"{numbers['n_guard_groups']:,} of {self.n_groups:,} groups"
         )
 
 
@@ -189,7 +192,9 @@ def _parts(x, y, groups, region, guard) -> Parts:
     groups = np.asarray(groups)
     regions = region[groups]
     whole = [groups[(regions == part).all(axis=1)] for part in (_TRAINING, _VALIDATION, _TEST)]
-    return Parts(training=whole[0], validation=whole[1], test=whole[2], region=region)
+    return Parts(
+        training=whole[0], validation=whole[1], test=whole[2], region=region, n_groups=len(groups)
+    )
 
 
 def _near(points, marked, guard) -> Bool[np.ndarray, " position"]:

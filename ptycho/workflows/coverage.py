@@ -9,7 +9,9 @@ import os
 from pathlib import Path
 from typing import Any
 
-from ptycho.grouping import Coverage, Split, summarise
+import numpy as np
+
+from ptycho.grouping import Coverage, Parts, Split, summarise
 from ptycho.raw_data import RawData
 from ptycho.report.group_figure import save_groups
 from ptycho.workflows.components import Groups, probe_diameter
@@ -17,6 +19,7 @@ from ptycho.workflows.components import Groups, probe_diameter
 log = logging.getLogger(__name__)
 
 COVERAGE_FILE, PICTURE_FILE = "coverage.json", "groups.png"
+TEST_FILE = "test_groups.npy"
 
 
 def coverage_of(raw: RawData, groups: Groups) -> Coverage:
@@ -30,7 +33,7 @@ def save_coverage(
     groups: Groups,
     *,
     coverage: Coverage | None = None,
-    split: Split | None = None,
+    split: Split | Parts | None = None,
     **more: Any,
 ) -> None:
     """Write the numbers and the picture into the folder of a run.
@@ -54,4 +57,6 @@ def save_coverage(
     half_written = folder / f".{COVERAGE_FILE}.{os.getpid()}"
     half_written.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
     os.replace(half_written, folder / COVERAGE_FILE)
+    if isinstance(split, Parts) and len(split.test):
+        np.save(folder / TEST_FILE, split.test)
     save_groups(folder / PICTURE_FILE, raw.positions, groups, coverage)

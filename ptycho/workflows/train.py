@@ -15,7 +15,7 @@ from ptycho.bundle import ModelSettings, build_model, save_model
 from ptycho.config import TrainConfig, save_settings
 from ptycho.dataset import GroupDataset
 from ptycho.errors import ConfigError
-from ptycho.grouping import Split, split_groups
+from ptycho.grouping import Parts, Split, split_groups, split_parts
 from ptycho.inference import choose_device, noise_floor
 from ptycho.networks.blocks import Body
 from ptycho.physics.probe import probe_fwhm, probe_likeness, probe_window
@@ -129,21 +129,21 @@ def _watched(config: TrainConfig, raw: RawData, scaled: ScaledProbe) -> RawData:
 
 def _parts(
     config: TrainConfig, raw: RawData, groups: Groups, scaled: ScaledProbe
-) -> tuple[GroupDataset, GroupDataset | None, Split | None]:
+) -> tuple[GroupDataset, GroupDataset | None, Split | Parts | None]:
     """Return what is learned from, what watches the learning, and how one scan was split."""
     if config.test_data_file is not None:
         watched = _watched(config, raw, scaled)
         of_watched = choose_groups(watched, config, config.gridsize)
         return GroupDataset(raw, groups), GroupDataset(watched, of_watched), None
     guard = config.guard if config.guard is not None else probe_fwhm(scaled.probe)
-    split = split_groups(
-        raw.xcoords,
-        raw.ycoords,
-        groups,
-        fraction=config.validation_fraction,
-        guard=guard,
-        seed=config.seed,
-    )
+    scan = raw.xcoords, raw.ycoords, groups
+    share, rest = config.validation_fraction, {"guard": guard, "seed": config.seed}
+    if config.test_fraction or config.held_out != "block":
+        split = split_parts(
+            *scan, validation=share, test=config.test_fraction, shape=config.held_out, **rest
+        )
+    else:
+        split = split_groups(*scan, fraction=share, **rest)
     log.info("%s", split.sentence())
     validation = GroupDataset(raw, split.validation) if len(split.validation) else None
     return GroupDataset(raw, split.training), validation, split
