@@ -25,6 +25,7 @@ ROW_LIMIT_S = 60
 PLAIN_LIMIT = 6_000_000  # raw combinations; beyond, rows of np.unique take minutes and GB
 TABLE_LIMIT = 60_000_000  # groups
 BALANCED_LIMIT = {"raster": 10**6, "lattice": 10**6, "fermat": 10**6}
+BALANCED_ALL_SIZES = 200_000  # positions; beyond, K = 4 takes minutes, and any n as long as M/C
 SHAPES = ("raster", "fermat", "uniform", "clustered", "lattice")
 COLUMNS = {
     "first_call": "first call",
@@ -84,7 +85,7 @@ def measure(row: dict) -> dict:
     x, y = positions(shape, n)
     from ptycho.group_cache import find_groups
     from ptycho.grouping import compiled, count_groups, sample_groups
-    from ptycho.grouping.enumerate import tabulate
+    from ptycho.grouping.enumerate import count, tabulate
     from ptycho.grouping.neighbours import find_neighbourhood
     from ptycho.grouping.sample import draw
 
@@ -105,7 +106,7 @@ def measure(row: dict) -> dict:
         table = tabulate(neighbourhood)
     found["first_call"] = time.perf_counter() - start
     found["knn"] = median_seconds(lambda: find_neighbourhood(x, y, **rule))
-    found["count"] = median_seconds(lambda: count_groups(x, y, **rule)) - found["knn"]
+    found["count"] = median_seconds(lambda: count(neighbourhood))
     if listed:
         found["n_groups"] = len(table)
         found["all"] = median_seconds(lambda: tabulate(neighbourhood))
@@ -121,11 +122,15 @@ def measure(row: dict) -> dict:
             lambda wanted=wanted: draw(neighbourhood, n=wanted, method="sequential")
         )
     if gridsize == 2 and len(x) <= BALANCED_LIMIT.get(shape, 10**5):
-        for name, wanted in (("512", 512), ("2576", 2576), ("all", len(x) // size)):
+        sizes = {"512": 512, "2576": 2576, "all": len(x) // size}
+        if len(x) > BALANCED_ALL_SIZES:
+            sizes = {"all": len(x) // size} if k > 4 else {}
+        for name, wanted in sizes.items():
             found[f"balanced_{name}"] = median_seconds(
                 lambda wanted=wanted: draw(neighbourhood, n=wanted, method="balanced")
             )
-        found |= _balance(x, y, neighbourhood, find_neighbourhood(x, y, gridsize=2, K=4))
+        if sizes:
+            found |= _balance(x, y, neighbourhood, find_neighbourhood(x, y, gridsize=2, K=4))
     if listed and table.nbytes < 4e8:
         found |= _cache(x, y, rule, find_groups)
     if comb(k, size - 1) * len(x) <= PLAIN_LIMIT:

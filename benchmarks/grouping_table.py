@@ -51,7 +51,12 @@ def _floors(rows) -> str:
             f"| kNN + all groups, 1e6 raster, K = 4 | 1 s, 1 GB | "
             f"{seconds(row.get('knn_all'))}, {row.get('listed_mb', 0):.0f} MB |"
         )
-        lines.append(f"| balanced M/C, 1e6 raster | 4 s | {seconds(row.get('balanced_all'))} |")
+    for row in rows:
+        if 9e5 < row["M"] < 2e6 and "balanced_all" in row:
+            lines.append(
+                f"| balanced M/C, 1e6 {row['scan']}, K = {row['K']} | 4 s | "
+                f"{seconds(row['balanced_all'])} |"
+            )
     for row in (r for r in rows if r["M"] > 9e6 and "uniform_512" in r):
         lines.append(f"| uniform 512 of 1e7, {row['scan']}, K = {row['K']} | 2 s, 1.5 GB | "
                      f"{seconds(row['uniform_512'])}, {row['peak_mb']:.0f} MB |")  # fmt: skip
