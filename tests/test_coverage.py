@@ -60,3 +60,10 @@ def test_balanced_groups_cover_more_than_uniform_ones_and_those_more_than_sequen
     assert balanced.n_different > uniform.n_different > sequential.n_different
     assert balanced.largest_gap < uniform.largest_gap < sequential.largest_gap
     assert balanced.near_share > uniform.near_share > sequential.near_share
+
+
+def test_the_discrepancy_of_an_even_sample_is_small_however_many_groups_it_holds():
+    x, y = raster(150, 150)
+    for n in (500, 2500, 5000):
+        balanced = summarise(x, y, sample_groups(x, y, gridsize=2, n=n, method="balanced", seed=0))
+        assert balanced.discrepancy < 0.02

@@ -9,6 +9,7 @@ Both ways give the same bits.
 """
 
 import importlib
+import logging
 import os
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +18,8 @@ from math import comb
 
 import numpy as np
 from jaxtyping import Float, Int, Int32
+
+logger = logging.getLogger(__name__)
 
 PAYS_FROM = 50_000
 """Positions from which loading the compiled loops is faster than doing without: measured between
@@ -34,7 +37,9 @@ def pays(n_positions: int) -> bool:
 
 
 def load():
-    """Return the compiled loops."""
+    """Return the compiled loops; says so when they are loaded."""
+    if _MODULE not in sys.modules:
+        logger.info("loading compiled loops (the first time on a machine takes some 15 s)")
     return importlib.import_module(_MODULE)
 
 

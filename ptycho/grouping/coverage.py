@@ -16,7 +16,7 @@ from scipy.spatial import cKDTree
 from ptycho.grouping.neighbours import checked_positions, pair_distance
 
 _PAIRS_LOOKED_AT = 200_000  # groups whose pair distances enter the median, at most
-_CENTRES_LOOKED_AT = 2_000  # groups whose discrepancy is taken; it costs their square
+_CENTRES_LOOKED_AT = 4_000  # groups whose discrepancy is taken; it costs their square
 _POSITIONS_LOOKED_AT = 200_000  # positions whose distance to a used one is taken, at most
 _LINE = 0.1  # narrow by long axis, below which a group counts as a line
 
@@ -189,9 +189,8 @@ def summarise(
 
 
 def _pair_distances(x, y, groups):
-    step = max(1, len(groups) // _PAIRS_LOOKED_AT)
     pairs = combinations(range(groups.shape[1]), 2)
-    columns = groups[::step].T
+    columns = _some_of(groups, _PAIRS_LOOKED_AT).T
     distances = [pair_distance(x, y, columns[a], columns[b]) for a, b in pairs]
     return np.concatenate(distances) if distances else np.empty(0)
 
@@ -212,13 +211,20 @@ def _discrepancy(points, groups) -> float:
     extent = np.ptp(points, axis=0)
     if not len(groups) or not (extent > 0).all():
         return np.nan
-    shown = groups[:: -(-len(groups) // _CENTRES_LOOKED_AT)]
+    shown = _some_of(groups, _CENTRES_LOOKED_AT)
     # Squared, the discrepancy is a mean over pairs of centres; rows at a time bound the memory.
     unit = (points[shown].mean(axis=1) - points.min(axis=0)) / extent
     off = np.abs(unit - 0.5)
     single = np.prod(1 + off / 2 - off * off / 2, axis=1).mean()
     double = np.mean([_pair_term(unit, off, i) for i in range(len(unit))])
     return float(np.sqrt(max(0.0, (13 / 12) ** 2 - 2 * single + double)))
+
+
+def _some_of(groups, most):
+    """Return up to `most` groups, drawn: every second one of an even order need not be even."""
+    if len(groups) <= most:
+        return groups
+    return groups[np.random.default_rng(0).permutation(len(groups))[:most]]
 
 
 def _pair_term(unit, off, i) -> float:
@@ -229,7 +235,7 @@ def _shapes(points: Float[np.ndarray, "position 2"], groups) -> dict[str, float]
     """Return the median extents of the groups, and the share of them that are lines."""
     if not len(groups) or groups.shape[1] == 1:
         return {}
-    members = points[groups[:: -(-len(groups) // _PAIRS_LOOKED_AT)]]
+    members = points[_some_of(groups, _PAIRS_LOOKED_AT)]
     columns, rows = np.median(np.ptp(members, axis=1), axis=0)
     dx, dy = np.moveaxis(members - members.mean(axis=1, keepdims=True), 2, 0)
     xx, yy, xy = (dx * dx).sum(axis=1), (dy * dy).sum(axis=1), (dx * dy).sum(axis=1)
