@@ -98,6 +98,10 @@ class SelectionConfig(ConsoleConfig):
     measurement: Measurement | None = None
     """What the frames of the file are; none believes the file."""
 
+    mask: Path | None = also(None, must_exist="mask")
+    """Which detector pixels are good: an array (N, N) in .npy or .npz, True or 1 on good ones; none
+    believes the scan file."""
+
     cache: bool = True
     """Keep the list of all groups on disk, beside the scan, for the next run."""
 
@@ -342,6 +346,10 @@ class ImportConfig(ConsoleConfig):
 
     measurement: Measurement | None = None
     """What the frames of the source are; none believes the file."""
+
+    mask: Path | None = also(None, must_exist="mask")
+    """Which detector pixels are good: an array (N, N) in .npy or .npz, True or 1 on good ones; none
+    believes the source."""
 
     pixel_size_m: float | None = None
     """Side of an object pixel in metres, where the source does not tell it."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from ptycho.errors import ConfigError
@@ -36,6 +36,9 @@ class GroupBatch:
 
     shape: tuple[int, int]
     """(row, col) size of the canvas that holds every window of any one of these groups."""
+
+    mask: Bool[Tensor, "row col"] | None = None
+    """True on good detector pixels; None when all are. Bad ones have amplitude 0."""
 
     def to(self, device: torch.device | str, **kwargs: bool) -> "GroupBatch":
         """Return the batch with its tensors on a device."""
@@ -68,6 +71,7 @@ class GroupDataset:
             torch.from_numpy(np.ascontiguousarray(raw.positions)), raw.frame_size
         )
         self._corners, self._fractions = corners, fractions
+        self._mask = None if raw.mask is None else torch.from_numpy(raw.mask)
 
     def __len__(self) -> int:
         """Return the number of groups."""
@@ -94,6 +98,7 @@ class GroupDataset:
             fractions=self._fractions[members],
             members=members,
             shape=(height, width),
+            mask=self._mask,
         )
 
     def batches(self, size: int) -> Iterator[GroupBatch]:

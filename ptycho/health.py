@@ -14,7 +14,8 @@ from ptycho.model import Prediction
 def check_power(prediction: Prediction, batch: GroupBatch) -> str | None:
     """Compare the model's photons with the measured ones: a factor of 3 is far from any sample."""
     measured = batch.amplitude.square().sum().clamp_min(1e-12)
-    ratio = float(prediction.intensity.detach().sum() / measured)
+    seen = 1.0 if batch.mask is None else batch.mask
+    ratio = float((prediction.intensity.detach() * seen).sum() / measured)
     if 1 / 3 <= ratio <= 3:
         return None
     return (

@@ -96,7 +96,8 @@ def frame_residuals(
 ) -> Float[Tensor, " frame"]:
     """Return how far each frame is from the one the stitched object would give.
 
-        residual_i = sum (sqrt I_i - sqrt n_i)^2 / sum n_i, NaN for a frame without light
+        residual_i = sum (sqrt I_i - sqrt n_i)^2 / sum n_i over the good pixels, NaN for a frame
+        without light
 
     Args:
         obj: stitched transmission.
@@ -114,7 +115,8 @@ def frame_residuals(
         patches = cut_patches(obj, corners - origin, size)
         expected = detector_intensity(exit_waves(patches, shift_probe(probe, fractions)))
         amplitude = batch.amplitude.flatten(0, 1)
-        wrong = (expected.sqrt() - amplitude).square().sum(dim=(-2, -1))
+        wrong = (expected.sqrt() - amplitude).square()
+        wrong = (wrong if batch.mask is None else wrong * batch.mask).sum(dim=(-2, -1))
         counted = amplitude.square().sum(dim=(-2, -1))
         residuals.append(torch.where(counted > 0, wrong / counted, torch.nan))
     return torch.cat(residuals)
@@ -136,5 +138,5 @@ def noise_floor(
     floors = []
     for start in np.unique(starts):
         batch = dataset[range(start, min(start + batch_size, len(dataset)))]
-        floors.append(poisson_floor(model(batch).intensity, loss))
+        floors.append(poisson_floor(model(batch).intensity, loss, batch.mask))
     return float(np.mean(floors))

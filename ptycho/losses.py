@@ -7,7 +7,7 @@ Each is divided by the photons measured, so that ten times the dose gives the sa
 from collections.abc import Callable
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 DARK = 1e-6
@@ -27,8 +27,19 @@ def _poisson_distance(expected: Tensor, counted: Tensor) -> Tensor:
 _DISTANCES = {"amplitude": _amplitude_distance, "poisson": _poisson_distance}
 
 
+def _per_photon(distance, expected: Tensor, amplitude: Tensor, mask: Tensor | None) -> Tensor:
+    counted = amplitude.square()
+    apart = distance(expected, counted)
+    if mask is not None:
+        nothing = torch.zeros((), dtype=apart.dtype, device=apart.device)
+        apart, counted = (torch.where(mask, values, nothing) for values in (apart, counted))
+    return apart.sum() / counted.sum().clamp_min(DARK)
+
+
 def amplitude_loss(
-    expected: Float[Tensor, "*batch row col"], amplitude: Float[Tensor, "*batch row col"]
+    expected: Float[Tensor, "*batch row col"],
+    amplitude: Float[Tensor, "*batch row col"],
+    mask: Bool[Tensor, "row col"] | None = None,
 ) -> Float[Tensor, ""]:
     """Return sum (sqrt I - sqrt n)^2 / sum n.
 
@@ -38,16 +49,18 @@ def amplitude_loss(
     Args:
         expected: I, photons per pixel from the forward model.
         amplitude: sqrt(n), measured.
+        mask: True on good pixels, the only ones that count; None when all are.
 
     Source:
         Thibault & Guizar-Sicairos, New J. Phys. 14, 063004 (2012), section 2.
     """
-    counted = amplitude.square()
-    return _amplitude_distance(expected, counted).sum() / counted.sum().clamp_min(DARK)
+    return _per_photon(_amplitude_distance, expected, amplitude, mask)
 
 
 def poisson_loss(
-    expected: Float[Tensor, "*batch row col"], amplitude: Float[Tensor, "*batch row col"]
+    expected: Float[Tensor, "*batch row col"],
+    amplitude: Float[Tensor, "*batch row col"],
+    mask: Bool[Tensor, "row col"] | None = None,
 ) -> Float[Tensor, ""]:
     """Return sum (I - n + n log(n / I)) / (2 sum n): a quarter of the Poisson deviance per photon.
 
@@ -57,21 +70,25 @@ def poisson_loss(
     Args:
         expected: I, photons per pixel from the forward model.
         amplitude: sqrt(n), measured.
+        mask: True on good pixels, the only ones that count; None when all are.
 
     Source:
         Thibault & Guizar-Sicairos, New J. Phys. 14, 063004 (2012), eq. 5.
     """
-    counted = amplitude.square()
-    return _poisson_distance(expected, counted).sum() / counted.sum().clamp_min(DARK)
+    return _per_photon(_poisson_distance, expected, amplitude, mask)
 
 
-LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+LOSSES: dict[str, Callable[..., Tensor]] = {
     "amplitude": amplitude_loss,
     "poisson": poisson_loss,
 }
 
 
-def poisson_floor(expected: Float[Tensor, "*batch row col"], loss: str = "amplitude") -> float:
+def poisson_floor(
+    expected: Float[Tensor, "*batch row col"],
+    loss: str = "amplitude",
+    mask: Bool[Tensor, "row col"] | None = None,
+) -> float:
     """Return the loss that counting noise alone would leave if the model were right.
 
         floor = sum g(I) / sum I,  g(I) = E[distance(I, n)] for n Poisson with mean I
@@ -82,12 +99,13 @@ def poisson_floor(expected: Float[Tensor, "*batch row col"], loss: str = "amplit
     Args:
         expected: I, photons per pixel from the forward model.
         loss: name in `LOSSES`.
+        mask: True on good pixels, the only ones that count; None when all are.
 
     Source:
         Definition; the mean is summed over the Poisson distribution up to I = 30.
     """
     distance = _DISTANCES[loss]
-    mean = expected.flatten().double()
+    mean = (expected if mask is None else expected[..., mask]).flatten().double()
     low = mean.clamp(max=30.0)
     chance = torch.exp(-low)
     exact = chance * distance(low, torch.zeros_like(low))

@@ -79,6 +79,10 @@ class RawData:
     patches: Shaped[np.ndarray, "..."] | None = None
     """(M, N, N) true object window of each frame, where the file holds them (its entry Y)."""
 
+    mask: Shaped[np.ndarray, "..."] | None = None
+    """(N, N) True on good pixels, for all frames; None when all are good. Bad ones read 0, whatever
+    the frames hold there, and take part in nothing."""
+
     scan_index: Shaped[np.ndarray, "..."] | None = None
     """(M,) scan each frame belongs to, kept as int64; 0 for all when None."""
 
@@ -105,22 +109,31 @@ class RawData:
             self._set(start, checks.checked_coordinates(where, start, start_values, n))
         self._set("scan_index", checks.checked_scan_index(where, self.scan_index, n))
         self._set("probe", checks.checked_probe(where, self.probe, self.frame_size))
+        self._set("mask", checks.checked_mask(where, self.mask, self.frame_size))
         if self.obj is not None:
             self._set("obj", checks.checked_object(where, self.obj))
         self._sound_frames(self._spread(_CHECKED_FRAMES))
 
     @classmethod
-    def from_file(cls, path: Path | str, *, measurement: Measurement | None = None) -> "RawData":
+    def from_file(
+        cls,
+        path: Path | str,
+        *,
+        measurement: Measurement | None = None,
+        mask: Shaped[np.ndarray, "..."] | None = None,
+    ) -> "RawData":
         """Read a PtychoPINN NPZ, any of its variants.
 
         Args:
             path: The file.
             measurement: What the frames are; None believes the file.
+            mask: True on good pixels; None believes the file.
 
         Raises:
             DataError: When the file is missing, damaged or no sound scan.
         """
-        return cls(**read_scan_file(path, measurement=measurement))
+        fields = read_scan_file(path, measurement=measurement)
+        return cls(**(fields if mask is None else fields | {"mask": mask}))
 
     def save(self, path: Path | str) -> None:
         """Write the scan as an uncompressed PtychoPINN NPZ that can be memory-mapped.
@@ -164,7 +177,7 @@ class RawData:
             self._sound_frames(indices[first : first + _FRAMES_AT_ONCE])
 
     def photons_per_frame(self) -> float:
-        """Return the mean photons in a frame, from up to 256 frames spread over the scan."""
+        """Return the mean photons on a frame's good pixels, from up to 256 frames of the scan."""
         return self._mean_photons
 
     def scaled_to(self, photons: float) -> "RawData":
@@ -325,11 +338,11 @@ class RawData:
         return np.unique(np.linspace(0, self.n_frames - 1, most).astype(np.intp))
 
     def _sound_frames(self, indices):
-        """Return some frames as stored, having looked at their values."""
+        """Return some frames as stored, bad pixels as 0, having looked at their values."""
         indices = np.asarray(indices)
         frames = np.asarray(self.frames[indices])
-        checks.check_values(self._where, frames, indices)
-        return frames
+        checks.check_values(self._where, frames, indices, self.mask)
+        return frames if self.mask is None else np.where(self.mask, frames, frames.dtype.type(0))
 
     def _tell_groups(self, groups, gridsize, available, probe_diameter, wanted):
         covered = summarise(self.xcoords, self.ycoords, groups, probe_diameter=probe_diameter)

@@ -7,10 +7,13 @@ Knows arrays only. Each check returns its array in the type that RawData keeps.
 from typing import Any
 
 import numpy as np
-from jaxtyping import Complex64, Float64, Int, Int64, Shaped
+from jaxtyping import Bool, Complex64, Float, Float64, Int, Int64, Shaped
+from scipy.ndimage import maximum_filter, median_filter
 
 from ptycho.errors import DataError
 from ptycho.measurement import MEASUREMENTS
+
+_FEWEST_FRAMES = 8  # below, chance alone makes pixels look odd
 
 
 def check_frames(where: str, frames: Shaped[np.ndarray, "..."]) -> None:
@@ -35,21 +38,49 @@ def check_measurement(where: str, measurement: str) -> None:
 
 
 def check_values(
-    where: str, frames: Shaped[np.ndarray, "n row col"], indices: Int[np.ndarray, " n"]
+    where: str,
+    frames: Shaped[np.ndarray, "n row col"],
+    indices: Int[np.ndarray, " n"],
+    mask: Bool[np.ndarray, "row col"] | None = None,
 ) -> None:
-    """Raise DataError naming the first frame with a negative or non-finite value."""
+    """Raise DataError naming the first frame with a negative or non-finite value on a good pixel.
+
+    Args:
+        where: the scan.
+        frames: some of its frames.
+        indices: which ones.
+        mask: True on good pixels; None when all are.
+    """
     if frames.dtype.kind in "ub" or not frames.size:
         return
-    low, high = frames.min(), frames.max()
+    values = frames.reshape(len(frames), -1) if mask is None else frames[:, mask]
+    low, high = values.min(), values.max()
     if low >= 0 and high < np.inf:
         return
-    bad = ~((frames >= 0) & (frames < np.inf))
-    first = int(np.flatnonzero(bad.any(axis=(1, 2)))[0])
+    bad = ~((values >= 0) & (values < np.inf))
+    first = int(np.flatnonzero(bad.any(axis=1))[0])
     raise DataError(
-        f"{where}: frame {int(indices[first])} holds {frames[first][bad[first]][0]} in "
+        f"{where}: frame {int(indices[first])} holds {values[first][bad[first]][0]} in "
         f"{int(bad[first].sum())} of {bad[first].size} pixels; expected finite values of 0 or "
-        "above; mend or leave out the frame"
+        "above; leave out the frame, or the pixels by a mask (--mask FILE, True on good ones)"
     )
+
+
+def checked_mask(where: str, mask: Any, size: int) -> Bool[np.ndarray, "row col"] | None:
+    """Return which pixels are good; None when all are."""
+    if mask is None:
+        return None
+    mask = np.asarray(mask)
+    if mask.shape != (size, size):
+        raise DataError(
+            f"{where}: mask of shape {mask.shape}; expected ({size}, {size}), the size of the "
+            "frames"
+        )
+    if mask.dtype.kind not in "biuf" or not np.isin(mask, (0, 1)).all():
+        raise DataError(f"{where}: mask of type {mask.dtype}; expected True or False, 1 or 0")
+    if not mask.any():
+        raise DataError(f"{where}: mask without a good pixel; expected True on good ones")
+    return None if mask.all() else np.array(mask, bool)
 
 
 def checked_coordinates(
@@ -110,6 +141,30 @@ def checked_object(where: str, obj: Any) -> Complex64[np.ndarray, "height width"
     if obj.dtype.kind not in "iufc":
         raise DataError(f"{where}: object of type {obj.dtype}; expected complex numbers")
     return np.array(obj, np.complex64, order="C")  # a copy: never a read-only map of the file
+
+
+def odd_pixels(
+    intensity: Float[np.ndarray, "frame row col"], mask: Bool[np.ndarray, "row col"] | None
+) -> Bool[np.ndarray, "row col"]:
+    """Return pixels that cannot have measured what their neighbours did: a hint, no mask.
+
+    Dead: dark in all frames, amid neighbours of more than 50 photons in their sum. Hot: brighter
+    in every frame than ten times all its neighbours ever were, or the same bright value always.
+
+    Args:
+        intensity: photons per pixel of frames spread over the scan.
+        mask: True on good pixels, the only ones looked at; None when all are.
+    """
+    if len(intensity) < _FEWEST_FRAMES:
+        return np.zeros(intensity.shape[1:], bool)
+    total, low, high = (f(intensity, axis=0) for f in (np.sum, np.min, np.max))
+    around = np.ones((5, 5), bool)
+    around[2, 2] = False
+    dead = (total == 0) & (median_filter(total, footprint=around, mode="nearest") > 50)
+    hot = low > 10 * maximum_filter(high, footprint=around, mode="nearest").clip(1)
+    stuck = (low == high) & (low > 10)
+    odd = dead | hot | stuck
+    return odd if mask is None else odd & mask
 
 
 def _finite_complex(where, name, values) -> Complex64[np.ndarray, "..."]:

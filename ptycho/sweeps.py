@@ -98,14 +98,11 @@ def sweep_scan(
         damping = _DAMPING * (1 + (number - 1) / 4)
         misfit = photons = 0.0
         for batch in _shuffled(dataset, batch_size, generator):
-            held_out = masks[batch.members.flatten() % _MASKS]
-            here = _Frames.of(batch.to(device), dataset, canvas)
-            obj, probe, expected = _correct(
-                obj, probe, here, held_out, damping, refine_probe and number > 1
-            )
-            amplitude = here.amplitude[held_out][None]
+            here = _Frames.of(batch.to(device), dataset, canvas, masks)
+            obj, probe, expected = _correct(obj, probe, here, damping, refine_probe and number > 1)
+            amplitude = here.amplitude[here.judging][None]
             counted = float(amplitude.square().sum())
-            misfit += counted * float(poisson_loss(expected[held_out][None], amplitude))
+            misfit += counted * float(poisson_loss(expected[here.judging][None], amplitude))
             photons += counted
         history.append(misfit / max(photons, 1.0))
         if sweeps is not None or not best.free_residual or _better(history[-1], best):
@@ -121,22 +118,30 @@ class _Frames(NamedTuple):
     amplitude: Float[Tensor, "frame row col"]
     corners: Tensor
     fractions: Float[Tensor, "frame 2"]
+    held_out: Bool[Tensor, "frame row col"]
+    """Pixels that take no part in the correction: bad ones, and those kept for judging."""
+    judging: Bool[Tensor, "frame row col"]
 
     @classmethod
-    def of(cls, batch: GroupBatch, dataset: GroupDataset, canvas: Canvas) -> "_Frames":
+    def of(
+        cls, batch: GroupBatch, dataset: GroupDataset, canvas: Canvas, masks: Tensor
+    ) -> "_Frames":
         frames = batch.members.flatten()
         positions = torch.from_numpy(dataset.raw.positions[frames.cpu().numpy()])
         corners, fractions = window_corners(positions, batch.amplitude.shape[-1])
         corners = corners - torch.tensor(canvas.origin)
         where = batch.amplitude.device
-        return cls(batch.amplitude.flatten(0, 1), corners.to(where), fractions.to(where))
+        held_out = judging = masks[frames % _MASKS]
+        if batch.mask is not None:
+            held_out, judging = held_out | ~batch.mask, judging & batch.mask
+        amplitude = batch.amplitude.flatten(0, 1)
+        return cls(amplitude, corners.to(where), fractions.to(where), held_out, judging)
 
 
 def _correct(
     obj: Complex[Tensor, "height width"],
     probe: Complex[Tensor, "mode row col"],
     frames: _Frames,
-    held_out: Bool[Tensor, "frame row col"],
     damping: float,
     refine_probe: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:
@@ -146,7 +151,7 @@ def _correct(
     patches = cut_patches(obj, corners, probe.shape[-1])
     waves = exit_waves(patches, shifted)
     on_detector = to_detector(waves)
-    change = to_sample(replace_modulus(on_detector, frames.amplitude, held_out)) - waves
+    change = to_sample(replace_modulus(on_detector, frames.amplitude, frames.held_out)) - waves
     light = place_patches(probe_intensity(shifted), corners, shape)
     step = place_patches((shifted.conj() * change).sum(dim=-3), corners, shape)
     corrected = obj + step / (light + damping * light.max())

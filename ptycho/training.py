@@ -61,13 +61,13 @@ class _Module(L.LightningModule):
 
     def training_step(self, batch: GroupBatch, index: int) -> dict[str, Any]:
         prediction = self.model(batch)
-        loss = self.loss(prediction.intensity, batch.amplitude)
+        loss = self.loss(prediction.intensity, batch.amplitude, batch.mask)
         self.log("train_loss", loss, on_epoch=True, on_step=False, prog_bar=True,
                  batch_size=len(batch.members))  # fmt: skip
         return {"loss": loss, "prediction": prediction}
 
     def validation_step(self, batch: GroupBatch, index: int) -> None:
-        loss = self.loss(self.model(batch).intensity, batch.amplitude)
+        loss = self.loss(self.model(batch).intensity, batch.amplitude, batch.mask)
         self.log("val_loss", loss, prog_bar=True, batch_size=len(batch.members))
 
     def configure_optimizers(self) -> dict[str, Any]:

@@ -5,48 +5,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from tiny_scan import SIDE, simulated
+from tiny_scan import SIDE, away, simulated, swept, truth_on_canvas
 
 from ptycho import sweeps
-from ptycho.dataset import GroupDataset
 from ptycho.physics.forward import back_project
-from ptycho.physics.patches import canvas_of, cut_patches, window_corners
+from ptycho.physics.patches import canvas_of, window_corners
 from ptycho.physics.probe import probe_intensity, shift_probe, unshift_to_probe
-from ptycho.sweeps import sweep_scan
 from ptycho.workflows.components import scaled_probe
-
-
-def truth_on_canvas(raw):
-    """The true object in the scale of the probe that explains the frames, and its canvas."""
-    canvas = canvas_of(torch.from_numpy(raw.positions), SIDE)
-    (row, col), (height, width) = canvas
-    obj = torch.from_numpy(raw.obj[row : row + height, col : col + width])
-    return obj / scaled_probe(raw).transmission, canvas
-
-
-def swept(raw, obj, canvas, probe=None, **changes):
-    settings = {
-        "sweeps": 3,
-        "batch_size": 8,
-        "seed": 0,
-        "refine_probe": False,
-        "device": torch.device("cpu"),
-        "track": lambda numbers, total: numbers,
-    }
-    probe = scaled_probe(raw).probe if probe is None else probe
-    data = GroupDataset(raw, np.arange(raw.n_frames)[:, None])
-    return sweep_scan(obj, canvas, probe, data, **settings | changes)
-
-
-def away(obj, truth, raw):
-    """Distance from the truth where there is light, up to a global phase."""
-    light = probe_intensity(scaled_probe(raw).probe)
-    canvas = canvas_of(torch.from_numpy(raw.positions), SIDE)
-    corners, _ = window_corners(torch.from_numpy(raw.positions), SIDE)
-    corners = corners - torch.tensor(canvas.origin)
-    obj, truth = (cut_patches(o, corners, SIDE) * light for o in (obj, truth))
-    overlap = torch.vdot(obj.flatten(), truth.flatten())
-    return float((obj * overlap / overlap.abs() - truth).norm() / truth.norm())
 
 
 def test_moving_a_probe_back_is_the_adjoint_of_moving_it():

@@ -1,12 +1,17 @@
-"""Small simulated scans and small untrained networks, for the tests of the learning half."""
+"""Small simulated scans, small untrained networks, sweeps of the scans: for the learning half."""
 
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from ptycho.bundle import ModelSettings, build_model, save_model
 from ptycho.config import SimulateConfig
+from ptycho.dataset import GroupDataset
+from ptycho.physics.patches import canvas_of, cut_patches, window_corners
+from ptycho.physics.probe import probe_intensity
 from ptycho.raw_data import RawData
+from ptycho.sweeps import sweep_scan
 from ptycho.workflows.components import scaled_probe
 from ptycho.workflows.simulate import simulate
 
@@ -60,3 +65,36 @@ def saved_untrained(folder: Path, raw: RawData, gridsize=1, window=SIDE, stirred
             weights += stirred * torch.randn(weights.shape)
     save_model(folder, model, model_settings(raw, gridsize, window=window))
     return folder
+
+
+def truth_on_canvas(raw):
+    """The true object in the scale of the probe that explains the frames, and its canvas."""
+    canvas = canvas_of(torch.from_numpy(raw.positions), SIDE)
+    (row, col), (height, width) = canvas
+    obj = torch.from_numpy(raw.obj[row : row + height, col : col + width])
+    return obj / scaled_probe(raw).transmission, canvas
+
+
+def swept(raw, obj, canvas, probe=None, **changes):
+    settings = {
+        "sweeps": 3,
+        "batch_size": 8,
+        "seed": 0,
+        "refine_probe": False,
+        "device": torch.device("cpu"),
+        "track": lambda numbers, total: numbers,
+    }
+    probe = scaled_probe(raw).probe if probe is None else probe
+    data = GroupDataset(raw, np.arange(raw.n_frames)[:, None])
+    return sweep_scan(obj, canvas, probe, data, **settings | changes)
+
+
+def away(obj, truth, raw):
+    """Distance from the truth where there is light, up to a global phase."""
+    light = probe_intensity(scaled_probe(raw).probe)
+    canvas = canvas_of(torch.from_numpy(raw.positions), SIDE)
+    corners, _ = window_corners(torch.from_numpy(raw.positions), SIDE)
+    corners = corners - torch.tensor(canvas.origin)
+    obj, truth = (cut_patches(o, corners, SIDE) * light for o in (obj, truth))
+    overlap = torch.vdot(obj.flatten(), truth.flatten())
+    return float((obj * overlap / overlap.abs() - truth).norm() / truth.norm())

@@ -6,6 +6,6 @@ what comes out is a RawData: positions as (row, col) in object pixels, zero freq
 frames tagged as counts, intensity or amplitude.
 """
 
-from ptycho.io.formats import FORMATS, read_scan, recognise, write_scan
+from ptycho.io.formats import FORMATS, read_mask, read_scan, recognise, write_scan
 
-__all__ = ["FORMATS", "read_scan", "recognise", "write_scan"]
+__all__ = ["FORMATS", "read_mask", "read_scan", "recognise", "write_scan"]

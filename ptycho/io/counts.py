@@ -8,6 +8,7 @@ Way of the data: [file] -> RawData -> groups -> ...
 | `position_row`, `position_col` | (M,) | probe centre, object pixels |
 | `probe` | (N, N) or (mode, N, N) complex | illumination, any scale |
 | `scan_row`, `scan_col` | (M,) whole numbers, optional | place of each frame in a raster |
+| `mask` | (N, N), optional | True on good pixels |
 
 The transform: x = position_col, y = position_row; nothing is flipped, moved or scaled.
 """
@@ -21,15 +22,18 @@ from ptycho.errors import DataError
 from ptycho.npz import UNREADABLE, NpzFile
 from ptycho.raw_data import Measurement, RawData
 
-_ENTRIES = frozenset({"counts", "position_row", "position_col", "probe", "scan_row", "scan_col"})
+_ENTRIES = frozenset(
+    {"counts", "position_row", "position_col", "probe", "scan_row", "scan_col", "mask"}
+)
 
 
-def read(path: Path, measurement: Measurement | None) -> RawData:
+def read(path: Path, measurement: Measurement | None, mask: np.ndarray | None = None) -> RawData:
     """Read a scan of counts.
 
     Args:
         path: the file.
         measurement: None or what the frames are, should they not be counts after all.
+        mask: (N, N) True on good pixels; None believes the file.
 
     Raises:
         DataError: If the file is damaged, or its entries do not fit together.
@@ -46,6 +50,7 @@ def read(path: Path, measurement: Measurement | None) -> RawData:
         xcoords=entry["position_col"].astype(np.float64),
         ycoords=entry["position_row"].astype(np.float64),
         probe=_modes(path, entry["probe"]),
+        mask=entry.get("mask") if mask is None else mask,
         path=path,
         metadata={"source_format": "counts NPZ", **_raster(entry)},
     )

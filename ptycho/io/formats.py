@@ -11,6 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from ptycho.errors import DataError
 from ptycho.npz import UNREADABLE, NpzFile
 from ptycho.raw_data import Measurement, RawData
@@ -30,7 +32,7 @@ class Format:
     """Sets of entries; a file that has all entries of any one set is of this format."""
 
     reader: str
-    """`module:function`, called as function(path, measurement)."""
+    """`module:function`, called as function(path, measurement, mask)."""
 
 
 FORMATS = (
@@ -53,12 +55,18 @@ FORMATS = (
 """Every format that `read_scan` knows; the first row that fits a file is taken."""
 
 
-def read_scan(path: Path | str, *, measurement: Measurement | None = None) -> RawData:
+def read_scan(
+    path: Path | str,
+    *,
+    measurement: Measurement | None = None,
+    mask: np.ndarray | None = None,
+) -> RawData:
     """Read a scan file of any known format.
 
     Args:
         path: the file.
         measurement: what its frames are; None believes the file.
+        mask: (N, N) True on good pixels; None believes the file.
 
     Returns:
         The scan, checked.
@@ -68,7 +76,7 @@ def read_scan(path: Path | str, *, measurement: Measurement | None = None) -> Ra
     """
     path = Path(path)
     module, function = recognise(path).reader.split(":")
-    return getattr(importlib.import_module(module), function)(path, measurement)
+    return getattr(importlib.import_module(module), function)(path, measurement, mask)
 
 
 def write_scan(path: Path | str, raw: RawData) -> Path:
@@ -123,6 +131,29 @@ def _npz_entries(path: Path) -> frozenset[str]:
         return frozenset(NpzFile(path))
     except UNREADABLE as problem:
         raise DataError(f"{path}: cannot be opened ({problem}); expected an .npz archive") from None
+
+
+def read_mask(path: Path) -> np.ndarray:
+    """Read which pixels are good: an array in .npy, or in .npz the entry mask or the only one.
+
+    Args:
+        path: the file; what the array must fulfil, RawData checks.
+
+    Raises:
+        DataError: If there is no such file or no such array in it.
+    """
+    if not path.is_file():
+        raise DataError(f"{path}: no such file; expected a mask (.npy or .npz)")
+    try:
+        if path.suffix.lower() == ".npy":
+            return np.load(path, allow_pickle=False)
+        archive = NpzFile(path)
+        names = list(archive)
+        if "mask" in names or len(names) == 1:
+            return archive["mask" if "mask" in names else names[0]]
+    except UNREADABLE as problem:
+        raise DataError(f"{path}: cannot be read ({problem}); expected .npy or .npz") from None
+    raise DataError(f"{path}: entries {_shortened(frozenset(names))}; expected one named mask")
 
 
 CONTAINERS: dict[str, Callable[[Path], frozenset[str]]] = {".npz": _npz_entries}

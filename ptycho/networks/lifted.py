@@ -53,7 +53,7 @@ class LiftedUNet(nn.Module):
             weight: merge weight of each window pixel.
         """
         swept = sweep_group(batch, probe, self.sweeps)
-        own = back_project(swept, probe, batch.amplitude)
+        own = back_project(swept, probe, batch.amplitude, mask=batch.mask)
         size = swept.shape[-1]
         first = size // 2 - self.window // 2
         inner = slice(first, first + self.window)
@@ -83,6 +83,7 @@ def sweep_group(
         one = slice(member, member + 1)
         corners = batch.corners[:, one]
         patch = cut_patches(canvas, corners, size)
-        change = back_project(patch, probe[:, one], batch.amplitude[:, one]) - patch
+        amplitude = batch.amplitude[:, one]
+        change = back_project(patch, probe[:, one], amplitude, mask=batch.mask) - patch
         canvas = canvas + place_patches(change, corners, batch.shape)
     return cut_patches(canvas, batch.corners, size)

@@ -44,7 +44,7 @@ def detector_intensity(
 def replace_modulus(
     on_detector: Complex[Tensor, "*batch mode row col"],
     amplitude: Float[Tensor, "*batch row col"],
-    held_out: Bool[Tensor, "*batch row col"] | None = None,
+    held_out: Bool[Tensor, "*#batch row col"] | None = None,
 ) -> Complex[Tensor, "*batch mode row col"]:
     """Give detector waves the measured modulus; their phases and the shares of the modes stay.
 
@@ -71,6 +71,8 @@ def back_project(
     probe: Complex[Tensor, "*#batch mode row col"],
     amplitude: Float[Tensor, "*batch row col"],
     damping: float = 0.1,
+    *,
+    mask: Bool[Tensor, "row col"] | None = None,
 ) -> Complex[Tensor, "*batch row col"]:
     """Correct patches once by their measured frames: replace the modulus, transform back, update.
 
@@ -84,6 +86,7 @@ def back_project(
         probe: the probe, or one shifted probe per frame.
         amplitude: measured sqrt(photons) per detector pixel.
         damping: regularisation alpha relative to the brightest probe pixel.
+        mask: True on good pixels; bad ones keep the modulus of the model. None when all are good.
 
     Returns:
         The corrected patches.
@@ -94,7 +97,8 @@ def back_project(
         several modes: Thibault & Menzel, Nature 494, 68 (2013).
     """
     waves = exit_waves(patches, probe)
-    corrected = to_sample(replace_modulus(to_detector(waves), amplitude))
+    left_out = None if mask is None else ~mask
+    corrected = to_sample(replace_modulus(to_detector(waves), amplitude, left_out))
     light = probe_intensity(probe)
     ceiling = light.amax(dim=(-2, -1), keepdim=True)
     step = (probe.conj() * (corrected - waves)).sum(dim=-3)

@@ -16,7 +16,8 @@ from torch import Tensor
 from ptycho.config import SelectionConfig
 from ptycho.errors import ConfigError, DataError
 from ptycho.grouping import default_neighbor_count
-from ptycho.io import read_scan
+from ptycho.io import read_mask, read_scan
+from ptycho.physics.forward import detector_intensity
 from ptycho.physics.probe import (
     largest_pair_distance,
     probe_fwhm,
@@ -24,11 +25,15 @@ from ptycho.physics.probe import (
     scale_probe,
 )
 from ptycho.raw_data import Measurement, RawData
+from ptycho.scan_checks import odd_pixels
 
 log = logging.getLogger(__name__)
 
 MOST_SPREAD = 100
 """Largest area of a scan in units of all its windows side by side."""
+
+LOOKED_AT = 64
+"""Frames spread over the scan in which dead and hot pixels are looked for."""
 
 Groups = Int[np.ndarray, "group member"]
 
@@ -39,6 +44,7 @@ def load_data(
     measurement: Measurement | None = None,
     frame_size: int | None = None,
     nphotons: float | None = None,
+    mask: Path | None = None,
 ) -> RawData:
     """Open a whole scan; nothing is sliced here.
 
@@ -50,18 +56,21 @@ def load_data(
         measurement: what the frames are, where the file does not say.
         frame_size: N the user expects, checked against the file.
         nphotons: photons of the mean frame, where the file's unit is another; None believes it.
+        mask: file that says which pixels are good; None believes the scan file.
 
     Raises:
         DataError: If the file is no sound scan.
         ConfigError: If its frames have another size than expected.
     """
-    raw = read_scan(path, measurement=measurement)
+    good = None if mask is None else read_mask(mask)
+    raw = read_scan(path, measurement=measurement, mask=good)
     if frame_size is not None and frame_size != raw.frame_size:
         raise ConfigError(
             f"{path}: frames of {raw.frame_size} pixels; expected {frame_size} (--N, or the size "
             "of the frames trained on)"
         )
     _check_extent(path, raw)
+    tell_pixels(raw)
     if nphotons is None:
         return raw
     log.info(
@@ -83,6 +92,23 @@ def _check_extent(path: Path, raw: RawData) -> None:
         f"{away.argmax()} lies farthest out; expected windows that cover more of it; check "
         "the unit of the positions, or leave out that frame"
     )
+
+
+def tell_pixels(raw: RawData) -> None:
+    """Say in the log how many pixels a mask takes out, and which look as if one should."""
+    if raw.mask is not None:
+        n_good = int(raw.mask.sum())
+        inverted = "; True stands for good ones" if 2 * n_good < raw.mask.size else ""
+        level = logging.WARNING if inverted else logging.INFO
+        log.log(level, "mask: %d of %d pixels are good%s", n_good, raw.mask.size, inverted)
+    chosen = np.unique(np.linspace(0, raw.n_frames - 1, LOOKED_AT).astype(int))
+    odd = np.argwhere(odd_pixels(raw.intensity(chosen), raw.mask))
+    if len(odd):
+        named = ", ".join(f"({row}, {col})" for row, col in odd[:8].tolist())
+        log.warning(
+            "%d pixels look dead or hot: %s%s; if they are, leave them out by --mask", len(odd),
+            named, ", ..." if len(odd) > 8 else "",
+        )  # fmt: skip
 
 
 def probe_diameter(raw: RawData) -> float:
@@ -148,7 +174,8 @@ class ScaledProbe(NamedTuple):
     """The illumination as networks want it, and what takes their object back to the file's."""
 
     probe: Complex[Tensor, "mode row col"]
-    """sum |probe|^2 = photons of the mean frame, so that the mean object intensity is about 1."""
+    """Its photons on good pixels are those of the mean frame, so that the mean object intensity is
+    about 1."""
 
     transmission: float
     """Factor from that object to transmission through the file's own probe; 1 when the power of
@@ -171,6 +198,8 @@ def is_transmission(share: float) -> bool:
 def scaled_probe(raw: RawData) -> ScaledProbe:
     """Return the probe in the photon scale of the frames (one stored scaling for everything).
 
+    Behind a mask a part of the light is never counted; the probe keeps it.
+
     Args:
         raw: its frames set the scale.
 
@@ -183,7 +212,11 @@ def scaled_probe(raw: RawData) -> ScaledProbe:
             f"{raw.path or 'scan'}: {photons:g} photons per frame; expected some light"
         )
     probe = torch.from_numpy(np.array(raw.probe, dtype=np.complex64))
-    share = photons / float(probe_intensity(probe).sum())
+    power = float(probe_intensity(probe).sum())
+    seen = 1.0  # share of the probe's light that falls on good pixels, through empty space
+    if raw.mask is not None:
+        seen = float(detector_intensity(probe)[torch.from_numpy(raw.mask)].sum()) / power
+    share = photons / (seen * power)
     trusted = is_transmission(share)
     if photons < FEWEST_PHOTONS:
         log.warning(
@@ -195,7 +228,9 @@ def scaled_probe(raw: RawData) -> ScaledProbe:
         len(probe), "s" * (len(probe) > 1), photons,
         f", {100 * share:.0f} % of the probe's" if trusted else "; its scale is set from them",
     )  # fmt: skip
-    return ScaledProbe(scale_probe(probe, photons), float(np.sqrt(share)) if trusted else 1.0)
+    return ScaledProbe(
+        scale_probe(probe, photons / seen), float(np.sqrt(share)) if trusted else 1.0
+    )
 
 
 def default_batch_size(members: int, frame_size: int, frames: int) -> int:

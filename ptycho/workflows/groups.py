@@ -37,7 +37,7 @@ def run(config: GroupsConfig) -> Path | None:
     Raises:
         PtychoError: If scan and settings cannot form groups.
     """
-    raw = load_data(config.data, measurement=config.measurement)
+    raw = load_data(config.data, measurement=config.measurement, mask=config.mask)
     _tell_steps(raw, config)
     wanted = config.n_images or max(1, raw.n_frames // config.gridsize**2)
     start = time.perf_counter()

@@ -11,9 +11,9 @@ import numpy as np
 
 from ptycho.config import ImportConfig
 from ptycho.errors import DataError
-from ptycho.io import read_scan, recognise, write_scan
+from ptycho.io import read_mask, read_scan, recognise, write_scan
 from ptycho.raw_data import RawData
-from ptycho.workflows.components import is_transmission
+from ptycho.workflows.components import is_transmission, tell_pixels
 from ptycho.workflows.scan_summary import ScanSummary, summarise_scan
 
 log = logging.getLogger(__name__)
@@ -31,12 +31,14 @@ def run(config: ImportConfig) -> Path:
     if config.output.exists() and config.output.samefile(config.source):
         raise DataError(f"{config.output}: is the source itself; expected another name to write to")
     log.info("%s: read as %s", config.source, recognise(config.source).name)
-    raw = read_scan(config.source, measurement=config.measurement)
+    mask = None if config.mask is None else read_mask(config.mask)
+    raw = read_scan(config.source, measurement=config.measurement, mask=mask)
     found = summarise_scan(raw)
     log.info("%s", found.frames_sentence())
     raw = _prepared(raw, found, config)
     summary = summarise_scan(raw)
     log.info("%s", summary.scan_sentence())
+    tell_pixels(raw)
     _warn(summary)
     path = write_scan(config.output, raw)
     log.info("%s: written, %.0f MB", path, path.stat().st_size / 1e6)

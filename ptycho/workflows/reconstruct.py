@@ -88,7 +88,9 @@ def run(config: InferenceConfig) -> Path:
     device = choose_device(config.device)
     model, settings = load_model(config.model_path)
     _check_gridsize(config, settings)
-    raw = load_data(config.test_data, measurement=config.measurement, frame_size=config.N)
+    raw = load_data(
+        config.test_data, measurement=config.measurement, frame_size=config.N, mask=config.mask
+    )
     raw = _one_scan(config, raw)
     _check_frames(config, settings, raw)
     groups = _groups(config, settings, raw)

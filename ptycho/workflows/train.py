@@ -111,8 +111,9 @@ def run(config: TrainConfig) -> Path:
 
 def _open(path: Path, config: TrainConfig, frame_size: int | None) -> RawData:
     return load_data(
-        path, measurement=config.measurement, frame_size=frame_size, nphotons=config.nphotons
-    )
+        path, measurement=config.measurement, frame_size=frame_size, nphotons=config.nphotons,
+        mask=config.mask,
+    )  # fmt: skip
 
 
 def _watched(config: TrainConfig, raw: RawData, scaled: ScaledProbe) -> RawData:
