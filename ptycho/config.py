@@ -234,12 +234,24 @@ class InferenceConfig(_ComputeConfig):
     refine_probe: bool = False
     """Correct the probe along with the object, from the second sweep on."""
 
+    refine_background: bool = False
+    """Find, for each detector pixel, the photons that do not come from the sample."""
+
+    refine_intensity: bool = False
+    """Find how bright the beam was in each frame; the mean stays."""
+
+    refine_positions: bool = False
+    """Correct small errors of the positions (a few object pixels), from the fourth sweep on."""
+
     comparison_plot: bool = False
     """Also draw the result beside the truth, where the scan file has one."""
 
     def __post_init__(self) -> None:
         _ComputeConfig.__post_init__(self)
         _at_least(self, 0, "sweeps")
+        for name in ("refine_background", "refine_intensity", "refine_positions"):
+            if self.sweeps == 0 and getattr(self, name):
+                raise ConfigError(f"{name}: with sweeps 0; expected sweeps, in which to find it")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -40,6 +40,9 @@ class GroupBatch:
     mask: Bool[Tensor, "row col"] | None = None
     """True on good detector pixels; None when all are. Bad ones have amplitude 0."""
 
+    background: Float[Tensor, "row col"] | None = None
+    """Photons per detector pixel from elsewhere than the sample; None when there are none."""
+
     def to(self, device: torch.device | str, **kwargs: bool) -> "GroupBatch":
         """Return the batch with its tensors on a device."""
         moved = {
@@ -60,6 +63,9 @@ class GroupDataset:
 
     Raises:
         ConfigError: If there is no group.
+
+    Attributes:
+        background: photons per detector pixel from elsewhere than the sample, or None.
     """
 
     def __init__(self, raw: RawData, groups: Int[np.ndarray, "group member"]):
@@ -72,6 +78,8 @@ class GroupDataset:
         )
         self._corners, self._fractions = corners, fractions
         self._mask = None if raw.mask is None else torch.from_numpy(raw.mask)
+        known = raw.background_intensity
+        self.background = None if known is None else torch.from_numpy(known)
 
     def __len__(self) -> int:
         """Return the number of groups."""
@@ -99,6 +107,7 @@ class GroupDataset:
             members=members,
             shape=(height, width),
             mask=self._mask,
+            background=self.background,
         )
 
     def batches(self, size: int) -> Iterator[GroupBatch]:

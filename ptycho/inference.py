@@ -15,6 +15,7 @@ from ptycho.dataset import GroupBatch, GroupDataset
 from ptycho.errors import ConfigError
 from ptycho.losses import poisson_floor
 from ptycho.model import PtychoModel
+from ptycho.nuisance import Nuisances
 from ptycho.physics.forward import detector_intensity, exit_waves
 from ptycho.physics.patches import Canvas, cut_patches, window_corners
 from ptycho.physics.probe import shift_probe
@@ -93,6 +94,7 @@ def frame_residuals(
     dataset: GroupDataset,
     *,
     batch_size: int,
+    beside: Nuisances | None = None,
 ) -> Float[Tensor, " frame"]:
     """Return how far each frame is from the one the stitched object would give.
 
@@ -105,15 +107,18 @@ def frame_residuals(
         probe: modes in sqrt(photons) per object pixel.
         dataset: frames to explain, as groups of one.
         batch_size: frames at a time.
+        beside: positions, beam and background found by sweeps; None takes the scan's.
     """
     size = probe.shape[-1]
+    beside = beside or Nuisances.given(probe, dataset)
     origin = torch.tensor(canvas.origin)
     residuals = []
     for batch in dataset.batches(batch_size):
-        positions = torch.from_numpy(dataset.raw.positions[batch.members.flatten().numpy()])
-        corners, fractions = window_corners(positions, size)
+        members = batch.members.flatten()
+        corners, fractions = window_corners(beside.positions[members], size)
         patches = cut_patches(obj, corners - origin, size)
-        expected = detector_intensity(exit_waves(patches, shift_probe(probe, fractions)))
+        shifted = beside.brightened(shift_probe(probe, fractions), members)
+        expected = beside.with_background(detector_intensity(exit_waves(patches, shifted)))
         amplitude = batch.amplitude.flatten(0, 1)
         wrong = (expected.sqrt() - amplitude).square()
         wrong = (wrong if batch.mask is None else wrong * batch.mask).sum(dim=(-2, -1))

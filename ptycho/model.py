@@ -23,7 +23,7 @@ class Prediction(NamedTuple):
     """Object transmission in each window, merged on the overlap of the group."""
 
     intensity: Float[Tensor, "group member row col"]
-    """Expected photons per detector pixel."""
+    """Expected photons per detector pixel, background included."""
 
 
 class PtychoModel(nn.Module):
@@ -59,4 +59,7 @@ class PtychoModel(nn.Module):
         weight = merge_weight(self.probe)
         patches = self.network(batch, probe, weight)
         patches = merge_on_overlap(patches, batch.corners, weight, batch.shape)
-        return Prediction(patches, detector_intensity(exit_waves(patches, probe)))
+        intensity = detector_intensity(exit_waves(patches, probe))
+        if batch.background is not None:
+            intensity = intensity + batch.background
+        return Prediction(patches, intensity)

@@ -83,6 +83,10 @@ class RawData:
     """(N, N) True on good pixels, for all frames; None when all are good. Bad ones read 0, whatever
     the frames hold there, and take part in nothing."""
 
+    background: Shaped[np.ndarray, "..."] | float | None = None
+    """(N, N) or one number: intensity per pixel that does not come from the sample, the same in all
+    frames, in the unit of the frames' intensity; kept as float32; None when there is none."""
+
     scan_index: Shaped[np.ndarray, "..."] | None = None
     """(M,) scan each frame belongs to, kept as int64; 0 for all when None."""
 
@@ -110,6 +114,7 @@ class RawData:
         self._set("scan_index", checks.checked_scan_index(where, self.scan_index, n))
         self._set("probe", checks.checked_probe(where, self.probe, self.frame_size))
         self._set("mask", checks.checked_mask(where, self.mask, self.frame_size))
+        self._set("background", checks.checked_background(where, self.background, self.frame_size))
         if self.obj is not None:
             self._set("obj", checks.checked_object(where, self.obj))
         self._sound_frames(self._spread(_CHECKED_FRAMES))
@@ -170,6 +175,12 @@ class RawData:
         """Return sqrt(photons) per pixel of some frames; DataError as for `intensity`."""
         frames = amplitude_of(self._sound_frames(indices), self.measurement)
         return frames * np.float32(math.sqrt(self.photons_per_unit))
+
+    @property
+    def background_intensity(self) -> Float32[np.ndarray, "row col"] | None:
+        """Photons per pixel that do not come from the sample; None when there are none."""
+        known = self.background
+        return None if known is None else known * np.float32(self.photons_per_unit)
 
     def check_frames(self, indices: Int[np.ndarray, " n"]) -> None:
         """Look at the values of some frames, some at a time; DataError names the first bad one."""

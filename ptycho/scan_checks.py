@@ -7,7 +7,7 @@ Knows arrays only. Each check returns its array in the type that RawData keeps.
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Complex64, Float, Float64, Int, Int64, Shaped
+from jaxtyping import Bool, Complex64, Float, Float32, Float64, Int, Int64, Shaped
 from scipy.ndimage import maximum_filter, median_filter
 
 from ptycho.errors import DataError
@@ -81,6 +81,30 @@ def checked_mask(where: str, mask: Any, size: int) -> Bool[np.ndarray, "row col"
     if not mask.any():
         raise DataError(f"{where}: mask without a good pixel; expected True on good ones")
     return None if mask.all() else np.array(mask, bool)
+
+
+def checked_background(
+    where: str, background: Any, size: int
+) -> Float32[np.ndarray, "row col"] | None:
+    """Return the background of each pixel; None when there is none."""
+    if background is None:
+        return None
+    values = np.asarray(background)
+    if values.size != 1 and values.shape != (size, size):
+        raise DataError(
+            f"{where}: background of shape {values.shape}; expected one number or ({size}, {size}),"
+            " the size of the frames"
+        )
+    if values.dtype.kind not in "iufb" or not ((values >= 0) & (values < np.inf)).all():
+        raise DataError(
+            f"{where}: background of type {values.dtype}, {str(values)[:40]!r}; expected finite "
+            "photons of 0 or above"
+        )
+    if not values.any():
+        return None
+    shape = (size, size)
+    return np.array(np.broadcast_to(values.reshape(-1) if values.size == 1 else values, shape),
+                    np.float32)  # fmt: skip
 
 
 def checked_coordinates(

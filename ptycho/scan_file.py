@@ -49,7 +49,10 @@ def read_scan_file(path: Path | str, *, measurement: Measurement | None = None) 
         "probe": _probe(path, _entry(path, entries, "probeGuess"), frames.shape[-1]),
         "obj": _object(path, entries),
         "patches": _patches(path, entries, len(x)),
-        "mask": _entry(path, entries, "mask") if "mask" in entries else None,
+        **{
+            key: _entry(path, entries, key) if key in entries else None
+            for key in ("mask", "background")
+        },
         "pixel_size_m": _pixel_size(path, entries),
         "metadata": _metadata(path, entries),
         "path": path,
@@ -75,6 +78,7 @@ def write_scan_file(path: Path | str, fields: dict[str, Any]) -> None:
         "objectGuess": fields["obj"],
         "Y": fields["patches"],
         "mask": fields["mask"],
+        "background": fields["background"],
         "scan_index": fields["scan_index"],
         "pixel_size_m": np.array(np.nan if (size := fields["pixel_size_m"]) is None else size),
         "_metadata": np.array(json.dumps(fields["metadata"], default=_plain)),

@@ -11,11 +11,20 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Bool, Complex, Float
+from jaxtyping import Bool, Complex, Float, Int
 from torch import Tensor
 
 from ptycho.dataset import GroupBatch, GroupDataset
 from ptycho.losses import poisson_loss
+from ptycho.nuisance import (
+    BackgroundSum,
+    Nuisances,
+    Refine,
+    beam_factors,
+    moved,
+    position_steps,
+    probe_slopes,
+)
 from ptycho.physics.forward import exit_waves, replace_modulus
 from ptycho.physics.patches import Canvas, cut_patches, place_patches, window_corners
 from ptycho.physics.probe import probe_intensity, shift_probe, unshift_to_probe
@@ -46,6 +55,9 @@ class Swept(NamedTuple):
     kept: int
     """The sweep whose result this is, from 1; 0 when none helped."""
 
+    beside: Nuisances | None = None
+    """Probe, positions, beam and background that go with the object, as given or as refined."""
+
 
 @torch.inference_mode()
 def sweep_scan(
@@ -60,6 +72,9 @@ def sweep_scan(
     refine_probe: bool,
     device: torch.device,
     track: Callable[[Iterable[int], int], Iterable[int]],
+    refine_positions: bool = False,
+    refine_intensity: bool = False,
+    refine_background: bool = False,
 ) -> Swept:
     """Correct an object by sweeps over all frames.
 
@@ -69,11 +84,11 @@ def sweep_scan(
 
     The damping grows from sweep to sweep: long steps at first, then an average over many frames
     that keeps their noise out. A refined probe follows from the second sweep on by the same formula
-    with the parts exchanged, and keeps its power.
+    with the parts exchanged, and keeps its power. What else is refined, see `ptycho.nuisance`.
 
     Args:
         obj: where to start from, transmission on the canvas.
-        canvas: where it lies; holds the windows of all frames.
+        canvas: where it lies; holds the windows of all frames, where they may move to.
         probe: modes in sqrt(photons) per object pixel.
         dataset: frames, as groups of one.
         sweeps: how many; None ends by the free residual.
@@ -82,6 +97,9 @@ def sweep_scan(
         refine_probe: whether to correct the probe too.
         device: where to compute; results come back to the CPU.
         track: wraps the numbers of the sweeps, given the most there can be, to show progress.
+        refine_positions: whether to correct the positions too.
+        refine_intensity: whether to find how bright the beam was in each frame.
+        refine_background: whether to find what fell on the detector from elsewhere.
 
     Source:
         The step is rPIE's (Maiden, Johnson & Li, Optica 4, 736 (2017)) for many frames at once;
@@ -90,78 +108,123 @@ def sweep_scan(
     generator = torch.Generator().manual_seed(seed)
     size = probe.shape[-1]
     masks = (torch.rand(_MASKS, size, size, generator=generator) < HELD_OUT).to(device)
-    obj, probe = obj.to(device), probe.to(device)
-    best = Swept(obj, probe, [], 0)
+    refine = Refine(refine_probe, refine_positions, refine_intensity, refine_background)
+    obj, beside = obj.to(device), Nuisances.given(probe.to(device), dataset)
+    given, members = beside.positions, dataset.groups.ravel()
+    best = Swept(obj, beside.probe, [], 0, beside)
     history: list[float] = []
     most = MOST_SWEEPS if sweeps is None else sweeps
     for number in track(range(1, most + 1), most):
         damping = _DAMPING * (1 + (number - 1) / 4)
-        misfit = photons = 0.0
-        for batch in _shuffled(dataset, batch_size, generator):
-            here = _Frames.of(batch.to(device), dataset, canvas, masks)
-            obj, probe, expected = _correct(obj, probe, here, damping, refine_probe and number > 1)
-            amplitude = here.amplitude[here.judging][None]
-            counted = float(amplitude.square().sum())
-            misfit += counted * float(poisson_loss(expected[here.judging][None], amplitude))
-            photons += counted
-        history.append(misfit / max(photons, 1.0))
+        positions = beside.positions
+        batches = (
+            _Frames.of(batch.to(device), positions, canvas, masks)
+            for batch in _shuffled(dataset, batch_size, generator)
+        )
+        obj, beside, stray, residual = _sweep(
+            obj, beside, batches, given, damping, refine.in_sweep(number)
+        )
+        beside = beside.settled(given, members, stray)
+        history.append(residual)
         if sweeps is not None or not best.free_residual or _better(history[-1], best):
-            best = Swept(obj, probe, list(history), number)
-        elif number - best.kept >= _PATIENCE:
+            best = Swept(obj, beside.probe, list(history), number, beside)
+        elif number - max(best.kept, refine.complete) >= _PATIENCE:
             break
-    return Swept(best.obj.cpu(), best.probe.cpu(), history, best.kept)
+    beside = best.beside.cpu()
+    return Swept(best.obj.cpu(), beside.probe, history, best.kept, beside)
 
 
 class _Frames(NamedTuple):
     """A batch of single frames, placed on the canvas of the whole scan."""
 
     amplitude: Float[Tensor, "frame row col"]
-    corners: Tensor
+    members: Int[Tensor, " frame"]
+    """Which frames of the scan; on the CPU, as the positions are."""
+    corners: Int[Tensor, "frame 2"]
     fractions: Float[Tensor, "frame 2"]
     held_out: Bool[Tensor, "frame row col"]
     """Pixels that take no part in the correction: bad ones, and those kept for judging."""
     judging: Bool[Tensor, "frame row col"]
 
     @classmethod
-    def of(
-        cls, batch: GroupBatch, dataset: GroupDataset, canvas: Canvas, masks: Tensor
-    ) -> "_Frames":
+    def of(cls, batch: GroupBatch, positions: Tensor, canvas: Canvas, masks: Tensor) -> "_Frames":
         frames = batch.members.flatten()
-        positions = torch.from_numpy(dataset.raw.positions[frames.cpu().numpy()])
-        corners, fractions = window_corners(positions, batch.amplitude.shape[-1])
-        corners = corners - torch.tensor(canvas.origin)
-        where = batch.amplitude.device
+        where = frames.device
         held_out = judging = masks[frames % _MASKS]
         if batch.mask is not None:
             held_out, judging = held_out | ~batch.mask, judging & batch.mask
+        members = frames.cpu()
+        corners, fractions = window_corners(positions[members], batch.amplitude.shape[-1])
+        corners = (corners - torch.tensor(canvas.origin)).to(where)
         amplitude = batch.amplitude.flatten(0, 1)
-        return cls(amplitude, corners.to(where), fractions.to(where), held_out, judging)
+        return cls(amplitude, members, corners, fractions.to(where), held_out, judging)
+
+
+def _sweep(
+    obj: Complex[Tensor, "height width"],
+    beside: Nuisances,
+    batches: Iterable[_Frames],
+    given: Float[Tensor, "position 2"],
+    damping: float,
+    turn: Refine,
+) -> tuple[Tensor, Nuisances, BackgroundSum | None, float]:
+    """Return object and the rest after all batches, the stray light, and the free residual."""
+    stray, misfit, photons = None, 0.0, 0.0
+    for frames in batches:
+        before = beside
+        obj, beside, coherent = _correct(obj, beside, frames, given, damping, turn)
+        if turn.background:
+            stray = (stray or BackgroundSum.nothing(coherent[0])).with_frames(
+                coherent, frames.amplitude, ~frames.held_out, before.background
+            )
+        expected = before.with_background(coherent)
+        amplitude = frames.amplitude[frames.judging][None]
+        counted = float(amplitude.square().sum())
+        misfit += counted * float(poisson_loss(expected[frames.judging][None], amplitude))
+        photons += counted
+    return obj, beside, stray, misfit / max(photons, 1.0)
 
 
 def _correct(
     obj: Complex[Tensor, "height width"],
-    probe: Complex[Tensor, "mode row col"],
+    beside: Nuisances,
     frames: _Frames,
+    given: Float[Tensor, "position 2"],
     damping: float,
-    refine_probe: bool,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Return object and probe after one batch, and the frames expected before it."""
-    corners, shape = frames.corners, obj.shape
-    shifted = shift_probe(probe, frames.fractions)
+    turn: Refine,
+) -> tuple[Tensor, Nuisances, Tensor]:
+    """Return object and the rest after one batch, and what the sample was expected to scatter."""
+    probe, corners, shape = beside.probe, frames.corners, obj.shape
+    shifted = beside.brightened(shift_probe(probe, frames.fractions), frames.members)
     patches = cut_patches(obj, corners, probe.shape[-1])
     waves = exit_waves(patches, shifted)
     on_detector = to_detector(waves)
-    change = to_sample(replace_modulus(on_detector, frames.amplitude, frames.held_out)) - waves
+    target = replace_modulus(on_detector, frames.amplitude, frames.held_out, beside.background)
+    change = to_sample(target) - waves
     light = place_patches(probe_intensity(shifted), corners, shape)
     step = place_patches((shifted.conj() * change).sum(dim=-3), corners, shape)
     corrected = obj + step / (light + damping * light.max())
-    if refine_probe:
+    coherent = probe_intensity(on_detector)
+    if turn.probe:
         seen = patches.abs().square().sum(dim=0)
         back = unshift_to_probe(patches.conj().unsqueeze(-3) * change, frames.fractions)
-        moved = probe + back / (damping * seen + (1 - damping) * seen.max()).clamp_min(1e-12)
-        power = probe_intensity(probe).sum() / probe_intensity(moved).sum()
-        probe = moved * power.sqrt()
-    return corrected, probe, probe_intensity(on_detector)
+        stepped = probe + back / (damping * seen + (1 - damping) * seen.max()).clamp_min(1e-12)
+        power = probe_intensity(probe).sum() / probe_intensity(stepped).sum()
+        beside = beside._replace(probe=stepped * power.sqrt())
+    if turn.intensity:
+        beside = beside.with_beam(
+            frames.members,
+            beam_factors(coherent, frames.amplitude, ~frames.held_out, beside.background),
+        )
+    if turn.positions:
+        slopes = to_detector(probe_slopes(shifted) * patches[:, None, None])
+        steps = position_steps(
+            on_detector, slopes, beside.with_background(coherent).sqrt(), frames.amplitude,
+            ~frames.held_out,
+        )  # fmt: skip
+        positions = moved(beside.positions, given, frames.members, steps.cpu())
+        beside = beside._replace(positions=positions)
+    return corrected, beside, coherent
 
 
 def _shuffled(dataset: GroupDataset, size: int, generator: torch.Generator) -> Iterator[GroupBatch]:

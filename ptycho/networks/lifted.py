@@ -53,7 +53,9 @@ class LiftedUNet(nn.Module):
             weight: merge weight of each window pixel.
         """
         swept = sweep_group(batch, probe, self.sweeps)
-        own = back_project(swept, probe, batch.amplitude, mask=batch.mask)
+        own = back_project(
+            swept, probe, batch.amplitude, mask=batch.mask, background=batch.background
+        )
         size = swept.shape[-1]
         first = size // 2 - self.window // 2
         inner = slice(first, first + self.window)
@@ -84,6 +86,9 @@ def sweep_group(
         corners = batch.corners[:, one]
         patch = cut_patches(canvas, corners, size)
         amplitude = batch.amplitude[:, one]
-        change = back_project(patch, probe[:, one], amplitude, mask=batch.mask) - patch
+        swept = back_project(
+            patch, probe[:, one], amplitude, mask=batch.mask, background=batch.background
+        )
+        change = swept - patch
         canvas = canvas + place_patches(change, corners, batch.shape)
     return cut_patches(canvas, batch.corners, size)

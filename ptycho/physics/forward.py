@@ -45,6 +45,7 @@ def replace_modulus(
     on_detector: Complex[Tensor, "*batch mode row col"],
     amplitude: Float[Tensor, "*batch row col"],
     held_out: Bool[Tensor, "*#batch row col"] | None = None,
+    background: Float[Tensor, "row col"] | None = None,
 ) -> Complex[Tensor, "*batch mode row col"]:
     """Give detector waves the measured modulus; their phases and the shares of the modes stay.
 
@@ -52,11 +53,14 @@ def replace_modulus(
         on_detector: waves on the detector, sqrt(photons) per pixel.
         amplitude: measured sqrt(photons) per pixel.
         held_out: pixels left as they are, as dead ones or those kept for judging.
+        background: photons per pixel that the waves do not make; they take their share of n.
 
     Source:
-        Several modes: Thibault & Menzel, Nature 494, 68 (2013), eq. 3.
+        Several modes: Thibault & Menzel, Nature 494, 68 (2013), eq. 3; the background is one more
+        incoherent part.
     """
-    modelled = probe_intensity(on_detector).sqrt()
+    modelled = probe_intensity(on_detector)
+    modelled = (modelled if background is None else modelled + background).sqrt()
     # Where the model is this dark its phase is rounding error; a measured photon there is left out
     # rather than given a random phase.
     floor = 1e-4 * modelled.amax(dim=(-2, -1), keepdim=True) + torch.finfo(modelled.dtype).tiny
@@ -73,6 +77,7 @@ def back_project(
     damping: float = 0.1,
     *,
     mask: Bool[Tensor, "row col"] | None = None,
+    background: Float[Tensor, "row col"] | None = None,
 ) -> Complex[Tensor, "*batch row col"]:
     """Correct patches once by their measured frames: replace the modulus, transform back, update.
 
@@ -87,6 +92,7 @@ def back_project(
         amplitude: measured sqrt(photons) per detector pixel.
         damping: regularisation alpha relative to the brightest probe pixel.
         mask: True on good pixels; bad ones keep the modulus of the model. None when all are good.
+        background: photons per pixel from elsewhere than the sample.
 
     Returns:
         The corrected patches.
@@ -98,7 +104,7 @@ def back_project(
     """
     waves = exit_waves(patches, probe)
     left_out = None if mask is None else ~mask
-    corrected = to_sample(replace_modulus(to_detector(waves), amplitude, left_out))
+    corrected = to_sample(replace_modulus(to_detector(waves), amplitude, left_out, background))
     light = probe_intensity(probe)
     ceiling = light.amax(dim=(-2, -1), keepdim=True)
     step = (probe.conj() * (corrected - waves)).sum(dim=-3)

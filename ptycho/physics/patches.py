@@ -23,6 +23,15 @@ class Canvas(NamedTuple):
     shape: tuple[int, int]
     """(row, col) size of the canvas in object pixels."""
 
+    def widened(self, margin: int) -> "Canvas":
+        """Return a canvas that reaches farther on all sides.
+
+        Args:
+            margin: object pixels.
+        """
+        (row, col), (height, width) = self
+        return Canvas((row - margin, col - margin), (height + 2 * margin, width + 2 * margin))
+
 
 def window_corners(
     positions: Float[Tensor, "*position 2"], size: int

@@ -211,6 +211,9 @@ def scaled_probe(raw: RawData) -> ScaledProbe:
         raise ConfigError(
             f"{raw.path or 'scan'}: {photons:g} photons per frame; expected some light"
         )
+    if (background := raw.background_intensity) is not None:
+        stray = float(background.sum() if raw.mask is None else background[raw.mask].sum())
+        photons = max(photons - stray, 1e-3 * photons)
     probe = torch.from_numpy(np.array(raw.probe, dtype=np.complex64))
     power = float(probe_intensity(probe).sum())
     seen = 1.0  # share of the probe's light that falls on good pixels, through empty space

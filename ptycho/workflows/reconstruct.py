@@ -24,6 +24,7 @@ from ptycho.inference import choose_device, frame_residuals, predict_patches
 from ptycho.metrics import Comparison, compare, well_covered
 from ptycho.model import PtychoModel
 from ptycho.npz import write_npz
+from ptycho.nuisance import MOST_MOVED, Nuisances
 from ptycho.physics.overlap import merge_weight
 from ptycho.physics.patches import canvas_of, window_corners
 from ptycho.raw_data import RawData
@@ -73,6 +74,9 @@ class Reconstruction(NamedTuple):
 
     sweeps: int
     """Sweeps kept."""
+
+    beside: Nuisances
+    """Positions, beam and background that go with the object, for all frames of the scan."""
 
 
 def run(config: InferenceConfig) -> Path:
@@ -137,6 +141,8 @@ def reconstruct(
     frames = np.unique(groups)
     size, window = raw.frame_size, model.network.window
     canvas = canvas_of(torch.from_numpy(raw.positions[frames]), size)
+    if config.refine_positions:
+        canvas = canvas.widened(int(MOST_MOVED) + 2)
     first = size // 2 - window // 2
     corners, _ = window_corners(torch.from_numpy(raw.positions[predicted.members.numpy()]), size)
     weight = merge_weight(scaled.probe)[first : first + window, first : first + window]
@@ -151,21 +157,27 @@ def reconstruct(
     # Windows reach a little beyond what was reconstructed; the mean stands there for the unknown.
     filled = torch.where(seen, stitched.obj, stitched.obj[seen].mean())
     singles = GroupDataset(raw, frames[:, None])
-    swept = Swept(filled, scaled.probe, [], 0)
+    beside = Nuisances.given(scaled.probe, singles)
+    swept = Swept(filled, scaled.probe, [], 0, beside)
     if config.sweeps != 0:
         show = functools.partial(progress, label="sweeping", enabled=config.progress)
         swept = sweep_scan(
             filled, canvas, scaled.probe, singles, sweeps=config.sweeps, seed=config.seed,
             batch_size=default_batch_size(1, size, 32), refine_probe=config.refine_probe,
             device=device, track=lambda numbers, total: show(numbers, total=total),
+            refine_positions=config.refine_positions, refine_intensity=config.refine_intensity,
+            refine_background=config.refine_background,
         )  # fmt: skip
         log.info(
             "sweeps: %d kept of %d; held-out pixels missed by %.4g at first, %.4g at best",
             swept.kept, len(swept.free_residual), swept.free_residual[0],
             swept.free_residual[swept.kept - 1],
         )  # fmt: skip
+        for sentence in swept.beside.sentences(beside, frames, raw.photons_per_frame()):
+            log.info("%s", sentence)
+    at_once = max(1, PIXELS_AT_ONCE // raw.probe.size)
     residuals = frame_residuals(
-        swept.obj, canvas, swept.probe, singles, batch_size=max(1, PIXELS_AT_ONCE // raw.probe.size)
+        swept.obj, canvas, swept.probe, singles, batch_size=at_once, beside=swept.beside
     )
     return Reconstruction(
         obj=torch.where(seen, swept.obj * scaled.transmission, 0).numpy(),
@@ -176,6 +188,7 @@ def reconstruct(
         probe=swept.probe.numpy() / scaled.transmission,
         free_residual=swept.free_residual,
         sweeps=swept.kept,
+        beside=swept.beside,
     )
 
 
@@ -283,7 +296,7 @@ def _save_arrays(path: Path, raw: RawData, result: Reconstruction) -> None:
     arrays = {
         "object": result.obj.astype(np.complex64),
         "coverage": result.coverage.astype(np.float32),
-        "positions": raw.positions[result.frames],
+        "positions": result.beside.positions[result.frames].numpy(),
         "origin": np.array(result.origin, dtype=np.float64),
         "frames": result.frames,
         "probe": result.probe.astype(np.complex64),
@@ -294,4 +307,8 @@ def _save_arrays(path: Path, raw: RawData, result: Reconstruction) -> None:
             "light relative to the brightest spot of one frame; probe: sqrt(photons)"
         ),
     }
+    if (intensity := result.beside.intensity) is not None:
+        arrays["intensity"] = intensity[result.frames].numpy()
+    if (background := result.beside.background) is not None:
+        arrays["background"] = background.numpy()
     write_npz(path, arrays)
