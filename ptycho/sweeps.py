@@ -88,8 +88,7 @@ def sweep_scan(
         judging by data left out: Brunger, Nature 355, 472 (1992).
     """
     generator = torch.Generator().manual_seed(seed)
-    size = probe.shape[-1]
-    masks = (torch.rand(_MASKS, size, size, generator=generator) < HELD_OUT).to(device)
+    masks = held_out_masks(probe.shape[-1], generator).to(device)
     obj, probe = obj.to(device), probe.to(device)
     best = Swept(obj, probe, [], 0)
     history: list[float] = []
@@ -108,7 +107,11 @@ def sweep_scan(
             misfit += counted * float(poisson_loss(expected[held_out][None], amplitude))
             photons += counted
         history.append(misfit / max(photons, 1.0))
-        if sweeps is not None or not best.free_residual or _better(history[-1], best):
+        if (
+            sweeps is not None
+            or not best.free_residual
+            or better(history[-1], best.free_residual[-1])
+        ):
             best = Swept(obj, probe, list(history), number)
         elif number - best.kept >= _PATIENCE:
             break
@@ -165,5 +168,16 @@ def _shuffled(dataset: GroupDataset, size: int, generator: torch.Generator) -> I
         yield dataset[part.tolist()]
 
 
-def _better(value: float, best: Swept) -> bool:
-    return value < (1 - _GAIN) * best.free_residual[-1]
+def held_out_masks(size: int, generator: torch.Generator) -> Bool[Tensor, "mask row col"]:
+    """Return patterns of detector pixels that only judge; frame i has the i-th, in turn.
+
+    Args:
+        size: N, pixels.
+        generator: seeded afresh it gives the same patterns again.
+    """
+    return torch.rand(_MASKS, size, size, generator=generator) < HELD_OUT
+
+
+def better(value: float, best: float) -> bool:
+    """Return whether a free residual is so far below the best that more than chance did it."""
+    return value < (1 - _GAIN) * best
