@@ -28,7 +28,12 @@ from ptycho.physics.patches import cut_patches, window_corners
 from ptycho.physics.probe import shift_probe
 from ptycho.sweeps import better
 
+log = logging.getLogger(__name__)
+
 Engine = Literal["lsqml", "rpie"]
+
+ROOM = 8
+"""Pixels of canvas around the windows: pty-chi wants some, moving positions need them."""
 
 MOST_EPOCHS = 100
 _PATIENCE = 3  # epochs without a better prediction before the end; LSQML's first ones waver
@@ -40,13 +45,35 @@ class Estimate(NamedTuple):
     """What an engine starts from and ends with."""
 
     obj: Complex[np.ndarray, "height width"]
-    """Transmission on the canvas."""
+    """Transmission on the canvas, which has `ROOM` around the windows."""
 
     probe: Complex[np.ndarray, "mode row col"]
     """sqrt(photons) per object pixel."""
 
     positions: Float[np.ndarray, "frame 2"]
     """Probe centres as (row, col) of the canvas, object pixels."""
+
+
+class Plan(NamedTuple):
+    """How an engine is to go on."""
+
+    engine: Engine
+    """lsqml (least squares, maximum likelihood) or rpie."""
+
+    batch_size: int
+    """Frames corrected together."""
+
+    seed: int = 0
+    """Of the order of the frames."""
+
+    refine_probe: bool = False
+    """Whether the probe is corrected too; its power is kept."""
+
+    refine_positions: bool = False
+    """Whether the positions are corrected too."""
+
+    device: str = "cpu"
+    """cpu or cuda."""
 
 
 class Refined(NamedTuple):
@@ -65,30 +92,20 @@ def refine(
     intensity: Float32[np.ndarray, "frame row col"],
     start: Estimate,
     held_out: Bool[np.ndarray, "frame row col"],
+    plan: Plan,
     *,
-    engine: Engine,
     epochs: int | None,
-    batch_size: int,
-    seed: int,
-    refine_probe: bool,
-    refine_positions: bool,
-    device: str,
     track: Callable[[Iterable[int], int], Iterable[int]],
 ) -> Refined:
     """Let an engine of pty-chi go on from an estimate.
 
     Args:
         intensity: photons per detector pixel, zero frequency at N//2.
-        start: its canvas holds every window, with room to spare where positions may move.
+        start: its canvas holds every window and `ROOM` around them.
         held_out: pixels that correct nothing; they judge each epoch.
-        engine: lsqml (least squares, maximum likelihood) or rpie.
+        plan: which engine, and what it corrects.
         epochs: how many; None ends when held-out pixels are no longer predicted better, and
             returns the best epoch's estimate.
-        batch_size: frames corrected together.
-        seed: of the order of the frames.
-        refine_probe: whether the probe is corrected too; its power is kept.
-        refine_positions: whether the positions are corrected too.
-        device: cpu or cuda.
         track: wraps the numbers of the epochs, given the most there can be, to show progress.
 
     Raises:
@@ -102,10 +119,7 @@ def refine(
     best = Refined(start, history, 0)
     most = MOST_EPOCHS if epochs is None else epochs
     with _default_device_kept():
-        task = start_engine(
-            intensity, start, held_out, engine=engine, batch_size=batch_size, seed=seed,
-            refine_probe=refine_probe, refine_positions=refine_positions, device=device,
-        )  # fmt: skip
+        task = start_engine(intensity, start, held_out, plan)
         for number in track(range(1, most + 1), most):
             task.run(1)
             now = estimate_of(task, start)
@@ -133,13 +147,12 @@ def free_residual(
     obj, probe = (torch.from_numpy(part).to(torch.complex64) for part in estimate[:2])
     size = probe.shape[-1]
     corners, fractions = window_corners(torch.from_numpy(estimate.positions), size)
-    # A position that has wandered off is judged at the rim.
-    corners = torch.minimum(corners.clamp_min(0), torch.tensor(obj.shape, device="cpu") - size)
     misfit = photons = 0.0
     for first in range(0, len(intensity), _FRAMES_AT_ONCE):
         some = slice(first, first + _FRAMES_AT_ONCE)
         judged = torch.from_numpy(held_out[some])
-        waves = exit_waves(cut_patches(obj, corners[some], size), shift_probe(probe, fractions[some]))
+        patches = cut_patches(obj, corners[some], size)
+        waves = exit_waves(patches, shift_probe(probe, fractions[some]))
         amplitude = torch.from_numpy(intensity[some]).sqrt()[judged]
         counted = float(amplitude.square().sum())
         misfit += counted * float(poisson_loss(detector_intensity(waves)[judged], amplitude))
@@ -151,13 +164,7 @@ def start_engine(
     intensity: Float32[np.ndarray, "frame row col"],
     start: Estimate,
     held_out: Bool[np.ndarray, "frame row col"] | None,
-    *,
-    engine: Engine,
-    batch_size: int,
-    seed: int,
-    refine_probe: bool,
-    refine_positions: bool,
-    device: str,
+    plan: Plan,
 ) -> Any:
     """Return a task of pty-chi that is ready to run.
 
@@ -170,7 +177,7 @@ def start_engine(
         intensity: photons per detector pixel, zero frequency at N//2.
         start: where to begin.
         held_out: pixels that correct nothing; None corrects by all.
-        engine, batch_size, seed, refine_probe, refine_positions, device: as for `refine`.
+        plan: which engine, and what it corrects.
 
     Raises:
         ConfigError: If pty-chi is not installed.
@@ -178,11 +185,7 @@ def start_engine(
     api = load_ptychi()
     task_module = importlib.import_module("ptychi.api.task")
     size = intensity.shape[-1]
-    options = _options(api, engine, size, refine_probe, refine_positions)
-    options.reconstructor_options.batch_size = min(batch_size, len(intensity))
-    options.reconstructor_options.default_device = (
-        api.Devices.GPU if device == "cuda" else api.Devices.CPU
-    )
+    options = _options(api, plan, size)
     if held_out is not None:
         options.reconstructor_options.exclude_measured_pixels_below = _DARK / 2
     task = task_module.PtychographyTask(
@@ -195,43 +198,47 @@ def start_engine(
         opr_mode_weights_data=np.ones((len(intensity), 1), dtype=np.float32),
     )
     task.build()
-    task.reconstructor.dataloader.generator.manual_seed(seed)
+    task.reconstructor.dataloader.generator.manual_seed(plan.seed)
     return task
 
 
-def _options(
-    api: ModuleType, engine: Engine, size: int, refine_probe: bool, refine_positions: bool
-) -> Any:
+def _options(api: ModuleType, plan: Plan, size: int) -> Any:
     """Return pty-chi's options for frames of a size, as far as they are not its own defaults."""
-    options = {"lsqml": api.LSQMLOptions, "rpie": api.RPIEOptions}[engine]()
-    if engine == "lsqml":
-        how = options.reconstructor_options
+    options = {"lsqml": api.LSQMLOptions, "rpie": api.RPIEOptions}[plan.engine]()
+    how, obj, probe = options.reconstructor_options, options.object_options, options.probe_options
+    how.batch_size = plan.batch_size
+    how.default_device = api.Devices.GPU if plan.device == "cuda" else api.Devices.CPU
+    if plan.engine == "lsqml":
         how.rescale_probe_intensity_in_first_epoch = False
-        how.single_slice_solve_obj_prb_step_size_jointly = refine_probe
-    obj, probe = options.object_options, options.probe_options
     obj.remove_object_probe_ambiguity.enabled = False
     obj.determine_position_origin_coords_by = api.ObjectPosOriginCoordsMethods.SPECIFIED
     # A window of pty-chi begins (N - 1) / 2 before the rounded position, ours N // 2.
     obj.position_origin_coords = [(size - 1) / 2 - size // 2] * 2
-    probe.optimizable = refine_probe
-    probe.orthogonalize_incoherent_modes.enabled = refine_probe
-    options.probe_position_options.optimizable = refine_positions
+    probe.optimizable = plan.refine_probe
+    probe.orthogonalize_incoherent_modes.enabled = plan.refine_probe
+    options.probe_position_options.optimizable = plan.refine_positions
     return options
 
 
 def estimate_of(task: Any, start: Estimate) -> Estimate:
     """Return what a task of pty-chi has found so far, its probe at the power of the start's.
 
+    Positions that have wandered off come back to where their window fits on the canvas.
+
     Args:
         task: of `start_engine`.
         start: what it began with.
     """
+    size = start.probe.shape[-1]
     obj = task.get_data_to_cpu("object", as_numpy=True)[0]
-    probe = start.probe.shape[-1] * task.get_data_to_cpu("probe", as_numpy=True)[0]
+    probe = size * task.get_data_to_cpu("probe", as_numpy=True)[0]
     scale = np.linalg.norm(start.probe) / max(np.linalg.norm(probe), np.finfo(np.float32).tiny)
     moved = task.get_data_to_cpu("probe_positions", as_numpy=True).astype(np.float64)
+    last = np.array(obj.shape) - size + size // 2
     return Estimate(
-        (obj / scale).astype(np.complex64), (probe * scale).astype(np.complex64), moved
+        (obj / scale).astype(np.complex64),
+        (probe * scale).astype(np.complex64),
+        moved.clip(size // 2, last),
     )
 
 
@@ -250,10 +257,11 @@ def load_ptychi() -> ModuleType:
         try:
             return importlib.import_module("ptychi.api")
         except ModuleNotFoundError as problem:
-            if problem.name != "ptychi":
+            if (problem.name or "").partition(".")[0] != "ptychi":
                 raise
             raise ConfigError(
-                "ptychi: not installed; expected pty-chi, which refines; pip install 'ptycho[refine]'"
+                "ptychi: not installed; expected pty-chi, which does the refinement; "
+                "pip install 'ptycho[refine]'"
             ) from None
 
 
@@ -261,7 +269,12 @@ def load_ptychi() -> ModuleType:
 def _torchvision_or_stand_in() -> Iterator[None]:
     try:
         importlib.import_module("torchvision.transforms")
-    except (ImportError, RuntimeError):  # the latter: its compiled part does not fit this torch
+    except (ImportError, RuntimeError) as problem:
+        if not isinstance(problem, ImportError):  # its compiled part does not fit this torch
+            log.warning(
+                "torchvision does not fit this PyTorch: %s; refinement goes without, training "
+                "fails: pip uninstall torchvision", problem,
+            )  # fmt: skip
         names = ("torchvision", "torchvision.transforms")
         sys.modules.update({name: ModuleType(name) for name in names})
         sys.modules["torchvision.transforms"].GaussianBlur = None
