@@ -26,6 +26,7 @@ from ptycho.config import (
     TrainConfig,
 )
 from ptycho.config_groups import CacheConfig, GroupsConfig
+from ptycho.config_refine import RefineConfig
 from ptycho.console import logging_to, refuse, run_command
 from ptycho.errors import ConfigError, DataError
 from ptycho.flags import CONTEXT, SettingsCommand
@@ -107,6 +108,12 @@ def _reconstruct(config: InferenceConfig) -> Path:
     return reconstruct.run(config)
 
 
+def _refine(config: RefineConfig) -> Path:
+    from ptycho.workflows import refine
+
+    return refine.run(config)
+
+
 def _evaluate(config: EvaluateConfig) -> Path | None:
     from ptycho.workflows import evaluate
 
@@ -156,6 +163,7 @@ def doctor_command(ctx: click.Context) -> Job:
 
 train_command = _command("train", TrainConfig, _train)
 reconstruct_command = _command("reconstruct", InferenceConfig, _reconstruct)
+refine_command = _command("refine", RefineConfig, _refine)
 evaluate_command = _command("evaluate", EvaluateConfig, _evaluate)
 simulate_command = _command("simulate", SimulateConfig, _simulate)
 import_command = _command("import", ImportConfig, _import)
@@ -192,6 +200,7 @@ ptycho = Commands(
         groups_command,
         train_command,
         reconstruct_command,
+        refine_command,
         evaluate_command,
         cache_command,
         doctor_command,

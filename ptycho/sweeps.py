@@ -106,8 +106,7 @@ def sweep_scan(
         judging by data left out: Brunger, Nature 355, 472 (1992).
     """
     generator = torch.Generator().manual_seed(seed)
-    size = probe.shape[-1]
-    masks = (torch.rand(_MASKS, size, size, generator=generator) < HELD_OUT).to(device)
+    masks = held_out_masks(probe.shape[-1], generator).to(device)
     refine = Refine(refine_probe, refine_positions, refine_intensity, refine_background)
     obj, beside = obj.to(device), Nuisances.given(probe.to(device), dataset)
     given, members = beside.positions, dataset.groups.ravel()
@@ -126,7 +125,8 @@ def sweep_scan(
         )
         beside = beside.settled(given, members, stray)
         history.append(residual)
-        if sweeps is not None or not best.free_residual or _better(history[-1], best):
+        first = not best.free_residual
+        if sweeps is not None or first or better(residual, best.free_residual[-1]):
             best = Swept(obj, beside.probe, list(history), number, beside)
         elif number - max(best.kept, refine.complete) >= _PATIENCE:
             break
@@ -233,5 +233,16 @@ def _shuffled(dataset: GroupDataset, size: int, generator: torch.Generator) -> I
         yield dataset[part.tolist()]
 
 
-def _better(value: float, best: Swept) -> bool:
-    return value < (1 - _GAIN) * best.free_residual[-1]
+def held_out_masks(size: int, generator: torch.Generator) -> Bool[Tensor, "mask row col"]:
+    """Return patterns of detector pixels that only judge; frame i has the i-th, in turn.
+
+    Args:
+        size: N, pixels.
+        generator: seeded afresh it gives the same patterns again.
+    """
+    return torch.rand(_MASKS, size, size, generator=generator) < HELD_OUT
+
+
+def better(value: float, best: float) -> bool:
+    """Return whether a free residual is so far below the best that more than chance did it."""
+    return value < (1 - _GAIN) * best

@@ -6,6 +6,7 @@ Way of the data: reconstruction.npz + truth -> [metrics -> report].
 import json
 import logging
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -117,6 +118,17 @@ def read_reconstruction(path: Path) -> PlacedObject:
         (round(float(origin[0])), round(float(origin[1]))),
         pixel if math.isfinite(pixel) else None,
     )
+
+
+def read_entries(path: Path, names: Iterable[str]) -> dict[str, np.ndarray]:
+    """Return arrays of a `reconstruction.npz`, given itself or its folder.
+
+    Raises:
+        DataError: If it is missing or damaged, or lacks one of them.
+    """
+    file = _file_of(path)
+    entries = _open(file)
+    return {name: _entry(file, entries, name) for name in names}
 
 
 def read_truth(path: Path) -> PlacedObject:

@@ -16,6 +16,7 @@ from jaxtyping import Complex, Float
 
 from ptycho.bundle import ModelSettings, load_model
 from ptycho.config import InferenceConfig, save_settings
+from ptycho.config_refine import RefineConfig
 from ptycho.console import progress
 from ptycho.dataset import GroupDataset
 from ptycho.errors import ConfigError, ModelError
@@ -73,7 +74,7 @@ class Reconstruction(NamedTuple):
     """Misfit of the held-out detector pixels in each sweep; empty without sweeps."""
 
     sweeps: int
-    """Sweeps kept."""
+    """Sweeps kept; epochs after a refinement."""
 
     beside: Nuisances
     """Positions, beam and background that go with the object, for all frames of the scan."""
@@ -95,7 +96,7 @@ def run(config: InferenceConfig) -> Path:
     raw = load_data(
         config.test_data, measurement=config.measurement, frame_size=config.N, mask=config.mask
     )
-    raw = _one_scan(config, raw)
+    raw = one_scan(config, raw)
     _check_frames(config, settings, raw)
     groups = _groups(config, settings, raw)
     started = time.perf_counter()
@@ -103,7 +104,7 @@ def run(config: InferenceConfig) -> Path:
     seconds = time.perf_counter() - started
     config.output_dir.mkdir(parents=True, exist_ok=True)
     save_settings(config, config.output_dir)
-    _write(config, raw, result)
+    write(config, raw, result)
     log.info(
         "reconstructed %s frames in %.1f s (%.0f frames/s with loading and stitching), "
         "detector residual %.3g; results in %s",
@@ -208,7 +209,7 @@ def _check_frames(config: InferenceConfig, settings: ModelSettings, raw: RawData
         )
 
 
-def _one_scan(config: InferenceConfig, raw: RawData) -> RawData:
+def one_scan(config: InferenceConfig | RefineConfig, raw: RawData) -> RawData:
     """Return the scan asked for: several share no object, so they cannot be stitched together."""
     labels = np.unique(raw.scan_index)
     if config.scan is None and len(labels) in (1, raw.n_frames):  # as many as frames: a counter
@@ -246,7 +247,8 @@ def _groups(config: InferenceConfig, settings: ModelSettings, raw: RawData) -> G
     return np.concatenate([groups, added.astype(groups.dtype)])
 
 
-def _write(config: InferenceConfig, raw: RawData, result: Reconstruction) -> None:
+def write(config: InferenceConfig | RefineConfig, raw: RawData, result: Reconstruction) -> None:
+    """Write arrays, pictures and numbers into the output folder."""
     folder, pixel = config.output_dir, raw.pixel_size_m
     mask = well_covered(result.coverage)
     _save_arrays(folder / "reconstruction.npz", raw, result)
@@ -279,7 +281,7 @@ def _write(config: InferenceConfig, raw: RawData, result: Reconstruction) -> Non
 
 
 def _against_truth(
-    config: InferenceConfig, raw: RawData, result: Reconstruction, mask: np.ndarray
+    config: InferenceConfig | RefineConfig, raw: RawData, result: Reconstruction, mask: np.ndarray
 ) -> Comparison | None:
     """Compare with the object in the scan file; None when there is none that fits the scan."""
     if raw.obj is None:

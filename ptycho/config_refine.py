@@ -1,0 +1,67 @@
+"""The settings of the hand-over to pty-chi.
+
+As in `ptycho.config`: a frozen dataclass, no behaviour.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from ptycho.config import ConsoleConfig, Measurement, _at_least, _at_most
+from ptycho.settings import also
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefineConfig(ConsoleConfig):
+    """Let pty-chi go on from a reconstruction; needs the extra package ptycho[refine]."""
+
+    reconstruction: Path = also(must_exist="reconstruction")
+    """Output folder of a reconstruction, or its reconstruction.npz."""
+
+    test_data: Path = also(must_exist="scan")
+    """The scan it was made from."""
+
+    output_dir: Path = also()
+    """Folder for the refined object, its pictures and its metrics."""
+
+    engine: Literal["lsqml", "rpie"] = "lsqml"
+    """lsqml (least squares, maximum likelihood) or rpie."""
+
+    epochs: int | None = None
+    """Passes over all frames; none, or auto, goes on while pixels held out of every correction are
+    predicted better, and takes the best."""
+
+    refine_probe: bool = False
+    """Correct the probe along with the object."""
+
+    refine_positions: bool = False
+    """Correct the positions along with the object."""
+
+    batch_size: int | None = None
+    """Frames corrected together; none takes 16, for rpie up to 32 as far as their probes leave each
+    other room."""
+
+    scan: int | None = None
+    """Which scan of a file that holds several (its scan_index)."""
+
+    measurement: Measurement | None = None
+    """What the frames of the file are; none believes the file."""
+
+    seed: int = 0
+    """Of the order of the frames and of the pixels held out; that of the reconstruction keeps the
+    same pixels unseen."""
+
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where to compute; auto takes a GPU when there is one."""
+
+    threads: int | None = None
+    """CPU threads; none leaves the choice to PyTorch."""
+
+    comparison_plot: bool = False
+    """Also draw the result beside the truth, where the scan file has one."""
+
+    def __post_init__(self) -> None:
+        ConsoleConfig.__post_init__(self)
+        _at_least(self, 1, "epochs", "batch_size", "threads")
+        _at_least(self, 0, "seed")
+        _at_most(self, 2**63 - 1, "seed")

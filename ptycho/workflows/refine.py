@@ -1,0 +1,154 @@
+"""`ptycho refine`: reconstruction + scan -> pty-chi -> object, probe and positions refined.
+
+Way of the data: reconstruction.npz, file -> RawData -> [refinement] -> arrays, pictures, figures.
+Writes a folder as a reconstruction's, so whatever reads those reads this.
+"""
+
+import functools
+import logging
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+
+from ptycho.config import save_settings
+from ptycho.config_refine import RefineConfig
+from ptycho.console import progress
+from ptycho.dataset import GroupDataset
+from ptycho.errors import DataError
+from ptycho.inference import choose_device, frame_residuals
+from ptycho.physics.patches import Canvas
+from ptycho.raw_data import RawData
+from ptycho.refinement import ROOM, Estimate, Plan, Refined, load_ptychi, refine
+from ptycho.sweeps import held_out_masks
+from ptycho.workflows.components import default_batch_size, load_data, use_threads
+from ptycho.workflows.evaluate import read_entries
+from ptycho.workflows.reconstruct import PIXELS_AT_ONCE, Reconstruction, one_scan, write
+
+log = logging.getLogger(__name__)
+
+_ENTRIES = ("object", "coverage", "origin", "probe", "positions", "frames")
+_LARGEST_BATCH = {"lsqml": 16, "rpie": 32}  # measured: larger ones take longer to the same object
+
+
+class _Start(NamedTuple):
+    """A reconstruction on a canvas with room."""
+
+    estimate: Estimate
+    coverage: Float[np.ndarray, "height width"]
+    origin: tuple[int, int]
+    frames: Int[np.ndarray, " frame"]
+
+
+def run(config: RefineConfig) -> Path:
+    """Refine a reconstruction.
+
+    Returns:
+        The output folder: reconstruction.npz, pictures, metrics.json.
+
+    Raises:
+        PtychoError: If pty-chi is not installed, or reconstruction and scan do not fit together.
+    """
+    load_ptychi()
+    use_threads(config.threads)
+    raw = one_scan(config, load_data(config.test_data, measurement=config.measurement))
+    start = _start(config, raw)
+    began = time.perf_counter()
+    refined = _refined(config, raw, start)
+    seconds = time.perf_counter() - began
+    config.output_dir.mkdir(parents=True, exist_ok=True)
+    save_settings(config, config.output_dir)
+    moved = _moved(raw, start, refined)
+    result = _result(moved, start, refined)
+    write(config, moved, result)
+    log.info(
+        "%s: %d epochs kept of %d in %.1f s; held-out pixels missed by %.4g at first, %.4g in the "
+        "end; results in %s",
+        config.engine, refined.kept, len(refined.free_residual) - 1, seconds,
+        refined.free_residual[0], refined.free_residual[refined.kept], config.output_dir,
+    )  # fmt: skip
+    return config.output_dir
+
+
+def _start(config: RefineConfig, raw: RawData) -> _Start:
+    """Read the reconstruction and give its canvas room; the mean stands for what is unknown.
+
+    Raises:
+        DataError: If it was not made from this scan.
+    """
+    found = read_entries(config.reconstruction, _ENTRIES)
+    frames, size = found["frames"].astype(np.int64), found["probe"].shape[-1]
+    fits = frames.max(initial=0) < raw.n_frames and size == raw.frame_size
+    if fits:
+        away = np.abs(found["positions"] - raw.positions[frames]).max(initial=0.0)
+        fits = away < size / 2
+    if not fits:
+        raise DataError(
+            f"{config.reconstruction}: {len(frames)} frames of {size} pixels that "
+            f"{config.test_data} does not have there; expected one made from this scan"
+        )
+    coverage = np.pad(found["coverage"], ROOM)
+    obj = np.pad(found["object"], ROOM)
+    obj = np.where(coverage > 0, obj, obj[coverage > 0].mean()).astype(np.complex64)
+    row, col = (round(float(first)) - ROOM for first in found["origin"])
+    positions = found["positions"] - np.array([row, col])
+    return _Start(Estimate(obj, found["probe"], positions), coverage, (row, col), frames)
+
+
+def _refined(config: RefineConfig, raw: RawData, start: _Start) -> Refined:
+    masks = held_out_masks(raw.frame_size, torch.Generator().manual_seed(config.seed)).numpy()
+    device = choose_device(config.device)
+    plan = Plan(
+        engine=config.engine,
+        batch_size=config.batch_size or _batch_size(config.engine, start),
+        seed=config.seed,
+        refine_probe=config.refine_probe,
+        refine_positions=config.refine_positions,
+        device="cuda" if device.type == "cuda" else "cpu",  # pty-chi knows these two
+    )
+    show = functools.partial(progress, label="refining", enabled=config.progress)
+    return refine(
+        raw.intensity(start.frames), start.estimate, masks[start.frames % len(masks)], plan,
+        epochs=config.epochs, track=lambda numbers, total: show(numbers, total=total),
+    )  # fmt: skip
+
+
+def _batch_size(engine: str, start: _Start) -> int:
+    """Return frames per batch.
+
+    pty-chi's rPIE adds up what the frames of a batch say of a pixel: two bright ones overshoot. So
+    a batch has as many frames as light every pixel once on average.
+    """
+    largest = default_batch_size(1, start.estimate.probe.shape[-1], _LARGEST_BATCH[engine])
+    if engine == "lsqml":
+        return largest
+    return max(1, min(largest, int(len(start.frames) / max(1.0, start.coverage.max()))))
+
+
+def _moved(raw: RawData, start: _Start, refined: Refined) -> RawData:
+    """Return the scan with its refined positions."""
+    positions = raw.positions
+    positions[start.frames] = refined.estimate.positions + np.array(start.origin)
+    return replace(raw, ycoords=positions[:, 0], xcoords=positions[:, 1])
+
+
+def _result(raw: RawData, start: _Start, refined: Refined) -> Reconstruction:
+    obj, probe, _ = refined.estimate
+    residuals = frame_residuals(
+        torch.from_numpy(obj), Canvas(start.origin, obj.shape), torch.from_numpy(probe),
+        GroupDataset(raw, start.frames[:, None]), batch_size=max(1, PIXELS_AT_ONCE // probe.size),
+    )  # fmt: skip
+    return Reconstruction(
+        obj=np.where(start.coverage > 0, obj, 0),
+        coverage=start.coverage,
+        origin=start.origin,
+        frames=start.frames,
+        residuals=residuals.numpy(),
+        probe=probe,
+        free_residual=refined.free_residual,
+        sweeps=refined.kept,
+    )
