@@ -136,6 +136,10 @@ class _ComputeConfig(SelectionConfig):
     batch_size: int | None = None
     """Samples computed at a time; none chooses by size."""
 
+    n_modes: int | None = None
+    """Incoherent modes of the probe; those beyond the file's start as weak orthogonal ones, to be
+    found along with the object. None keeps the file's."""
+
     device: Device = "auto"
     """Where to compute; auto takes a GPU when there is one."""
 
@@ -144,7 +148,7 @@ class _ComputeConfig(SelectionConfig):
 
     def __post_init__(self) -> None:
         SelectionConfig.__post_init__(self)
-        _at_least(self, 1, "batch_size", "threads")
+        _at_least(self, 1, "batch_size", "threads", "n_modes")
         _at_least(self, 4, "N")
 
 
@@ -249,6 +253,8 @@ class InferenceConfig(_ComputeConfig):
     def __post_init__(self) -> None:
         _ComputeConfig.__post_init__(self)
         _at_least(self, 0, "sweeps")
+        if self.n_modes is not None and (self.sweeps == 0 or not self.refine_probe):
+            raise ConfigError("n_modes: without --refine_probe; expected it, to find the modes")
         for name in ("refine_background", "refine_intensity", "refine_positions"):
             if self.sweeps == 0 and getattr(self, name):
                 raise ConfigError(f"{name}: with sweeps 0; expected sweeps, in which to find it")

@@ -27,6 +27,7 @@ from ptycho.npz import write_npz
 from ptycho.nuisance import MOST_MOVED, Nuisances
 from ptycho.physics.overlap import merge_weight
 from ptycho.physics.patches import canvas_of, window_corners
+from ptycho.physics.probe import orthogonal_modes
 from ptycho.raw_data import RawData
 from ptycho.report.figures import save_amplitude, save_comparison, save_overview, save_phase
 from ptycho.report.numbers import metrics_document, metrics_table, save_metrics
@@ -38,7 +39,9 @@ from ptycho.workflows.components import (
     choose_groups,
     default_batch_size,
     load_data,
+    more_modes,
     scaled_probe,
+    tell_modes,
     use_threads,
 )
 
@@ -162,12 +165,16 @@ def reconstruct(
     if config.sweeps != 0:
         show = functools.partial(progress, label="sweeping", enabled=config.progress)
         swept = sweep_scan(
-            filled, canvas, scaled.probe, singles, sweeps=config.sweeps, seed=config.seed,
+            filled, canvas, more_modes(scaled.probe, config.n_modes), singles,
+            sweeps=config.sweeps, seed=config.seed,
             batch_size=default_batch_size(1, size, 32), refine_probe=config.refine_probe,
             device=device, track=lambda numbers, total: show(numbers, total=total),
             refine_positions=config.refine_positions, refine_intensity=config.refine_intensity,
             refine_background=config.refine_background,
         )  # fmt: skip
+        if config.refine_probe:
+            swept = swept._replace(probe=orthogonal_modes(swept.probe))
+            tell_modes(swept.probe)
         log.info(
             "sweeps: %d kept of %d; held-out pixels missed by %.4g at first, %.4g at best",
             swept.kept, len(swept.free_residual), swept.free_residual[0],
