@@ -4,6 +4,7 @@ Way of the data: file -> [RawData -> groups -> batches] -> ...
 Settings end here: the stages below are handed plain values.
 """
 
+import hashlib
 import logging
 from pathlib import Path
 from typing import NamedTuple
@@ -236,6 +237,11 @@ def scaled_probe(raw: RawData) -> ScaledProbe:
     return ScaledProbe(
         scale_probe(probe, photons / seen), float(np.sqrt(share)) if trusted else 1.0
     )
+
+
+def probe_checksum(raw: RawData) -> str:
+    """Return what tells the probe of a scan file from any other."""
+    return hashlib.sha256(np.ascontiguousarray(raw.probe).tobytes()).hexdigest()[:16]
 
 
 def more_modes(

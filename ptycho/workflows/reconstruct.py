@@ -27,10 +27,11 @@ from ptycho.npz import write_npz
 from ptycho.nuisance import MOST_MOVED, Nuisances
 from ptycho.physics.overlap import merge_weight
 from ptycho.physics.patches import canvas_of, window_corners
-from ptycho.physics.probe import orthogonal_modes
+from ptycho.physics.probe import orthogonal_modes, probe_intensity, scale_probe
 from ptycho.raw_data import RawData
 from ptycho.report.figures import save_amplitude, save_comparison, save_overview, save_phase
 from ptycho.report.numbers import metrics_document, metrics_table, save_metrics
+from ptycho.report.probe_figure import save_probe
 from ptycho.stitching import stitch
 from ptycho.sweeps import Swept, sweep_scan
 from ptycho.workflows.components import (
@@ -40,6 +41,7 @@ from ptycho.workflows.components import (
     default_batch_size,
     load_data,
     more_modes,
+    probe_checksum,
     scaled_probe,
     tell_modes,
     use_threads,
@@ -102,7 +104,8 @@ def run(config: InferenceConfig) -> Path:
     _check_frames(config, settings, raw)
     groups = _groups(config, settings, raw)
     started = time.perf_counter()
-    result = reconstruct(model, raw, groups, scaled_probe(raw), config, device)
+    scaled = _start_probe(config, settings, model, raw)
+    result = reconstruct(model, raw, groups, scaled, config, device)
     seconds = time.perf_counter() - started
     config.output_dir.mkdir(parents=True, exist_ok=True)
     save_settings(config, config.output_dir)
@@ -127,10 +130,10 @@ def reconstruct(
     """Predict the patches of some groups, stitch them into one object, and sweep that.
 
     Args:
-        model: trained; takes over the scan's own probe.
+        model: trained; takes over the probe.
         raw: the scan.
         groups: frame indices, one row per group.
-        scaled: the scan's probe.
+        scaled: the probe of the scan.
         config: batch size, progress.
         device: where the network computes.
     """
@@ -199,6 +202,25 @@ def reconstruct(
     )
 
 
+def _start_probe(
+    config: InferenceConfig, settings: ModelSettings, model: PtychoModel, raw: RawData
+) -> ScaledProbe:
+    """Return the scan's probe, or what training made of it.
+
+    A trained probe belongs to the scan it was trained on. So it is taken only when this scan tells
+    the very probe it was trained from, or when that is asked for.
+    """
+    scaled = scaled_probe(raw)
+    same = settings.training.get("probe_trained_from") == probe_checksum(raw)
+    if not (same or config.use_model_probe):
+        if "probe_trained_from" in settings.training:
+            log.info("probe: the scan's own, not the one trained; --use_model_probe takes that")
+        return scaled
+    log.info("probe: the one saved with the model")
+    power = float(probe_intensity(scaled.probe).sum())
+    return scaled._replace(probe=scale_probe(model.probe, power))
+
+
 def _check_gridsize(config: InferenceConfig, settings: ModelSettings) -> None:
     if config.gridsize not in (None, settings.gridsize):
         raise ConfigError(
@@ -260,6 +282,8 @@ def _write(config: InferenceConfig, raw: RawData, result: Reconstruction) -> Non
     place = {"origin": result.origin, "pixel_size_m": pixel}
     save_amplitude(folder / "reconstructed_amplitude.png", result.obj, mask, **place)
     save_phase(folder / "reconstructed_phase.png", result.obj, mask, **place)
+    if config.refine_probe:
+        save_probe(folder / "probe.png", raw.probe, result.probe)
     comparison = _against_truth(config, raw, result, mask)
     document = metrics_document(
         comparison,
