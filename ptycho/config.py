@@ -213,7 +213,7 @@ class TrainConfig(_ComputeConfig):
         _above_zero(self, "learning_rate", "probe_learning_rate", "nphotons")
         _at_most(self, 1, "probe_learning_rate")
         _at_least(self, 0, "guard", "probe_warmup")
-        if self.n_modes is not None and not self.train_probe:
+        if (self.n_modes or 1) > 1 and not self.train_probe:
             raise ConfigError("n_modes: without --train_probe; expected it, to find the modes")
         if not 0 <= self.validation_fraction <= 0.5:
             raise ConfigError(f"validation_fraction: {self.validation_fraction}; expected 0 to 0.5")
@@ -270,7 +270,7 @@ class InferenceConfig(_ComputeConfig):
     def __post_init__(self) -> None:
         _ComputeConfig.__post_init__(self)
         _at_least(self, 0, "sweeps")
-        if self.n_modes is not None and (self.sweeps == 0 or not self.refine_probe):
+        if (self.n_modes or 1) > 1 and (self.sweeps == 0 or not self.refine_probe):
             raise ConfigError("n_modes: without --refine_probe; expected it, to find the modes")
         for name in ("refine_background", "refine_intensity", "refine_positions"):
             if self.sweeps == 0 and getattr(self, name):
