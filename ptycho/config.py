@@ -136,6 +136,10 @@ class _ComputeConfig(SelectionConfig):
     batch_size: int | None = None
     """Samples computed at a time; none chooses by size."""
 
+    n_modes: int | None = None
+    """Incoherent modes of the probe; those beyond the file's start as weak orthogonal ones, to be
+    found along with the object. None keeps the file's."""
+
     device: Device = "auto"
     """Where to compute; auto takes a GPU when there is one."""
 
@@ -144,7 +148,7 @@ class _ComputeConfig(SelectionConfig):
 
     def __post_init__(self) -> None:
         SelectionConfig.__post_init__(self)
-        _at_least(self, 1, "batch_size", "threads")
+        _at_least(self, 1, "batch_size", "threads", "n_modes")
         _at_least(self, 4, "N")
 
 
@@ -177,6 +181,16 @@ class TrainConfig(_ComputeConfig):
     """Distance of predicted and measured frames: squared difference of amplitudes, or the Poisson
     likelihood of the counts."""
 
+    train_probe: bool = False
+    """Correct the probe along with the network, for files whose probe is a guess. It takes
+    overlapping frames: gridsize 2 or more."""
+
+    probe_warmup: int = 1
+    """Epochs in which a probe to be trained still stays as it is."""
+
+    probe_learning_rate: float = 0.1
+    """Share of a whole correction that the probe takes after each batch, up to 1."""
+
     nphotons: float | None = None
     """Photons in the mean frame, for files in another unit; none believes the file."""
 
@@ -196,8 +210,11 @@ class TrainConfig(_ComputeConfig):
     def __post_init__(self) -> None:
         _ComputeConfig.__post_init__(self)
         _at_least(self, 1, "nepochs")
-        _above_zero(self, "learning_rate", "nphotons")
-        _at_least(self, 0, "guard")
+        _above_zero(self, "learning_rate", "probe_learning_rate", "nphotons")
+        _at_most(self, 1, "probe_learning_rate")
+        _at_least(self, 0, "guard", "probe_warmup")
+        if (self.n_modes or 1) > 1 and not self.train_probe:
+            raise ConfigError("n_modes: without --train_probe; expected it, to find the modes")
         if not 0 <= self.validation_fraction <= 0.5:
             raise ConfigError(f"validation_fraction: {self.validation_fraction}; expected 0 to 0.5")
         if not 0 <= self.test_fraction <= 0.5:
@@ -231,6 +248,10 @@ class InferenceConfig(_ComputeConfig):
     """Corrections of the whole object by all its frames after the network. 0 leaves the network's
     object; none, or auto, goes on while pixels held out of the correction are predicted better."""
 
+    use_model_probe: bool = False
+    """Start from the probe saved with the model. A probe corrected in training is taken anyway when
+    the scan tells the same probe as the one trained on; else the scan's own is."""
+
     refine_probe: bool = False
     """Correct the probe along with the object, from the second sweep on."""
 
@@ -249,6 +270,8 @@ class InferenceConfig(_ComputeConfig):
     def __post_init__(self) -> None:
         _ComputeConfig.__post_init__(self)
         _at_least(self, 0, "sweeps")
+        if (self.n_modes or 1) > 1 and (self.sweeps == 0 or not self.refine_probe):
+            raise ConfigError("n_modes: without --refine_probe; expected it, to find the modes")
         for name in ("refine_background", "refine_intensity", "refine_positions"):
             if self.sweeps == 0 and getattr(self, name):
                 raise ConfigError(f"{name}: with sweeps 0; expected sweeps, in which to find it")

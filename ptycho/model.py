@@ -40,13 +40,21 @@ class PtychoModel(nn.Module):
         # Real and imaginary part, since optimisers, safetensors and .to() agree on real tensors.
         self.register_buffer("probe_parts", torch.view_as_real(probe.to(torch.complex64)).clone())
 
+    def train_probe(self) -> None:
+        """Make the probe something to be learned, as the network's weights are."""
+        parts = self.probe_parts
+        del self.probe_parts
+        self.probe_parts = nn.Parameter(parts.clone())
+
     def set_probe(self, probe: Complex[Tensor, "mode row col"]) -> None:
-        """Take over the illumination of another scan.
+        """Take over the illumination of another scan, to stay as it is.
 
         Args:
             probe: any number of modes, sqrt(photons) per object pixel.
         """
-        self.probe_parts = torch.view_as_real(probe.to(torch.complex64)).clone()
+        parts = torch.view_as_real(probe.detach().to(torch.complex64)).clone()
+        del self.probe_parts
+        self.register_buffer("probe_parts", parts)
 
     @property
     def probe(self) -> Complex[Tensor, "mode row col"]:
@@ -56,8 +64,10 @@ class PtychoModel(nn.Module):
     def forward(self, batch: GroupBatch) -> Prediction:
         """Reconstruct the patches of a batch and simulate its frames from them."""
         probe = shift_probe(self.probe, batch.fractions)
-        weight = merge_weight(self.probe)
-        patches = self.network(batch, probe, weight)
+        # A probe that learns is taught by the forward model only: what networks make of it on their
+        # way in (back-projections, weights) has no smooth answer where the detector is dark.
+        weight = merge_weight(self.probe.detach())
+        patches = self.network(batch, probe.detach(), weight)
         patches = merge_on_overlap(patches, batch.corners, weight, batch.shape)
         intensity = detector_intensity(exit_waves(patches, probe))
         if batch.background is not None:

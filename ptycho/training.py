@@ -32,6 +32,8 @@ _GRADIENT_CLIP = 0.1
 """Largest norm of a gradient; the usual one is 0.005. With room for 1, a single step once threw the
 loss from 0.005 to 300 in the 11th epoch."""
 
+_MOMENTUM = 0.5  # of the probe's steps
+
 
 @dataclass(frozen=True, kw_only=True)
 class FitResult:
@@ -72,8 +74,9 @@ class _Module(L.LightningModule):
 
     def configure_optimizers(self) -> dict[str, Any]:
         """AdamW; the rate rises over the first tenth of the steps and falls to zero (one cycle)."""
+        # A probe that learns has steps of its own.
         optimizer = torch.optim.AdamW(
-            self.parameters(), lr=self.learning_rate, weight_decay=1e-4, fused=True
+            self.model.network.parameters(), lr=self.learning_rate, weight_decay=1e-4, fused=True
         )
         # Fewer than 4 steps leave the cycle no room to rise and fall in.
         steps = max(4, int(self.trainer.estimated_stepping_batches))
@@ -116,6 +119,31 @@ class _Health(Callback):
         if finding and kind not in self.said:
             self.said.add(kind)
             log.warning("health: %s", finding)
+
+
+class _ProbeSteps(Callback):
+    """Corrects the probe after each batch, from some epoch on; its power stays.
+
+    The losses are sum (sqrt I - sqrt n)^2 / sum n, so for a sample near |o| = 1 a descent of
+    photons / 2 along their gradient is the whole step of rPIE (see `ptycho.sweeps`); of that a
+    share is taken.
+    """
+
+    def __init__(self, model: PtychoModel, rate: float, warmup: int):
+        self.parts, self.warmup = model.probe_parts, warmup
+        self.power = float(self.parts.detach().square().sum())
+        self.descent = torch.optim.SGD([self.parts], lr=rate * self.power / 2, momentum=_MOMENTUM)
+
+    def on_train_epoch_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        self.parts.requires_grad_(trainer.current_epoch >= self.warmup)
+
+    def on_train_batch_end(self, *_: Any) -> None:
+        if self.parts.grad is None:
+            return
+        self.descent.step()
+        self.descent.zero_grad()
+        with torch.no_grad():
+            self.parts *= math.sqrt(self.power / float(self.parts.square().sum()))
 
 
 class _Curves(Callback):
@@ -166,6 +194,8 @@ def fit(
     seed: int,
     device: torch.device,
     progress: bool = True,
+    probe_rate: float | None = None,
+    probe_warmup: int = 0,
 ) -> FitResult:
     """Train a model and return it with its best weights.
 
@@ -181,6 +211,8 @@ def fit(
         seed: of the order of the groups.
         device: where to compute.
         progress: draw a progress bar on a terminal; elsewhere there is one log line per epoch.
+        probe_rate: share of a whole step that corrects the probe after each batch; None leaves it.
+        probe_warmup: epochs before that begins.
 
     Raises:
         ModelError: If the loss becomes NaN.
@@ -195,6 +227,10 @@ def fit(
     curves = _Curves(logging.DEBUG if drawn else logging.INFO)
     window = model.network.window
     first = model.probe.shape[-1] // 2 - window // 2
+    probe_steps = []
+    if probe_rate is not None:
+        model.to(device).train_probe()
+        probe_steps = [_ProbeSteps(model, probe_rate, probe_warmup)]
     module = _Module(model, loss, learning_rate)
     trainer = L.Trainer(
         max_epochs=epochs,
@@ -206,6 +242,7 @@ def fit(
             LearningRateMonitor(logging_interval="epoch"),
             _Health(slice(first, first + window)),
             curves,
+            *probe_steps,
             *([TQDMProgressBar()] if drawn else []),
         ],
         enable_progress_bar=drawn,

@@ -87,6 +87,65 @@ def probe_intensity(
     return (probe.real.square() + probe.imag.square()).sum(dim=-3)
 
 
+def with_modes(
+    probe: Complex[Tensor, "mode row col"], n_modes: int, share: float = 0.03
+) -> Complex[Tensor, "all_modes row col"]:
+    """Add weak orthogonal modes to start from where the light is less coherent than the file says.
+
+    The main mode times 1, x, y, x y, x^2, y^2, ... about its centre, each orthogonal to all before:
+    what a beam that trembles a little adds first. The power of all together stays.
+
+    Args:
+        probe: modes, any unit, the strongest first.
+        n_modes: how many to return; as many as there are returns the same.
+        share: of the power for each mode added.
+
+    Raises:
+        ValueError: If there are more modes already.
+
+    Source:
+        Hermite-Gauss modes of partially coherent beams: Thibault & Menzel, Nature 494, 68 (2013).
+    """
+    if n_modes < len(probe):
+        raise ValueError(f"n_modes: {n_modes}; expected at least the {len(probe)} there are")
+    if n_modes == len(probe):
+        return probe
+    light, size = probe_intensity(probe[:1]), probe.shape[-1]
+    axis = torch.arange(size, device=probe.device, dtype=light.dtype)
+    middle = [(light.sum(dim=1 - d) * axis).sum() / light.sum() for d in (0, 1)]
+    row, col = ((axis - centre) / size for centre in middle)
+    # Orders (a, b) of row^a col^b, low sums first; no more are needed than modes are asked for.
+    orders = sorted(((a, b) for a in range(n_modes) for b in range(n_modes)), key=sum)[1:]
+    shapes = [probe[0] * row[:, None] ** a * col**b for a, b in orders[: n_modes + len(probe)]]
+    basis = torch.linalg.qr(torch.stack([*probe, *shapes]).flatten(1).mT)[0].mT
+    added = basis[len(probe) : n_modes].unflatten(1, probe.shape[1:])
+    kept, power = 1 - share * len(added), probe_intensity(probe).sum()
+    return torch.cat([probe * math.sqrt(kept), added * (share * power).sqrt()])
+
+
+def orthogonal_modes(probe: Complex[Tensor, "mode row col"]) -> Complex[Tensor, "mode row col"]:
+    """Return the same light in orthogonal modes, the strongest first.
+
+    Incoherent modes are known up to a unitary mixing: every frame is the same for all of them.
+
+    Args:
+        probe: modes, any unit.
+
+    Source:
+        Thibault & Menzel, Nature 494, 68 (2013): the eigenvectors of the mutual intensity.
+    """
+    if len(probe) == 1:
+        return probe
+    _, strength, modes = torch.linalg.svd(probe.flatten(1), full_matrices=False)
+    return (strength[:, None] * modes).unflatten(1, probe.shape[1:])
+
+
+def mode_shares(probe: Complex[Tensor, "mode row col"]) -> list[float]:
+    """Return the share of the power in each mode."""
+    power = probe.abs().square().sum(dim=(-2, -1))
+    return (power / power.sum()).tolist()
+
+
 def probe_likeness(
     one: Complex[Tensor, "mode row col"], other: Complex[Tensor, "mode2 row col"]
 ) -> float:

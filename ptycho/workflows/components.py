@@ -4,6 +4,7 @@ Way of the data: file -> [RawData -> groups -> batches] -> ...
 Settings end here: the stages below are handed plain values.
 """
 
+import hashlib
 import logging
 from pathlib import Path
 from typing import NamedTuple
@@ -20,9 +21,11 @@ from ptycho.io import read_mask, read_scan
 from ptycho.physics.forward import detector_intensity
 from ptycho.physics.probe import (
     largest_pair_distance,
+    mode_shares,
     probe_fwhm,
     probe_intensity,
     scale_probe,
+    with_modes,
 )
 from ptycho.raw_data import Measurement, RawData
 from ptycho.scan_checks import odd_pixels
@@ -234,6 +237,33 @@ def scaled_probe(raw: RawData) -> ScaledProbe:
     return ScaledProbe(
         scale_probe(probe, photons / seen), float(np.sqrt(share)) if trusted else 1.0
     )
+
+
+def probe_checksum(raw: RawData) -> str:
+    """Return what tells the probe of a scan file from any other."""
+    return hashlib.sha256(np.ascontiguousarray(raw.probe).tobytes()).hexdigest()[:16]
+
+
+def more_modes(
+    probe: Complex[Tensor, "mode row col"], n_modes: int | None
+) -> Complex[Tensor, "all_modes row col"]:
+    """Return a probe of so many modes, to be refined; None keeps those it has.
+
+    Raises:
+        ConfigError: If it has more.
+    """
+    if n_modes is None:
+        return probe
+    if n_modes < len(probe):
+        raise ConfigError(f"n_modes: {n_modes}; expected the {len(probe)} of the file, or more")
+    return with_modes(probe, n_modes)
+
+
+def tell_modes(probe: Complex[Tensor, "mode row col"]) -> None:
+    """Say in the log how the light of a probe found is shared by its modes."""
+    if len(probe) > 1:
+        shares = ", ".join(f"{100 * share:.3g} %" for share in mode_shares(probe))
+        log.info("probe: modes of %s of the light", shares)
 
 
 def default_batch_size(members: int, frame_size: int, frames: int) -> int:

@@ -28,9 +28,11 @@ from ptycho.npz import write_npz
 from ptycho.nuisance import MOST_MOVED, Nuisances
 from ptycho.physics.overlap import merge_weight
 from ptycho.physics.patches import canvas_of, window_corners
+from ptycho.physics.probe import orthogonal_modes, probe_intensity, scale_probe
 from ptycho.raw_data import RawData
 from ptycho.report.figures import save_amplitude, save_comparison, save_overview, save_phase
 from ptycho.report.numbers import metrics_document, metrics_table, save_metrics
+from ptycho.report.probe_figure import save_probe
 from ptycho.stitching import stitch
 from ptycho.sweeps import Swept, sweep_scan
 from ptycho.workflows.components import (
@@ -39,7 +41,10 @@ from ptycho.workflows.components import (
     choose_groups,
     default_batch_size,
     load_data,
+    more_modes,
+    probe_checksum,
     scaled_probe,
+    tell_modes,
     use_threads,
 )
 
@@ -100,7 +105,8 @@ def run(config: InferenceConfig) -> Path:
     _check_frames(config, settings, raw)
     groups = _groups(config, settings, raw)
     started = time.perf_counter()
-    result = reconstruct(model, raw, groups, scaled_probe(raw), config, device)
+    scaled = _start_probe(config, settings, model, raw)
+    result = reconstruct(model, raw, groups, scaled, config, device)
     seconds = time.perf_counter() - started
     config.output_dir.mkdir(parents=True, exist_ok=True)
     save_settings(config, config.output_dir)
@@ -125,10 +131,10 @@ def reconstruct(
     """Predict the patches of some groups, stitch them into one object, and sweep that.
 
     Args:
-        model: trained; takes over the scan's own probe.
+        model: trained; takes over the probe.
         raw: the scan.
         groups: frame indices, one row per group.
-        scaled: the scan's probe.
+        scaled: the probe of the scan.
         config: batch size, progress.
         device: where the network computes.
     """
@@ -163,12 +169,16 @@ def reconstruct(
     if config.sweeps != 0:
         show = functools.partial(progress, label="sweeping", enabled=config.progress)
         swept = sweep_scan(
-            filled, canvas, scaled.probe, singles, sweeps=config.sweeps, seed=config.seed,
+            filled, canvas, more_modes(scaled.probe, config.n_modes), singles,
+            sweeps=config.sweeps, seed=config.seed,
             batch_size=default_batch_size(1, size, 32), refine_probe=config.refine_probe,
             device=device, track=lambda numbers, total: show(numbers, total=total),
             refine_positions=config.refine_positions, refine_intensity=config.refine_intensity,
             refine_background=config.refine_background,
         )  # fmt: skip
+        if config.refine_probe:
+            swept = swept._replace(probe=orthogonal_modes(swept.probe))
+            tell_modes(swept.probe)
         log.info(
             "sweeps: %d kept of %d; held-out pixels missed by %.4g at first, %.4g at best",
             swept.kept, len(swept.free_residual), swept.free_residual[0],
@@ -191,6 +201,25 @@ def reconstruct(
         sweeps=swept.kept,
         beside=swept.beside,
     )
+
+
+def _start_probe(
+    config: InferenceConfig, settings: ModelSettings, model: PtychoModel, raw: RawData
+) -> ScaledProbe:
+    """Return the scan's probe, or what training made of it.
+
+    A trained probe belongs to the scan it was trained on. So it is taken only when this scan tells
+    the very probe it was trained from, or when that is asked for.
+    """
+    scaled = scaled_probe(raw)
+    same = settings.training.get("probe_trained_from") == probe_checksum(raw)
+    if not (same or config.use_model_probe):
+        if "probe_trained_from" in settings.training:
+            log.info("probe: the scan's own, not the one trained; --use_model_probe takes that")
+        return scaled
+    log.info("probe: the one saved with the model")
+    power = float(probe_intensity(scaled.probe).sum())
+    return scaled._replace(probe=scale_probe(model.probe, power))
 
 
 def _check_gridsize(config: InferenceConfig, settings: ModelSettings) -> None:
@@ -255,6 +284,8 @@ def write(config: InferenceConfig | RefineConfig, raw: RawData, result: Reconstr
     place = {"origin": result.origin, "pixel_size_m": pixel}
     save_amplitude(folder / "reconstructed_amplitude.png", result.obj, mask, **place)
     save_phase(folder / "reconstructed_phase.png", result.obj, mask, **place)
+    if config.refine_probe:
+        save_probe(folder / "probe.png", raw.probe, result.probe)
     comparison = _against_truth(config, raw, result, mask)
     document = metrics_document(
         comparison,

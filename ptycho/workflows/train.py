@@ -17,18 +17,23 @@ from ptycho.dataset import GroupDataset
 from ptycho.errors import ConfigError
 from ptycho.grouping import Parts, Split, split_groups, split_parts
 from ptycho.inference import choose_device, noise_floor
+from ptycho.model import PtychoModel
 from ptycho.networks.blocks import Body
-from ptycho.physics.probe import probe_fwhm, probe_likeness, probe_window
+from ptycho.physics.probe import orthogonal_modes, probe_fwhm, probe_likeness, probe_window
 from ptycho.raw_data import RawData
 from ptycho.report.figures import save_training_curves
+from ptycho.report.probe_figure import save_probe
 from ptycho.workflows.components import (
     Groups,
     ScaledProbe,
     choose_groups,
     default_batch_size,
     load_data,
+    more_modes,
     neighbours_used,
+    probe_checksum,
     scaled_probe,
+    tell_modes,
     use_threads,
 )
 from ptycho.workflows.coverage import save_coverage
@@ -60,9 +65,14 @@ def run(config: TrainConfig) -> Path:
             part is not None
         ):  # a bad frame shows now, not after an hour, and before anything is written
             part.raw.check_frames(np.unique(part.groups))
+    if config.train_probe and config.gridsize == 1:
+        log.warning(
+            "train_probe: single frames hardly tell the probe from the object; overlapping ones "
+            "do: --gridsize 2"
+        )
     torch.manual_seed(config.seed)
     settings = _model_settings(config, raw, scaled)
-    model = build_model(settings, scaled.probe)
+    model = build_model(settings, more_modes(scaled.probe, config.n_modes))
     output = config.output_dir
     output.mkdir(parents=True, exist_ok=True)
     save_settings(config, output)
@@ -84,8 +94,12 @@ def run(config: TrainConfig) -> Path:
         seed=config.seed,
         device=device,
         progress=config.progress,
+        probe_rate=config.probe_learning_rate if config.train_probe else None,
+        probe_warmup=config.probe_warmup,
     )
     seconds = time.perf_counter() - started
+    if config.train_probe:
+        _keep_probe(config, raw, scaled, result.model, settings)
     floor = noise_floor(
         result.model, validation or training, batch_size=batch_size, loss=config.loss
     )
@@ -107,6 +121,22 @@ def run(config: TrainConfig) -> Path:
         result.best_loss, floor, output,
     )  # fmt: skip
     return output
+
+
+def _keep_probe(
+    config: TrainConfig,
+    raw: RawData,
+    scaled: ScaledProbe,
+    model: PtychoModel,
+    settings: ModelSettings,
+) -> None:
+    """Leave the trained probe in the model in its plainest form, tell of it and draw it."""
+    model.set_probe(orthogonal_modes(model.probe.detach()))
+    settings.training["probe_trained_from"] = probe_checksum(raw)
+    likeness = probe_likeness(scaled.probe, model.probe)
+    log.info("probe: trained; its light agrees to %.1f %% with the one given", 100 * likeness)
+    tell_modes(model.probe)
+    save_probe(config.output_dir / "probe.png", scaled.probe.numpy(), model.probe.numpy())
 
 
 def _open(path: Path, config: TrainConfig, frame_size: int | None) -> RawData:
@@ -157,7 +187,7 @@ def _model_settings(config: TrainConfig, raw: RawData, scaled: ScaledProbe) -> M
         gridsize=config.gridsize,
         neighbor_count=neighbours_used(config.gridsize, config.neighbor_count),
         frame_size=raw.frame_size,
-        n_modes=len(scaled.probe),
+        n_modes=config.n_modes or len(scaled.probe),
         training={
             "data": config.train_data_file.name,
             "n_frames": raw.n_frames,
