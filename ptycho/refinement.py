@@ -10,7 +10,6 @@ ones as `_DARK`, and the threshold lies between. So each frame keeps pixels of i
 """
 
 import contextlib
-import importlib
 import importlib.util
 import logging
 import sys
@@ -210,15 +209,18 @@ def _options(api: ModuleType, plan: Plan, size: int) -> Any:
     how, obj, probe = options.reconstructor_options, options.object_options, options.probe_options
     how.batch_size = plan.batch_size
     how.default_device = api.Devices.GPU if plan.device == "cuda" else api.Devices.CPU
-    if plan.engine == "lsqml":
-        how.rescale_probe_intensity_in_first_epoch = False
     obj.remove_object_probe_ambiguity.enabled = False
     obj.determine_position_origin_coords_by = api.ObjectPosOriginCoordsMethods.SPECIFIED
     # A window of pty-chi begins (N - 1) / 2 before the rounded position, ours N // 2.
     obj.position_origin_coords = [(size - 1) / 2 - size // 2] * 2
     probe.optimizable = plan.refine_probe
     probe.orthogonalize_incoherent_modes.enabled = plan.refine_probe
-    options.probe_position_options.optimizable = plan.refine_positions
+    positions = options.probe_position_options
+    positions.optimizable = plan.refine_positions
+    positions.step_size = 1.0  # with 0.3 and no momentum, errors shrink by a tenth in 15 epochs
+    if plan.engine == "lsqml":
+        how.rescale_probe_intensity_in_first_epoch = False
+        positions.momentum_acceleration_gain = 0.5
     return options
 
 

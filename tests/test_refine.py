@@ -3,7 +3,7 @@
 The second half runs where ptycho[refine] is installed.
 """
 
-import importlib
+import importlib.util
 import json
 import sys
 from dataclasses import replace
