@@ -16,11 +16,13 @@ from ptycho.config import (
     TrainConfig,
 )
 from ptycho.config_groups import CacheConfig, GroupsConfig
+from ptycho.config_refine import RefineConfig
 from ptycho.settings import describe
 
 VERBS = {
     "train": TrainConfig,
     "reconstruct": InferenceConfig,
+    "refine": RefineConfig,
     "evaluate": EvaluateConfig,
     "simulate": SimulateConfig,
     "import": ImportConfig,
@@ -49,6 +51,7 @@ def ran(monkeypatch):
     for command in (
         cli.train_command,
         cli.reconstruct_command,
+        cli.refine_command,
         cli.evaluate_command,
         cli.simulate_command,
         cli.import_command,

@@ -21,7 +21,7 @@ PROGRAMS = {
     "ptycho_evaluate": cli.evaluate_command,
     "ptycho_simulate": cli.simulate_command,
 }
-COMMANDS = [*PROGRAMS.values(), cli.import_command, cli.doctor_command]
+COMMANDS = [*PROGRAMS.values(), cli.refine_command, cli.import_command, cli.doctor_command]
 
 
 def test_every_program_is_installed_under_its_name():

@@ -13,5 +13,6 @@ _checked = beartype(conf=BeartypeConf(is_pep484_tower=True))
 
 def check(function: Callable) -> Callable:
     """Return the function with its arguments and result checked on every call."""
-    settings = function.__module__ in ("ptycho.config", "ptycho.config_groups")
+    names = ("ptycho.config", "ptycho.config_groups", "ptycho.config_refine")
+    settings = function.__module__ in names
     return function if settings else _checked(function)

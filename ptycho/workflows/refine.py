@@ -96,7 +96,7 @@ def _start(config: RefineConfig, raw: RawData) -> _Start:
     obj = np.where(coverage > 0, obj, obj[coverage > 0].mean()).astype(np.complex64)
     row, col = (round(float(first)) - ROOM for first in found["origin"])
     positions = found["positions"] - np.array([row, col])
-    return _Start(Estimate(obj, found["probe"], positions), coverage, (row, col), frames)
+    return _Start(Estimate(obj, np.array(found["probe"]), positions), coverage, (row, col), frames)
 
 
 def _refined(config: RefineConfig, raw: RawData, start: _Start) -> Refined:
