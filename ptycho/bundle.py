@@ -21,7 +21,7 @@ from ptycho.errors import ModelError
 from ptycho.model import PtychoModel
 from ptycho.networks import NETWORKS
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 WEIGHTS = "model.safetensors"
 SETTINGS = "settings.json"
 
@@ -96,6 +96,11 @@ def save_model(folder: Path, model: PtychoModel, settings: ModelSettings) -> Non
     half_written.replace(folder / SETTINGS)
 
 
+def general_model() -> Path:
+    """Return the folder of the general model that comes with the package."""
+    return Path(__file__).parent / "general_model"
+
+
 def load_model(folder: Path) -> tuple[PtychoModel, ModelSettings]:
     """Read a trained model.
 
@@ -153,14 +158,17 @@ def _check_settings(path: Path, content: dict[str, Any]) -> None:
         known = ", ".join(sorted(NETWORKS))
         raise ModelError(f"{path}: network {content.get('network')!r}; expected one of {known}")
     options = content.get("network_options")
-    window = options.get("window") if isinstance(options, dict) else None
-    least = {"gridsize": 1, "neighbor_count": 0, "frame_size": 1, "n_modes": 1, "window": 1}
-    for name, value in ({key: content.get(key) for key in least} | {"window": window}).items():
-        if type(value) is not int or value < least[name]:
+    if not isinstance(options, dict):
+        raise ModelError(f"{path}: network_options {options!r}; expected names and whole numbers")
+    least = {"gridsize": 1, "neighbor_count": 0, "frame_size": 1, "n_modes": 1}
+    values = {name: content.get(name) for name in least} | options
+    for name, value in values.items():
+        if type(value) is not int or value < least.get(name, 1):
             raise ModelError(
-                f"{path}: {name} {value!r}; expected a whole number from {least[name]} on"
+                f"{path}: {name} {value!r}; expected a whole number from {least.get(name, 1)} on"
             )
-    if window > content["frame_size"]:
+    if options.get("window", 1) > content["frame_size"]:
         raise ModelError(
-            f"{path}: window {window}; expected at most frame_size, {content['frame_size']}"
+            f"{path}: window {options['window']}; expected at most frame_size, "
+            f"{content['frame_size']}"
         )

@@ -26,6 +26,7 @@ from ptycho.config import (
     TrainConfig,
 )
 from ptycho.config_groups import CacheConfig, GroupsConfig
+from ptycho.config_pretrain import PretrainConfig
 from ptycho.config_refine import RefineConfig
 from ptycho.console import logging_to, refuse, run_command
 from ptycho.errors import ConfigError, DataError
@@ -102,6 +103,12 @@ def _train(config: TrainConfig) -> Path:
     return train.run(config)
 
 
+def _pretrain(config: PretrainConfig) -> Path:
+    from ptycho.workflows import pretrain
+
+    return pretrain.run(config)
+
+
 def _reconstruct(config: InferenceConfig) -> Path:
     from ptycho.workflows import reconstruct
 
@@ -162,6 +169,7 @@ def doctor_command(ctx: click.Context) -> Job:
 
 
 train_command = _command("train", TrainConfig, _train)
+pretrain_command = _command("pretrain", PretrainConfig, _pretrain)
 reconstruct_command = _command("reconstruct", InferenceConfig, _reconstruct)
 refine_command = _command("refine", RefineConfig, _refine)
 evaluate_command = _command("evaluate", EvaluateConfig, _evaluate)
@@ -200,6 +208,7 @@ ptycho = Commands(
         groups_command,
         train_command,
         reconstruct_command,
+        pretrain_command,
         refine_command,
         evaluate_command,
         cache_command,

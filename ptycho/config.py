@@ -225,8 +225,8 @@ class TrainConfig(_ComputeConfig):
 class InferenceConfig(_ComputeConfig):
     """Reconstruct the object of a scan with a trained model."""
 
-    model_path: Path = also(must_exist="trained model")
-    """The output folder of a training."""
+    model_path: Path | None = also(None, must_exist="trained model")
+    """The output folder of a training; none takes the general model that comes with the package."""
 
     test_data: Path = also(must_exist="scan")
     """The scan to reconstruct."""
@@ -235,7 +235,7 @@ class InferenceConfig(_ComputeConfig):
     """Folder for the object, its pictures and its metrics."""
 
     gridsize: int | None = None
-    """Frames per side of a group, checked against the model; none takes the model's."""
+    """Frames per side of a group; none takes the model's. A lifted model takes any."""
 
     sampling: Sampling = also("balanced", switches={"sequential_sampling": "sequential"})
     """How groups are chosen: balanced (all positions used as evenly as possible), uniform (each

@@ -10,7 +10,7 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Complex, Float, Int
 from torch import Tensor
 
 from ptycho.errors import ConfigError
@@ -42,6 +42,14 @@ class GroupBatch:
 
     background: Float[Tensor, "row col"] | None = None
     """Photons per detector pixel from elsewhere than the sample; None when there are none."""
+
+    probe: Complex[Tensor, "mode row col"] | None = None
+    """Illumination of the scan the groups are from; None when the model knows it."""
+
+    @property
+    def left_out(self) -> Bool[Tensor, "row col"] | None:
+        """Pixels that no correction may use; None when there are none."""
+        return None if self.mask is None else ~self.mask
 
     def to(self, device: torch.device | str, **kwargs: bool) -> "GroupBatch":
         """Return the batch with its tensors on a device."""

@@ -72,7 +72,7 @@ def predict_patches(
         track: wraps the batches, given their number, to show progress.
     """
     model = model.to(device).eval()
-    window = model.network.window
+    window = model.window
     n_batches = -(-len(dataset) // batch_size)
     patches, members = [], []
     for batch in track(dataset.batches(batch_size), n_batches):

@@ -11,9 +11,10 @@ from jaxtyping import Complex, Float
 from torch import Tensor, nn
 
 from ptycho.dataset import GroupBatch
+from ptycho.networks.blocks import Body
 from ptycho.physics.forward import detector_intensity, exit_waves
 from ptycho.physics.overlap import merge_on_overlap, merge_weight
-from ptycho.physics.probe import shift_probe
+from ptycho.physics.probe import probe_window, shift_probe
 
 
 class Prediction(NamedTuple):
@@ -24,6 +25,20 @@ class Prediction(NamedTuple):
 
     intensity: Float[Tensor, "group member row col"]
     """Expected photons per detector pixel, background included."""
+
+
+_WINDOW_ENERGY = 0.98
+
+
+def decoded_window(probe: Complex[Tensor, "mode row col"]) -> int:
+    """Return the side of the centre of a patch that holds 98 % of the probe's energy.
+
+    The rest is too dim to be corrected, and costs as much as what is bright.
+
+    Args:
+        probe: modes, any unit.
+    """
+    return probe_window(probe, _WINDOW_ENERGY, Body.multiple)
 
 
 class PtychoModel(nn.Module):
@@ -61,12 +76,18 @@ class PtychoModel(nn.Module):
         """The illumination, sqrt(photons) per object pixel."""
         return torch.view_as_complex(self.probe_parts)
 
+    @property
+    def window(self) -> int:
+        """Side of the centre of each patch that is decoded, object pixels."""
+        return self.network.window or decoded_window(self.probe.detach())
+
     def forward(self, batch: GroupBatch) -> Prediction:
         """Reconstruct the patches of a batch and simulate its frames from them."""
-        probe = shift_probe(self.probe, batch.fractions)
+        modes = self.probe if batch.probe is None else batch.probe
+        probe = shift_probe(modes, batch.fractions)
         # A probe that learns is taught by the forward model only: what networks make of it on their
         # way in (back-projections, weights) has no smooth answer where the detector is dark.
-        weight = merge_weight(self.probe.detach())
+        weight = merge_weight(modes.detach())
         patches = self.network(batch, probe.detach(), weight)
         patches = merge_on_overlap(patches, batch.corners, weight, batch.shape)
         intensity = detector_intensity(exit_waves(patches, probe))

@@ -72,9 +72,10 @@ class Nuisances(NamedTuple):
         background = None if background is None else background.to(probe.device)
         return cls(probe, torch.from_numpy(dataset.raw.positions), None, background)
 
-    def cpu(self) -> "Nuisances":
-        """Return the same on the CPU."""
-        return Nuisances(*(None if part is None else part.cpu() for part in self))
+    def to(self, device: torch.device) -> "Nuisances":
+        """Return the same on a device; positions stay on the CPU."""
+        moved = Nuisances(*(None if part is None else part.to(device) for part in self))
+        return moved._replace(positions=self.positions.cpu())
 
     def brightened(
         self, shifted: Complex[Tensor, "frame mode row col"], members: Int[Tensor, " frame"]

@@ -25,10 +25,10 @@ from ptycho.nuisance import (
     position_steps,
     probe_slopes,
 )
-from ptycho.physics.forward import exit_waves, replace_modulus
-from ptycho.physics.patches import Canvas, cut_patches, place_patches, window_corners
+from ptycho.physics.forward import back_project, pull_of
+from ptycho.physics.patches import Canvas, window_corners
 from ptycho.physics.probe import probe_intensity, shift_probe, unshift_to_probe
-from ptycho.physics.propagation import to_detector, to_sample
+from ptycho.physics.propagation import to_detector
 
 HELD_OUT = 0.01
 """Share of the detector pixels kept for judging. They are few because they are missed: with 5 % the
@@ -87,9 +87,10 @@ def sweep_scan(
         o <- o + sum_b conj(P_i) (psi'_i - psi_i) / (sum_b |P_i|^2 + damping max sum_b |P_i|^2)
 
     Every sweep starts a little ahead, o + momentum (o - o of the sweep before): coarse structures,
-    which the overlap hands on frame by frame, settle in a third of the sweeps. The damping grows from sweep to sweep: long steps at first, then an average over
-    many frames that keeps their noise out. A refined probe follows from the second sweep on by the same formula
-    with the parts exchanged, and keeps its power. What else is refined, see `ptycho.nuisance`.
+    which the overlap hands on frame by frame, settle in a third of the sweeps. The damping grows
+    from sweep to sweep: long steps at first, then an average over many frames that keeps their
+    noise out. A refined probe follows from the second sweep on by the same formula with the parts
+    exchanged, and keeps its power. What else is refined, see `ptycho.nuisance`.
 
     Args:
         obj: where to start from, transmission on the canvas.
@@ -124,7 +125,7 @@ def sweep_scan(
         damping = _DAMPING * (1 + (number - 1) / 4)
         positions = beside.positions
         batches = (
-            _Frames.of(batch.to(device), positions, canvas, masks)
+            PlacedFrames.of(batch.to(device), positions, canvas, masks)
             for batch in _shuffled(dataset, batch_size, generator)
         )
         ahead = obj + _MOMENTUM * (obj - before)
@@ -139,11 +140,11 @@ def sweep_scan(
             best = Swept(obj, beside.probe, list(history), number, beside)
         elif number - max(best.kept, refine.complete) >= _PATIENCE:
             break
-    beside = best.beside.cpu()
+    beside = best.beside.to(torch.device("cpu"))
     return Swept(best.obj.cpu(), beside.probe, history, best.kept, beside)
 
 
-class _Frames(NamedTuple):
+class PlacedFrames(NamedTuple):
     """A batch of single frames, placed on the canvas of the whole scan."""
 
     amplitude: Float[Tensor, "frame row col"]
@@ -151,68 +152,100 @@ class _Frames(NamedTuple):
     """Which frames of the scan; on the CPU, as the positions are."""
     corners: Int[Tensor, "frame 2"]
     fractions: Float[Tensor, "frame 2"]
-    held_out: Bool[Tensor, "frame row col"]
+    left_out: Bool[Tensor, "frame row col"]
     """Pixels that take no part in the correction: bad ones, and those kept for judging."""
     judging: Bool[Tensor, "frame row col"]
 
     @classmethod
-    def of(cls, batch: GroupBatch, positions: Tensor, canvas: Canvas, masks: Tensor) -> "_Frames":
+    def of(
+        cls,
+        batch: GroupBatch,
+        positions: Float[Tensor, "position 2"],
+        canvas: Canvas,
+        masks: Bool[Tensor, "mask row col"],
+    ) -> "PlacedFrames":
+        """Place the frames of a batch, groups of one.
+
+        Args:
+            batch: on any device.
+            positions: of all frames of the scan, on the CPU.
+            canvas: holds the windows of all frames.
+            masks: pixels held out, from `held_out_masks`.
+        """
         frames = batch.members.flatten()
         where = frames.device
-        held_out = judging = masks[frames % _MASKS]
+        left_out = judging = masks[frames % _MASKS]
         if batch.mask is not None:
-            held_out, judging = held_out | ~batch.mask, judging & batch.mask
+            left_out, judging = left_out | ~batch.mask, judging & batch.mask
         members = frames.cpu()
         corners, fractions = window_corners(positions[members], batch.amplitude.shape[-1])
         corners = (corners - torch.tensor(canvas.origin)).to(where)
         amplitude = batch.amplitude.flatten(0, 1)
-        return cls(amplitude, members, corners, fractions.to(where), held_out, judging)
+        return cls(amplitude, members, corners, fractions.to(where), left_out, judging)
+
+
+class FreeResidual:
+    """Misfit of the pixels that judge, summed over batches: Poisson deviance per photon."""
+
+    def __init__(self) -> None:
+        self._misfit = self._photons = 0.0
+
+    def add(self, expected: Float[Tensor, "frame row col"], frames: PlacedFrames) -> None:
+        """Count some more frames.
+
+        Args:
+            expected: photons per detector pixel.
+            frames: the same ones measured.
+        """
+        amplitude = frames.amplitude[frames.judging][None]
+        counted = float(amplitude.square().sum())
+        self._misfit += counted * float(poisson_loss(expected[frames.judging][None], amplitude))
+        self._photons += counted
+
+    @property
+    def value(self) -> float:
+        """The misfit over the photons counted so far."""
+        return self._misfit / max(self._photons, 1.0)
 
 
 def _sweep(
     obj: Complex[Tensor, "height width"],
     beside: Nuisances,
-    batches: Iterable[_Frames],
+    batches: Iterable[PlacedFrames],
     given: Float[Tensor, "position 2"],
     damping: float,
     turn: Refine,
 ) -> tuple[Tensor, Nuisances, BackgroundSum | None, float]:
     """Return object and the rest after all batches, the stray light, and the free residual."""
-    stray, misfit, photons = None, 0.0, 0.0
+    stray, misfit = None, FreeResidual()
     for frames in batches:
         before = beside
         obj, beside, coherent = _correct(obj, beside, frames, given, damping, turn)
         if turn.background:
             stray = (stray or BackgroundSum.nothing(coherent[0])).with_frames(
-                coherent, frames.amplitude, ~frames.held_out, before.background
+                coherent, frames.amplitude, ~frames.left_out, before.background
             )
-        expected = before.with_background(coherent)
-        amplitude = frames.amplitude[frames.judging][None]
-        counted = float(amplitude.square().sum())
-        misfit += counted * float(poisson_loss(expected[frames.judging][None], amplitude))
-        photons += counted
-    return obj, beside, stray, misfit / max(photons, 1.0)
+        misfit.add(before.with_background(coherent), frames)
+    return obj, beside, stray, misfit.value
 
 
 def _correct(
     obj: Complex[Tensor, "height width"],
     beside: Nuisances,
-    frames: _Frames,
+    frames: PlacedFrames,
     given: Float[Tensor, "position 2"],
     damping: float,
     turn: Refine,
 ) -> tuple[Tensor, Nuisances, Tensor]:
     """Return object and the rest after one batch, and what the sample was expected to scatter."""
-    probe, corners, shape = beside.probe, frames.corners, obj.shape
+    probe, corners = beside.probe, frames.corners
     shifted = beside.brightened(shift_probe(probe, frames.fractions), frames.members)
-    patches = cut_patches(obj, corners, probe.shape[-1])
-    waves = exit_waves(patches, shifted)
-    on_detector = to_detector(waves)
-    target = replace_modulus(on_detector, frames.amplitude, frames.held_out, beside.background)
-    change = to_sample(target) - waves
-    light = place_patches(probe_intensity(shifted), corners, shape)
-    step = place_patches((shifted.conj() * change).sum(dim=-3), corners, shape)
-    corrected = obj + step / (light + damping * light.max())
+    found = back_project(
+        obj, corners, shifted, frames.amplitude, left_out=frames.left_out,
+        background=beside.background,
+    )  # fmt: skip
+    corrected = obj + pull_of(found.step, found.light, damping=damping)
+    patches, change, on_detector = found.patches, found.change, found.on_detector
     coherent = probe_intensity(on_detector)
     if turn.probe:
         seen = patches.abs().square().sum(dim=0)
@@ -223,13 +256,13 @@ def _correct(
     if turn.intensity:
         beside = beside.with_beam(
             frames.members,
-            beam_factors(coherent, frames.amplitude, ~frames.held_out, beside.background),
+            beam_factors(coherent, frames.amplitude, ~frames.left_out, beside.background),
         )
     if turn.positions:
         slopes = to_detector(probe_slopes(shifted) * patches[:, None, None])
         steps = position_steps(
             on_detector, slopes, beside.with_background(coherent).sqrt(), frames.amplitude,
-            ~frames.held_out,
+            ~frames.left_out,
         )  # fmt: skip
         positions = moved(beside.positions, given, frames.members, steps.cpu())
         beside = beside._replace(positions=positions)

@@ -166,6 +166,27 @@ class _Curves(Callback):
         )  # fmt: skip
 
 
+def rate_over_time(optimizer: torch.optim.Optimizer, budget_s: float) -> Any:
+    """Return a schedule of the learning rate for a run that ends by the clock.
+
+    The rate rises over the first twentieth of the time and falls to zero as a cosine; the clock
+    starts with the first step.
+
+    Args:
+        optimizer: whose rates are the highest ones.
+        budget_s: seconds of the run.
+    """
+    started: list[float] = []
+
+    def share(step: int) -> float:
+        if not started and step > 0:
+            started.append(time.perf_counter())
+        passed = (time.perf_counter() - started[0]) / budget_s if started else 0.0
+        return min(1.0, 20 * passed + 0.02) * max(0.0, 0.5 + 0.5 * math.cos(math.pi * passed))
+
+    return torch.optim.lr_scheduler.LambdaLR(optimizer, share)
+
+
 def _loader(dataset: GroupDataset, batch_size: int, generator: torch.Generator | None):
     order = RandomSampler(dataset, generator=generator) if generator else SequentialSampler(dataset)
     return DataLoader(
@@ -173,7 +194,7 @@ def _loader(dataset: GroupDataset, batch_size: int, generator: torch.Generator |
     )
 
 
-def _quiet_lightning() -> None:
+def quiet_lightning() -> None:
     """Silence what does not concern the user: worker counts, hardware lists, tips."""
     for name in ("lightning.pytorch", "lightning.fabric", "lightning.pytorch.utilities.rank_zero"):
         logging.getLogger(name).setLevel(logging.ERROR)
@@ -217,7 +238,7 @@ def fit(
     Raises:
         ModelError: If the loss becomes NaN.
     """
-    _quiet_lightning()
+    quiet_lightning()
     monitored = "train_loss" if validation is None else "val_loss"
     checkpoints = ModelCheckpoint(
         dirpath=output_dir / "checkpoints", filename="best", monitor=monitored, save_last=True,
@@ -225,7 +246,7 @@ def fit(
     )  # fmt: skip
     drawn = progress and sys.stderr.isatty()
     curves = _Curves(logging.DEBUG if drawn else logging.INFO)
-    window = model.network.window
+    window = model.window
     first = model.probe.shape[-1] // 2 - window // 2
     probe_steps = []
     if probe_rate is not None:

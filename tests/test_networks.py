@@ -118,9 +118,10 @@ def test_the_true_object_gives_the_measured_frames():
     torch.testing.assert_close(out.intensity.sqrt(), batch.amplitude, rtol=1e-3, atol=1e-3)
 
 
+@pytest.mark.parametrize("norm", [False, True])
 @pytest.mark.parametrize("side", [1, 2, 7, 8, 12, 20])
-def test_a_body_takes_sides_of_any_length(side):
-    body = Body(inputs=3, outputs=2, width=8)
+def test_a_body_takes_sides_of_any_length(side, norm):
+    body = Body(inputs=3, outputs=2, widths=(8, 16, 24), norm=norm)
     torch.nn.init.normal_(body.head.weight)
     x = torch.randn(2, 3, side, 24)
     out = body(x)
@@ -129,7 +130,8 @@ def test_a_body_takes_sides_of_any_length(side):
     torch.testing.assert_close(out, body(filled)[..., :side, :])
 
 
-def test_an_untrained_body_returns_zeros_of_the_right_shape():
-    out = Body(inputs=3, outputs=2, width=8)(torch.randn(2, 3, 24, 16))
+@pytest.mark.parametrize("norm", [False, True])
+def test_an_untrained_body_returns_zeros_of_the_right_shape(norm):
+    out = Body(inputs=3, outputs=2, widths=(8, 16, 24), norm=norm)(torch.randn(2, 3, 24, 16))
     assert out.shape == (2, 2, 24, 16)
     assert not out.any()

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from ptycho.physics.forward import back_project, detector_intensity, exit_waves
+from ptycho.physics.forward import back_project, detector_intensity, exit_waves, pull_of
 from ptycho.physics.patches import canvas_of, cut_patches, place_patches, window_corners
 from ptycho.physics.probe import (
     probe_fwhm,
@@ -140,26 +140,44 @@ def test_modes_add_in_intensity():
     torch.testing.assert_close(both, each[0] + each[1])
 
 
+AT_ZERO = torch.zeros(1, 2, dtype=torch.int64)
+
+
 @pytest.mark.parametrize("modes", [1, 2])
-def test_back_projection_leaves_the_true_patch_alone(modes):
+def test_back_projection_asks_nothing_of_the_true_object(modes):
     probe, patch = complex_noise(modes, 8, 8), complex_noise(8, 8, seed=4)
     amplitude = detector_intensity(exit_waves(patch, probe)).sqrt()
-    torch.testing.assert_close(back_project(patch, probe, amplitude), patch)
+    found = back_project(patch, AT_ZERO, probe[None], amplitude[None])
+    torch.testing.assert_close(found.step, torch.zeros_like(patch), rtol=0, atol=1e-12)
+    torch.testing.assert_close(found.light, probe_intensity(probe))
 
 
-def test_back_projection_of_a_uniform_absorber_by_hand():
-    """Flat probe 1, truth 0.5, start 1: psi' - psi = -0.5, so o' = 1 - 0.5 / (1 + 0.1)."""
+def test_the_pull_on_a_uniform_absorber_by_hand():
+    """Flat probe 1, truth 0.5, start 1: psi' - psi = -0.5, so the pull is -0.5 / (1 + 0.1)."""
     probe = torch.ones(1, 4, 4, dtype=torch.complex128)
     truth = torch.full((4, 4), 0.5, dtype=torch.complex128)
     amplitude = detector_intensity(exit_waves(truth, probe)).sqrt()
-    out = back_project(torch.ones(4, 4, dtype=torch.complex128), probe, amplitude)
-    torch.testing.assert_close(out, torch.full((4, 4), 1 - 0.5 / 1.1, dtype=torch.complex128))
+    found = back_project(torch.ones_like(truth), AT_ZERO, probe[None], amplitude[None])
+    pull = pull_of(found.step, found.light, damping=0.1)
+    torch.testing.assert_close(pull, torch.full((4, 4), -0.5 / 1.1, dtype=torch.complex128))
+
+
+def test_the_step_is_minus_the_gradient_of_the_amplitude_misfit():
+    probe, obj = complex_noise(3, 2, 8, 8), complex_noise(12, 12, seed=5).requires_grad_()
+    corners = torch.tensor([[0, 0], [2, 3], [4, 1]])
+    amplitude = complex_noise(3, 8, 8, seed=6).abs()
+    waves = exit_waves(cut_patches(obj, corners, 8), probe)
+    misfit = (detector_intensity(waves).sqrt() - amplitude).square().sum()
+    (gradient,) = torch.autograd.grad(misfit, obj)  # torch's is twice that by conj(o)
+    found = back_project(obj.detach(), corners, probe, amplitude)
+    torch.testing.assert_close(found.step, -gradient / 2)
 
 
 def test_back_projection_survives_dark_frames():
-    probe = complex_noise(1, 8, 8)
+    probe = complex_noise(1, 1, 8, 8)
     dark = torch.zeros(8, 8, dtype=torch.float64)
-    assert torch.isfinite(back_project(dark.to(torch.complex128), probe, dark).real).all()
+    found = back_project(dark.to(torch.complex128), AT_ZERO, probe, dark[None])
+    assert torch.isfinite(torch.view_as_real(found.step)).all()
 
 
 def test_probe_intensity_sums_modes():

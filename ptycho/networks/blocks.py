@@ -12,11 +12,11 @@ from torch import Tensor, nn
 
 
 class ResidualBlock(nn.Module):
-    """Two 3 x 3 convolutions around a skip: x + conv(act(conv(act(norm(x)))))."""
+    """Two 3 x 3 convolutions around a skip: x + conv(act(conv(norm(x))))."""
 
-    def __init__(self, channels: int):
+    def __init__(self, channels: int, *, norm: bool):
         super().__init__()
-        self.norm = nn.GroupNorm(1, channels)
+        self.norm = nn.GroupNorm(1, channels) if norm else nn.Identity()
         self.first = nn.Conv2d(channels, channels, 3, padding=1)
         self.second = nn.Conv2d(channels, channels, 3, padding=1)
         nn.init.zeros_(self.second.weight)
@@ -40,24 +40,24 @@ class Body(nn.Module):
     Args:
         inputs: channels in.
         outputs: channels out.
-        width: features at half resolution; doubled at each of the two coarser levels.
+        widths: features at half, a quarter and an eighth of the resolution.
+        norm: whether blocks normalise by the whole map, which makes the answer depend on its frame.
     """
 
     multiple = 8
 
-    def __init__(self, inputs: int, outputs: int, width: int):
+    def __init__(self, inputs: int, outputs: int, widths: tuple[int, int, int], *, norm: bool):
         super().__init__()
-        widths = (width, 2 * width, 4 * width)
-        self.stem = nn.Conv2d(4 * inputs, width, 3, padding=1)
-        self.encoders = nn.ModuleList([ResidualBlock(w) for w in widths])
+        self.stem = nn.Conv2d(4 * inputs, widths[0], 3, padding=1)
+        self.encoders = nn.ModuleList([ResidualBlock(w, norm=norm) for w in widths])
         self.downs = nn.ModuleList(
             [nn.Conv2d(a, b, 2, stride=2) for a, b in itertools.pairwise(widths)]
         )
         self.ups = nn.ModuleList(
             [nn.ConvTranspose2d(b, a, 2, stride=2) for a, b in itertools.pairwise(widths)]
         )
-        self.decoders = nn.ModuleList([ResidualBlock(w) for w in widths[:-1]])
-        self.head = nn.Conv2d(width, 4 * outputs, 3, padding=1)
+        self.decoders = nn.ModuleList([ResidualBlock(w, norm=norm) for w in widths[:-1]])
+        self.head = nn.Conv2d(widths[0], 4 * outputs, 3, padding=1)
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
 

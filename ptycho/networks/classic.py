@@ -32,7 +32,10 @@ class ClassicUNet(nn.Module):
         self.group_size = group_size
         self.window = window
         # Frames carry their positions along: the diffraction alone cannot know them.
-        self.body = Body(inputs=3 * group_size, outputs=2 * group_size, width=width)
+        self.body = Body(
+            inputs=3 * group_size, outputs=2 * group_size, widths=(width, 2 * width, 4 * width),
+            norm=True,
+        )  # fmt: skip
 
     def forward(
         self,

@@ -8,36 +8,35 @@ from jaxtyping import Complex, Float
 from torch import Tensor, nn
 
 from ptycho.dataset import GroupBatch
-from ptycho.networks.blocks import Body
-from ptycho.physics.forward import back_project
-from ptycho.physics.patches import cut_patches, place_patches
+from ptycho.networks.learned_step import LearnedStep
+from ptycho.physics.forward import BackProjection, back_project, pull_of
+from ptycho.physics.patches import cut_patches
+
+_MOMENTUM = 0.8
 
 
 class LiftedUNet(nn.Module):
-    """Back-projected input, residual output, shared by all members of a group.
+    """A group's little object, swept by physics from empty space, then corrected by learning.
 
-    From empty space (o = 1) the group's little object is swept by physics: member after member is
-    back-projected into it, each starting from what the ones before have made of the overlap. The
-    body then sees, in real space where convolutions belong, a member's window of that object, its
-    own next back-projection and the probe, and adds a correction. Weights are shared by the
-    members, so the cost is one body per frame at any gridsize.
+    All members share one canvas, so they agree on their overlap by construction. Each learned step
+    looks at what all frames of the group pull the canvas towards; its weights are the same in
+    every step and know no group, so that the same step also serves a whole scan.
 
     Args:
         group_size: members of one group; any, kept for the common call.
-        window: side of the decoded centre of each patch; outside, the swept object stands.
-        width: features of the body.
-        sweeps: over the members before the body; five settle the overlap of a group, and cost
-            less than the body.
-
-    Source:
-        One sweep is one epoch of rPIE on the group: Maiden, Johnson & Li, Optica 4, 736 (2017).
+        width: features of the learned step.
+        sweeps: physical ones before the first learned step; five settle the overlap of a group.
+        steps: learned ones.
     """
 
-    def __init__(self, group_size: int, window: int, width: int = 32, sweeps: int = 5):
+    window: int | None = None
+    """None: what the probe lights is decoded."""
+
+    def __init__(self, group_size: int, width: int = 32, sweeps: int = 5, steps: int = 2):
         super().__init__()
-        self.window = window
         self.sweeps = sweeps
-        self.body = Body(inputs=5, outputs=2, width=width)
+        self.steps = steps
+        self.step = LearnedStep(width)
 
     def forward(
         self,
@@ -50,45 +49,66 @@ class LiftedUNet(nn.Module):
         Args:
             batch: measured frames and their windows.
             probe: the probe shifted to each position, sqrt(photons) per object pixel.
-            weight: merge weight of each window pixel.
+            weight: merge weight of each window pixel; not needed by this network.
         """
-        swept = sweep_group(batch, probe, self.sweeps)
-        own = back_project(
-            swept, probe, batch.amplitude, mask=batch.mask, background=batch.background
-        )
-        size = swept.shape[-1]
-        first = size // 2 - self.window // 2
-        inner = slice(first, first + self.window)
-        features = [part for o in (swept - 1, own - swept) for part in (o.real, o.imag)]
-        features.append(weight.expand_as(features[0]))
-        x = torch.stack(features, dim=2)[..., inner, inner]
-        change = self.body(x.flatten(0, 1)).unflatten(0, swept.shape[:2])
-        margin = (first, size - first - self.window)
-        change = nn.functional.pad(change, margin * 2)
-        return swept + torch.complex(change[:, :, 0], change[:, :, 1])
+        canvas = sweep_group(batch, probe, self.sweeps)
+        for _ in range(self.steps):
+            with torch.no_grad():
+                found = back_project_group(canvas, batch, probe)
+            canvas = self.step(canvas, found.step, found.light)
+        return cut_patches(canvas, batch.corners, batch.amplitude.shape[-1])
+
+
+def back_project_group(
+    canvas: Complex[Tensor, "group height width"],
+    batch: GroupBatch,
+    probe: Complex[Tensor, "group member mode row col"],
+    part: slice = slice(None),
+) -> BackProjection:
+    """Ask the members of each group how its object should change.
+
+    Args:
+        canvas: object of each group.
+        batch: measured frames and their windows.
+        probe: the probe shifted to each position.
+        part: members that are asked.
+    """
+    return back_project(
+        canvas, batch.corners[:, part], probe[:, part], batch.amplitude[:, part],
+        left_out=batch.left_out, background=batch.background,
+    )  # fmt: skip
 
 
 @torch.no_grad()
 def sweep_group(
-    batch: GroupBatch, probe: Complex[Tensor, "group member mode row col"], sweeps: int
-) -> Complex[Tensor, "group member row col"]:
-    """Sweep each group's object by physics alone, from empty space, and cut its windows.
+    batch: GroupBatch,
+    probe: Complex[Tensor, "group member mode row col"],
+    sweeps: int,
+    *,
+    parts: int = 4,
+    damping: float = 0.1,
+    growth: float = 0.25,
+) -> Complex[Tensor, "group height width"]:
+    """Sweep each group's object by physics alone, from empty space.
 
     Args:
         batch: measured frames and their windows.
         probe: the probe shifted to each position.
         sweeps: how often every member is used.
+        parts: lots the members are used in, each starting from what those before made.
+        damping: of the first sweep, relative to the brightest light.
+        growth: of the damping per sweep, relative to the first.
     """
-    n_groups, n_members, size, _ = batch.amplitude.shape
+    n_groups, n_members = batch.members.shape
     canvas = probe.new_ones((n_groups, *batch.shape))
-    for member in list(range(n_members)) * sweeps:
-        one = slice(member, member + 1)
-        corners = batch.corners[:, one]
-        patch = cut_patches(canvas, corners, size)
-        amplitude = batch.amplitude[:, one]
-        swept = back_project(
-            patch, probe[:, one], amplitude, mask=batch.mask, background=batch.background
-        )
-        change = swept - patch
-        canvas = canvas + place_patches(change, corners, batch.shape)
-    return cut_patches(canvas, batch.corners, size)
+    before = canvas
+    for number in range(sweeps):
+        ahead = canvas + _MOMENTUM * (canvas - before)
+        before = canvas
+        for first in range(min(parts, n_members)):
+            found = back_project_group(ahead, batch, probe, slice(first, None, parts))
+            ahead = ahead + pull_of(
+                found.step, found.light, damping=damping * (1 + number * growth)
+            )
+        canvas = ahead
+    return canvas

@@ -4,10 +4,13 @@ Way of the data: batches -> network + [physics] -> trained model.
 Knows patches, probes and frames as tensors; nothing of scans or networks.
 """
 
+from typing import NamedTuple
+
 import torch
-from jaxtyping import Bool, Complex, Float
+from jaxtyping import Bool, Complex, Float, Int
 from torch import Tensor
 
+from ptycho.physics.patches import cut_patches, place_patches
 from ptycho.physics.probe import probe_intensity
 from ptycho.physics.propagation import to_detector, to_sample
 
@@ -44,7 +47,7 @@ def detector_intensity(
 def replace_modulus(
     on_detector: Complex[Tensor, "*batch mode row col"],
     amplitude: Float[Tensor, "*batch row col"],
-    held_out: Bool[Tensor, "*#batch row col"] | None = None,
+    left_out: Bool[Tensor, "*#batch row col"] | None = None,
     background: Float[Tensor, "row col"] | None = None,
 ) -> Complex[Tensor, "*batch mode row col"]:
     """Give detector waves the measured modulus; their phases and the shares of the modes stay.
@@ -52,7 +55,7 @@ def replace_modulus(
     Args:
         on_detector: waves on the detector, sqrt(photons) per pixel.
         amplitude: measured sqrt(photons) per pixel.
-        held_out: pixels left as they are, as dead ones or those kept for judging.
+        left_out: pixels left as they are, as dead ones or those kept for judging.
         background: photons per pixel that the waves do not make; they take their share of n.
 
     Source:
@@ -65,47 +68,85 @@ def replace_modulus(
     # rather than given a random phase.
     floor = 1e-4 * modelled.amax(dim=(-2, -1), keepdim=True) + torch.finfo(modelled.dtype).tiny
     ratio = amplitude / torch.maximum(modelled, floor)
-    if held_out is not None:
-        ratio = torch.where(held_out, torch.ones_like(ratio), ratio)
+    if left_out is not None:
+        ratio = torch.where(left_out, torch.ones_like(ratio), ratio)
     return on_detector * ratio.unsqueeze(-3)
 
 
+class BackProjection(NamedTuple):
+    """What frames say of an object, and what was found on the way."""
+
+    step: Complex[Tensor, "*batch height width"]
+    """sum_i conj(P_i) (psi'_i - psi_i) on the object's canvas, photons."""
+
+    light: Float[Tensor, "*batch height width"]
+    """sum_i |P_i|^2 on the canvas, photons."""
+
+    patches: Complex[Tensor, "*batch position row col"]
+    """Windows of the object."""
+
+    on_detector: Complex[Tensor, "*batch position mode row col"]
+    """Waves on the detector before the measured modulus replaced theirs."""
+
+    change: Complex[Tensor, "*batch position mode row col"]
+    """psi' - psi behind the sample."""
+
+
 def back_project(
-    patches: Complex[Tensor, "*batch row col"],
-    probe: Complex[Tensor, "*#batch mode row col"],
-    amplitude: Float[Tensor, "*batch row col"],
-    damping: float = 0.1,
+    obj: Complex[Tensor, "*batch height width"],
+    corners: Int[Tensor, "*batch position 2"],
+    probe: Complex[Tensor, "*batch position mode row col"],
+    amplitude: Float[Tensor, "*batch position row col"],
     *,
-    mask: Bool[Tensor, "row col"] | None = None,
+    left_out: Bool[Tensor, "*#batch row col"] | None = None,
     background: Float[Tensor, "row col"] | None = None,
-) -> Complex[Tensor, "*batch row col"]:
-    """Correct patches once by their measured frames: replace the modulus, transform back, update.
+) -> BackProjection:
+    """Ask frames how an object should change: replace the modulus, transform back, add up.
 
-        psi = P o;  psi' = F^-1 [ sqrt(n) F psi / |F psi| ];
-        o' = o + sum_modes conj(P) (psi' - psi) / (|P|^2 + damping max|P|^2)
+        psi_i = P_i o;  psi'_i = F^-1 [ sqrt(n_i) F psi_i / |F psi_i| ]
 
-    Outside the probe the patch stays as it was.
+    The step is minus the gradient of sum (|F psi| - sqrt n)^2 with respect to conj(o).
 
     Args:
-        patches: estimate of the object in each window.
-        probe: the probe, or one shifted probe per frame.
+        obj: transmission on a canvas, one or several.
+        corners: first (row, col) of each window on the canvas.
+        probe: the probe shifted to each position.
         amplitude: measured sqrt(photons) per detector pixel.
-        damping: regularisation alpha relative to the brightest probe pixel.
-        mask: True on good pixels; bad ones keep the modulus of the model. None when all are good.
+        left_out: pixels that keep the modulus of the model, as bad ones or those that judge.
         background: photons per pixel from elsewhere than the sample.
 
-    Returns:
-        The corrected patches.
+    Source:
+        Maiden, Johnson & Li, Optica 4, 736 (2017); as a gradient: Candes, Li & Soltanolkotabi,
+        IEEE Trans. Inf. Theory 61, 1985 (2015); several modes: Thibault & Menzel, Nature 494, 68
+        (2013).
+    """
+    patches = cut_patches(obj, corners, probe.shape[-1])
+    waves = exit_waves(patches, probe)
+    on_detector = to_detector(waves)
+    change = to_sample(replace_modulus(on_detector, amplitude, left_out, background)) - waves
+    shape = (obj.shape[-2], obj.shape[-1])
+    light = place_patches(probe_intensity(probe), corners, shape)
+    step = place_patches((probe.conj() * change).sum(dim=-3), corners, shape)
+    return BackProjection(step, light, patches, on_detector, change)
+
+
+def pull_of(
+    step: Complex[Tensor, "*batch height width"],
+    light: Float[Tensor, "*batch height width"],
+    *,
+    damping: float,
+) -> Complex[Tensor, "*batch height width"]:
+    """Return a step in units of the object: step / (light + damping max light).
+
+    With one frame it is rPIE's denominator (1 - a) |P|^2 + a max|P|^2, a = damping / (1 + damping),
+    times 1 + damping; with many and little damping it is the mean of what they ask for.
+
+    Args:
+        step: from `back_project`, or the sum of several.
+        light: likewise.
+        damping: regularisation relative to the brightest pixel.
 
     Source:
-        The family of regularised updates of Maiden, Johnson & Li, Optica 4, 736 (2017): rPIE's
-        denominator (1 - a) |P|^2 + a max|P|^2 with a = damping / (1 + damping), times 1 + damping;
-        several modes: Thibault & Menzel, Nature 494, 68 (2013).
+        Maiden, Johnson & Li, Optica 4, 736 (2017).
     """
-    waves = exit_waves(patches, probe)
-    left_out = None if mask is None else ~mask
-    corrected = to_sample(replace_modulus(to_detector(waves), amplitude, left_out, background))
-    light = probe_intensity(probe)
-    ceiling = light.amax(dim=(-2, -1), keepdim=True)
-    step = (probe.conj() * (corrected - waves)).sum(dim=-3)
-    return patches + step / (light + damping * ceiling)
+    return step / (light + damping * light.amax(dim=(-2, -1), keepdim=True))

@@ -93,15 +93,25 @@ def _stretched(grey: np.ndarray) -> np.ndarray:
     return (grey - low) / (high - low)
 
 
-def _photograph(name: str, shape: tuple[int, int]) -> np.ndarray:
-    """Return the middle of a photograph in the aspect ratio asked for, resampled to the shape."""
+def grey_photograph(name: str) -> Float[np.ndarray, "row col"]:
+    """Return a photograph as it is kept, in grey, of its own size and range.
+
+    Args:
+        name: one of `PHOTOGRAPHS`.
+    """
     # Late: scikit-image takes half a second, and drawings do without.
     import skimage.color
     import skimage.data
-    import skimage.transform
 
     image = getattr(skimage.data, name)()
-    grey = skimage.color.rgb2gray(image[..., :3]) if image.ndim == 3 else image.astype(float)
+    return skimage.color.rgb2gray(image[..., :3]) if image.ndim == 3 else image.astype(float)
+
+
+def _photograph(name: str, shape: tuple[int, int]) -> np.ndarray:
+    """Return the middle of a photograph in the aspect ratio asked for, resampled to the shape."""
+    import skimage.transform
+
+    grey = grey_photograph(name)
     height, width = grey.shape
     scale = min(height / shape[0], width / shape[1])
     rows, cols = (max(1, round(side * scale)) for side in shape)

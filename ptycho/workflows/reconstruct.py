@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from jaxtyping import Complex, Float
 
-from ptycho.bundle import ModelSettings, load_model
+from ptycho.bundle import ModelSettings, general_model, load_model
 from ptycho.config import InferenceConfig, save_settings
 from ptycho.config_refine import RefineConfig
 from ptycho.console import progress
@@ -22,12 +22,13 @@ from ptycho.dataset import GroupDataset
 from ptycho.errors import ConfigError, ModelError
 from ptycho.grouping import get_neighbor_indices
 from ptycho.inference import choose_device, frame_residuals, predict_patches
+from ptycho.learned_sweeps import learned_sweeps
 from ptycho.metrics import Comparison, compare, well_covered
 from ptycho.model import PtychoModel
 from ptycho.npz import write_npz
 from ptycho.nuisance import MOST_MOVED, Nuisances
 from ptycho.physics.overlap import merge_weight
-from ptycho.physics.patches import canvas_of, window_corners
+from ptycho.physics.patches import Canvas, canvas_of, window_corners
 from ptycho.physics.probe import orthogonal_modes, probe_intensity, scale_probe
 from ptycho.raw_data import RawData
 from ptycho.report.figures import save_amplitude, save_comparison, save_overview, save_phase
@@ -52,6 +53,10 @@ log = logging.getLogger(__name__)
 
 PIXELS_AT_ONCE = 2**20
 """Pixels of detector waves held together while residuals are computed: about 100 MB."""
+
+
+LEARNED_OF_SWEEPS = 2
+"""The last of a given number of sweeps, done by the learned step of networks that have one."""
 
 
 class Reconstruction(NamedTuple):
@@ -96,8 +101,8 @@ def run(config: InferenceConfig) -> Path:
     """
     use_threads(config.threads)
     device = choose_device(config.device)
-    model, settings = load_model(config.model_path)
-    _check_gridsize(config, settings)
+    model, settings = load_model(config.model_path or general_model())
+    settings = _chosen_gridsize(config, settings)
     raw = load_data(
         config.test_data, measurement=config.measurement, frame_size=config.N, mask=config.mask
     )
@@ -146,7 +151,7 @@ def reconstruct(
         track=lambda batches, total: show(batches, total=total),
     )  # fmt: skip
     frames = np.unique(groups)
-    size, window = raw.frame_size, model.network.window
+    size, window = raw.frame_size, model.window
     canvas = canvas_of(torch.from_numpy(raw.positions[frames]), size)
     if config.refine_positions:
         canvas = canvas.widened(int(MOST_MOVED) + 2)
@@ -165,27 +170,10 @@ def reconstruct(
     filled = torch.where(seen, stitched.obj, stitched.obj[seen].mean())
     singles = GroupDataset(raw, frames[:, None])
     beside = Nuisances.given(scaled.probe, singles)
-    swept = Swept(filled, scaled.probe, [], 0, beside)
-    if config.sweeps != 0:
-        show = functools.partial(progress, label="sweeping", enabled=config.progress)
-        swept = sweep_scan(
-            filled, canvas, more_modes(scaled.probe, config.n_modes), singles,
-            sweeps=config.sweeps, seed=config.seed,
-            batch_size=default_batch_size(1, size, 32), refine_probe=config.refine_probe,
-            device=device, track=lambda numbers, total: show(numbers, total=total),
-            refine_positions=config.refine_positions, refine_intensity=config.refine_intensity,
-            refine_background=config.refine_background,
-        )  # fmt: skip
-        if config.refine_probe:
-            swept = swept._replace(probe=orthogonal_modes(swept.probe))
-            tell_modes(swept.probe)
-        log.info(
-            "sweeps: %d kept of %d; held-out pixels missed by %.4g at first, %.4g at best",
-            swept.kept, len(swept.free_residual), swept.free_residual[0],
-            swept.free_residual[swept.kept - 1],
-        )  # fmt: skip
-        for sentence in swept.beside.sentences(beside, frames, raw.photons_per_frame()):
-            log.info("%s", sentence)
+    start = Swept(filled, scaled.probe, [], 0, beside)
+    swept = _sweep(model, start, canvas, singles, config, device)
+    for sentence in swept.beside.sentences(beside, frames, raw.photons_per_frame()):
+        log.info("%s", sentence)
     at_once = max(1, PIXELS_AT_ONCE // raw.probe.size)
     residuals = frame_residuals(
         swept.obj, canvas, swept.probe, singles, batch_size=at_once, beside=swept.beside
@@ -201,6 +189,52 @@ def reconstruct(
         sweeps=swept.kept,
         beside=swept.beside,
     )
+
+
+def _sweep(
+    model: PtychoModel,
+    start: Swept,
+    canvas: Canvas,
+    dataset: GroupDataset,
+    config: InferenceConfig,
+    device: torch.device,
+) -> Swept:
+    """Return the object after the sweeps asked for: by physics, at last by the learned step."""
+    learned = getattr(model.network, "step", None)
+    physical, last = config.sweeps, 0 if learned is None else None
+    if config.sweeps is not None:
+        last = 0 if learned is None else min(LEARNED_OF_SWEEPS, config.sweeps)
+        physical = config.sweeps - last
+    show = functools.partial(progress, label="sweeping", enabled=config.progress)
+    shared = {
+        "batch_size": default_batch_size(1, dataset.raw.frame_size, 32), "seed": config.seed,
+        "device": device, "track": lambda numbers, total: show(numbers, total=total),
+    }  # fmt: skip
+    swept = start
+    if physical != 0:
+        swept = sweep_scan(
+            start.obj, canvas, more_modes(start.probe, config.n_modes), dataset, sweeps=physical,
+            refine_probe=config.refine_probe, refine_positions=config.refine_positions,
+            refine_intensity=config.refine_intensity, refine_background=config.refine_background,
+            **shared,
+        )  # fmt: skip
+        if config.refine_probe:
+            swept = swept._replace(probe=orthogonal_modes(swept.probe))
+            tell_modes(swept.probe)
+        log.info(
+            "sweeps: %d kept of %d; held-out pixels missed by %.4g at first, %.4g at best",
+            swept.kept, len(swept.free_residual), swept.free_residual[0],
+            swept.free_residual[swept.kept - 1],
+        )  # fmt: skip
+    if last != 0:
+        before = swept
+        swept = learned_sweeps(before, canvas, dataset, learned, sweeps=last, **shared)
+        log.info(
+            "learned sweeps: %d kept of %d; held-out pixels missed by %s",
+            swept.kept - before.kept, len(swept.free_residual) - len(before.free_residual),
+            ", ".join(f"{value:.4g}" for value in swept.free_residual[len(before.free_residual):]),
+        )  # fmt: skip
+    return swept
 
 
 def _start_probe(
@@ -222,16 +256,20 @@ def _start_probe(
     return scaled._replace(probe=scale_probe(model.probe, power))
 
 
-def _check_gridsize(config: InferenceConfig, settings: ModelSettings) -> None:
-    if config.gridsize not in (None, settings.gridsize):
+def _chosen_gridsize(config: InferenceConfig, settings: ModelSettings) -> ModelSettings:
+    """Return the settings with the gridsize asked for, where the network takes another one."""
+    if config.gridsize in (None, settings.gridsize):
+        return settings
+    if settings.network == "unet":
         raise ConfigError(
             f"gridsize: {config.gridsize}; expected {settings.gridsize}, with which "
             f"{config.model_path} was trained"
         )
+    return replace(settings, gridsize=config.gridsize, neighbor_count=0)
 
 
 def _check_frames(config: InferenceConfig, settings: ModelSettings, raw: RawData) -> None:
-    if raw.frame_size != settings.frame_size:
+    if settings.network == "unet" and raw.frame_size != settings.frame_size:
         raise ModelError(
             f"{config.test_data}: frames of {raw.frame_size} pixels; expected "
             f"{settings.frame_size}, with which {config.model_path} was trained"

@@ -17,9 +17,8 @@ from ptycho.dataset import GroupDataset
 from ptycho.errors import ConfigError
 from ptycho.grouping import Parts, Split, split_groups, split_parts
 from ptycho.inference import choose_device, noise_floor
-from ptycho.model import PtychoModel
-from ptycho.networks.blocks import Body
-from ptycho.physics.probe import orthogonal_modes, probe_fwhm, probe_likeness, probe_window
+from ptycho.model import PtychoModel, decoded_window
+from ptycho.physics.probe import orthogonal_modes, probe_fwhm, probe_likeness
 from ptycho.raw_data import RawData
 from ptycho.report.figures import save_training_curves
 from ptycho.report.probe_figure import save_probe
@@ -39,10 +38,6 @@ from ptycho.workflows.components import (
 from ptycho.workflows.coverage import save_coverage
 
 log = logging.getLogger(__name__)
-
-WINDOW_ENERGY = 0.98
-"""Share of the probe's energy inside the decoded window: the rest is too dim to be corrected, and
-the network's cost grows with the window's area."""
 
 
 def run(config: TrainConfig) -> Path:
@@ -183,7 +178,7 @@ def _parts(
 def _model_settings(config: TrainConfig, raw: RawData, scaled: ScaledProbe) -> ModelSettings:
     return ModelSettings(
         network=config.network,
-        network_options={"window": probe_window(scaled.probe, WINDOW_ENERGY, Body.multiple)},
+        network_options=_network_options(config, scaled),
         gridsize=config.gridsize,
         neighbor_count=neighbours_used(config.gridsize, config.neighbor_count),
         frame_size=raw.frame_size,
@@ -201,10 +196,16 @@ def _model_settings(config: TrainConfig, raw: RawData, scaled: ScaledProbe) -> M
     )
 
 
+def _network_options(config: TrainConfig, scaled: ScaledProbe) -> dict[str, int]:
+    if config.network == "unet":
+        return {"window": decoded_window(scaled.probe)}
+    return {}
+
+
 def _announce(config: TrainConfig, training: GroupDataset, model: torch.nn.Module) -> None:
     n_parameters = sum(p.numel() for p in model.parameters())
     log.info(
         "network %s: %.2f M parameters, decodes the central %d of %d pixels; %s samples, %d epochs",
-        config.network, n_parameters / 1e6, model.network.window, model.probe.shape[-1],
+        config.network, n_parameters / 1e6, model.window, model.probe.shape[-1],
         f"{len(training):,}", config.nepochs,
     )  # fmt: skip

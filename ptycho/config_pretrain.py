@@ -1,0 +1,49 @@
+"""The settings of pre-training on simulated scans.
+
+As in `ptycho.config`: a frozen dataclass, no behaviour.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from ptycho.config import ConsoleConfig, Device, _above_zero, _at_least
+from ptycho.durations import seconds_of
+from ptycho.settings import also
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PretrainConfig(ConsoleConfig):
+    """Train a general network on simulated scans; it reconstructs measured ones unseen."""
+
+    output_dir: Path = also()
+    """Folder for the trained model and its settings."""
+
+    budget: str = "45min"
+    """How long to train: 600s, 45min, 2h. More is better; 45 minutes of one CPU core made the model
+    that comes with the package."""
+
+    N: int = 64
+    """Frame size of the simulated scans in pixels; the model takes frames of any."""
+
+    width: int = 32
+    """Features of the network at half resolution."""
+
+    learning_rate: float = 2e-3
+    """Largest step size of the optimiser."""
+
+    seed: int = 0
+    """Of everything drawn at random."""
+
+    device: Device = "auto"
+    """Where to compute; auto takes a GPU when there is one."""
+
+    threads: int | None = None
+    """CPU threads; none leaves the choice to PyTorch."""
+
+    def __post_init__(self) -> None:
+        ConsoleConfig.__post_init__(self)
+        _at_least(self, 1, "width", "threads")
+        _at_least(self, 32, "N")
+        _at_least(self, 0, "seed")
+        _above_zero(self, "learning_rate")
+        seconds_of(self.budget, "budget")

@@ -1,0 +1,71 @@
+"""`ptycho pretrain`: simulated scans -> a general model, in one folder.
+
+Way of the data: [simulation -> batches -> network + physics -> trained model].
+"""
+
+import logging
+import time
+from pathlib import Path
+
+import torch
+
+from ptycho import __version__
+from ptycho.bundle import ModelSettings, build_model, save_model
+from ptycho.config import save_settings
+from ptycho.config_pretrain import PretrainConfig
+from ptycho.durations import seconds_of
+from ptycho.grouping import default_neighbor_count
+from ptycho.inference import choose_device
+from ptycho.simulation.random_scans import KEPT_FOR_TESTS, RandomScans
+from ptycho.workflows.components import use_threads
+
+log = logging.getLogger(__name__)
+
+GRIDSIZE = 2
+"""Of the groups a general model reconstructs when nothing else is asked for."""
+
+
+def run(config: PretrainConfig) -> Path:
+    """Train a general network on simulated scans.
+
+    Returns:
+        The output folder: trained model and settings.
+
+    Raises:
+        PtychoError: If the settings are unsound or the run fails.
+    """
+    use_threads(config.threads)
+    device = choose_device(config.device)
+    torch.manual_seed(config.seed)
+    settings = ModelSettings(
+        network="lifted",
+        network_options={"width": config.width},
+        gridsize=GRIDSIZE,
+        neighbor_count=default_neighbor_count(GRIDSIZE),
+        frame_size=config.N,
+        n_modes=1,
+        training={
+            "data": "simulated scans",
+            "pictures_kept_for_tests": list(KEPT_FOR_TESTS),
+            "seed": config.seed,
+            "ptycho": __version__,
+            "torch": torch.__version__,
+        },
+    )
+    # The probe belongs to each scan; this one is never looked at.
+    model = build_model(settings, torch.ones(1, config.N, config.N, dtype=torch.complex64))
+    config.output_dir.mkdir(parents=True, exist_ok=True)
+    save_settings(config, config.output_dir)
+    from ptycho.pretraining import pretrain  # Lightning takes seconds; mistakes show before it
+
+    log.info("drawing pictures and probes; training for %s", config.budget)
+    scans = RandomScans(config.seed, frame_size=config.N)
+    started = time.perf_counter()
+    figures = pretrain(
+        model.network, scans, budget_s=seconds_of(config.budget, "budget"),
+        learning_rate=config.learning_rate, seed=config.seed, device=device,
+    )  # fmt: skip
+    settings.training.update(figures, seconds=round(time.perf_counter() - started, 1))
+    save_model(config.output_dir, model, settings)
+    log.info("general model in %s", config.output_dir)
+    return config.output_dir
