@@ -8,6 +8,7 @@ import pytest
 import torch
 from tiny_scan import SIDE, saved_untrained, simulated, swept, truth_on_canvas
 
+from ptycho import sweeps
 from ptycho.config import InferenceConfig
 from ptycho.dataset import GroupDataset
 from ptycho.errors import ConfigError, DataError
@@ -190,6 +191,23 @@ def test_what_is_no_background_is_refused(background):
 
 
 # Together
+
+
+def test_held_out_pixels_have_no_say_in_anything_refined(monkeypatch):
+    monkeypatch.setattr(sweeps, "HELD_OUT", 0.3)
+    raw = simulated(16)
+    g = torch.Generator().manual_seed(0)
+    held_out = (torch.rand(sweeps._MASKS, SIDE, SIDE, generator=g) < 0.3).numpy()[:16]
+    spoiled = replace(raw, frames=np.where(held_out, 7.0 * raw.frames + 100.0, raw.frames))
+    ones, _, canvas = wide(raw)
+    probe = scaled_probe(raw).probe
+    one, other = (
+        swept(scan, ones, canvas, probe, sweeps=5, refine_probe=True, **ALL)
+        for scan in (raw, spoiled)
+    )
+    torch.testing.assert_close(one.obj, other.obj)
+    for mine, theirs in zip(one.beside, other.beside, strict=True):
+        torch.testing.assert_close(mine, theirs)
 
 
 def test_everything_asked_for_has_its_turn_before_the_end():
