@@ -12,7 +12,7 @@ from ptycho.errors import ModelError
 @pytest.fixture
 def saved(tmp_path):
     settings = ModelSettings(
-        network="lifted", network_options={"window": 16, "width": 8}, gridsize=2,
+        network="unet", network_options={"window": 16, "width": 8}, gridsize=2,
         neighbor_count=8, frame_size=32, n_modes=2, training={"seed": 3},
     )  # fmt: skip
     torch.manual_seed(1)
@@ -48,14 +48,14 @@ def test_truncated_weights_are_refused(saved):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"format_version": 99}, "format_version 99; expected 1"),
+        ({"format_version": 99}, "format_version 99; expected 2"),
         ({"network": "nonsense"}, "'nonsense'; expected one of lifted, unet"),
         ({"network": ["lifted"]}, "expected one of lifted, unet"),
         ({"network_options": {"window": 16, "depth": 3}}, "expected its own options"),
-        ({"network_options": {"width": 8}}, "window None; expected a whole number"),
+        ({"network_options": {"width": 8}}, "expected its own options"),
         ({"network_options": {"window": "16"}}, "window '16'; expected a whole number"),
         ({"network_options": {"window": 1000}}, "window 1000; expected at most frame_size, 32"),
-        ({"network_options": 7}, "window None; expected a whole number"),
+        ({"network_options": 7}, "network_options 7; expected names and whole numbers"),
         ({"gridsize": 0}, "gridsize 0; expected a whole number from 1 on"),
         ({"gridsize": "2"}, "gridsize '2'; expected a whole number from 1 on"),
         ({"frame_size": 32.0}, "frame_size 32.0; expected a whole number from 1 on"),

@@ -34,7 +34,7 @@ def home(tmp_path_factory):
     raw = simulated(64)
     raw.save(folder / "scan.npz")
     for gridsize in (1, 2):
-        saved_untrained(folder / f"model{gridsize}", raw, gridsize, WINDOW, stirred=0.01)
+        saved_untrained(folder / f"model{gridsize}", raw, gridsize, "unet", WINDOW, stirred=0.01)
     return folder
 
 

@@ -40,7 +40,8 @@ def make_batch(groups=3, members=4, probe=None, seed=0):
 
 def build(name, members, probe):
     torch.manual_seed(0)
-    return PtychoModel(NETWORKS[name](group_size=members, window=WINDOW, width=8), probe)
+    options = {"window": WINDOW} if name == "unet" else {}
+    return PtychoModel(NETWORKS[name](group_size=members, width=8, **options), probe)
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -82,13 +83,13 @@ def test_every_parameter_gets_a_gradient_after_the_first_step(name, members):
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_ten_times_the_dose_gives_the_same_object(name):
+def test_ten_times_the_dose_gives_the_same_object_before_training(name):
     low, high = gaussian_probe(1e4), gaussian_probe(1e5)
     batch, _ = make_batch(probe=low)
     brighter, _ = make_batch(probe=high)
     one = build(name, 4, low)
     ten = PtychoModel(one.network, high)
-    torch.testing.assert_close(one(batch).patches, ten(brighter).patches, rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(one(batch).patches, ten(brighter).patches, rtol=0, atol=2e-3)
 
 
 def test_an_untrained_lifted_network_already_explains_the_frames_better_than_empty_space():

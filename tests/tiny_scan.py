@@ -37,9 +37,8 @@ def simulated(n_frames=49, **changes):
 
 def model_settings(raw: RawData, gridsize=1, network="lifted", window=SIDE):
     """What describes a network of a quarter of the usual width, and little physics before it."""
-    options = {"window": window, "width": 8}
-    if network == "lifted":
-        options["sweeps"] = 1
+    options = {"width": 8}
+    options |= {"sweeps": 1} if network == "lifted" else {"window": window}
     return ModelSettings(
         network=network,
         network_options=options,
@@ -57,13 +56,15 @@ def untrained(raw: RawData, gridsize=1, network="lifted", window=SIDE):
     return build_model(settings, scaled_probe(raw).probe)
 
 
-def saved_untrained(folder: Path, raw: RawData, gridsize=1, window=SIDE, stirred=0.0):
+def saved_untrained(
+    folder: Path, raw: RawData, gridsize=1, network="lifted", window=SIDE, stirred=0.0
+):
     """The folder of such a network; stirred, its weights are some random ones."""
-    model = untrained(raw, gridsize, window=window)
+    model = untrained(raw, gridsize, network, window)
     with torch.no_grad():
         for weights in model.parameters():
             weights += stirred * torch.randn(weights.shape)
-    save_model(folder, model, model_settings(raw, gridsize, window=window))
+    save_model(folder, model, model_settings(raw, gridsize, network, window))
     return folder
 
 

@@ -27,8 +27,8 @@ class LearnedStep(nn.Module):
 
         o' = o + g d + c
 
-    Untrained it is the plain step o + d. No layer looks farther than its convolutions do, neither
-    for a mean nor for a norm, so that a canvas may be cut or grown without changing the answer.
+    Untrained it is the plain step o + d. No layer takes a mean or a norm over the whole map, so the
+    answer at a pixel hardly depends on where its canvas ends.
 
     Args:
         width: features at half resolution; twice and three times as many at the coarser levels.
@@ -60,18 +60,17 @@ class LearnedStep(nn.Module):
         box = _box(lit)
         pull = pull_of(step, light, damping=_DAMPING)
         lit, here, towards, photons = (part[..., *box] for part in (lit, obj, pull, light))
-        known = torch.where(lit, photons.sqrt(), 0)
         features = [
-            torch.where(lit, here.real - 1, 0),
-            torch.where(lit, here.imag, 0),
-            torch.where(lit, towards.real, 0),
-            torch.where(lit, towards.imag, 0),
-            torch.asinh(towards.real * known),
-            torch.asinh(towards.imag * known),
+            here.real - 1,
+            here.imag,
+            towards.real,
+            towards.imag,
+            torch.asinh(towards.real * photons.sqrt()),
+            torch.asinh(towards.imag * photons.sqrt()),
             torch.log10(photons + 1) / 3,
             photons / brightest.clamp_min(1e-12),
         ]
-        out = self.body(torch.stack(features, dim=1))
+        out = self.body(torch.where(lit[:, None], torch.stack(features, dim=1), 0))
         change = 2 * torch.sigmoid(out[:, 2]) * towards + torch.complex(out[:, 0], out[:, 1])
         corrected = obj.clone()
         corrected[..., *box] = torch.where(lit, here + change, here)
@@ -79,7 +78,12 @@ class LearnedStep(nn.Module):
 
 
 def _box(lit: Tensor) -> tuple[slice, slice]:
-    """Return the smallest rectangle that holds every lit pixel of any object."""
+    """Return a rectangle that holds every lit pixel of any object.
+
+    It begins at multiples of the coarsest pixel of the body, which so has the same place on the
+    canvas whatever else is in the batch.
+    """
     any_lit = lit.any(dim=0)
-    rows, cols = (any_lit.any(dim=axis).nonzero().flatten() for axis in (1, 0))
-    return slice(int(rows[0]), int(rows[-1]) + 1), slice(int(cols[0]), int(cols[-1]) + 1)
+    lines = (any_lit.any(dim=axis).nonzero().flatten().tolist() or [0] for axis in (1, 0))
+    row, col = (slice(n[0] // Body.multiple * Body.multiple, n[-1] + 1) for n in lines)
+    return row, col

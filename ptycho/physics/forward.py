@@ -98,7 +98,7 @@ def back_project(
     probe: Complex[Tensor, "*batch position mode row col"],
     amplitude: Float[Tensor, "*batch position row col"],
     *,
-    left_out: Bool[Tensor, "*#batch row col"] | None = None,
+    left_out: Bool[Tensor, "... row col"] | None = None,
     background: Float[Tensor, "row col"] | None = None,
 ) -> BackProjection:
     """Ask frames how an object should change: replace the modulus, transform back, add up.
