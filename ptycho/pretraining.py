@@ -25,7 +25,7 @@ from ptycho.training import quiet_lightning, rate_over_time
 
 log = logging.getLogger(__name__)
 
-_SWEEPS = {2: 0.15, 5: 0.3, 10: 0.35, 16: 0.2}  # before the learned steps; chance of each number
+_SWEEPS = {2: 0.15, 5: 0.3, 10: 0.3, 20: 0.25}  # before the learned steps; chance of each number
 _PARTS = (
     2,
     4,

@@ -16,6 +16,7 @@ _DIM = 2e-3
 """Share of the brightest light below which a pixel is not looked at."""
 
 _DAMPING = 0.05
+_AROUND = 33  # pixels; odd
 
 
 class LearnedStep(nn.Module):
@@ -25,10 +26,12 @@ class LearnedStep(nn.Module):
     of its frames in units of the object and in units of that noise, and the light; it answers with
     a gate g from 0 to 2 and a change c:
 
-        o' = o + g d + c
+        o' = o + g d + s c,   s^2 = <|d|^2> + 1 / (n + 1)
 
-    Untrained it is the plain step o + d. No layer takes a mean or a norm over the whole map, so the
-    answer at a pixel hardly depends on where its canvas ends.
+    so that corrections fade as the object becomes known. Phases are seen relative to the mean wave
+    around each pixel: the global phase of an object means nothing, and that of a distant part
+    little. Untrained it is the plain step o + d. No layer takes a mean or a norm over the whole
+    map, so the answer at a pixel hardly depends on where its canvas ends.
 
     Args:
         width: features at half resolution; twice and three times as many at the coarser levels.
@@ -59,10 +62,14 @@ class LearnedStep(nn.Module):
         lit = light > _DIM * brightest
         box = _box(lit)
         pull = pull_of(step, light, damping=_DAMPING)
-        lit, here, towards, photons = (part[..., *box] for part in (lit, obj, pull, light))
+        lit, here, pull, photons = (part[..., *box] for part in (lit, obj, pull, light))
+        phase = torch.sgn(_mean_around(photons * here))
+        turned, towards = here * phase.conj(), pull * phase.conj()
+        unsure = _mean_around(torch.where(lit, towards.abs().square(), 0))
+        unsure = (unsure + 1 / (photons + 1)).sqrt()
         features = [
-            here.real - 1,
-            here.imag,
+            turned.real - 1,
+            turned.imag,
             towards.real,
             towards.imag,
             torch.asinh(towards.real * photons.sqrt()),
@@ -71,10 +78,21 @@ class LearnedStep(nn.Module):
             photons / brightest.clamp_min(1e-12),
         ]
         out = self.body(torch.where(lit[:, None], torch.stack(features, dim=1), 0))
-        change = 2 * torch.sigmoid(out[:, 2]) * towards + torch.complex(out[:, 0], out[:, 1])
+        change = 2 * torch.sigmoid(out[:, 2]) * pull
+        change = change + unsure * phase * torch.complex(out[:, 0], out[:, 1])
         corrected = obj.clone()
         corrected[..., *box] = torch.where(lit, here + change, here)
         return corrected
+
+
+def _mean_around(values: Tensor) -> Tensor:
+    """Return the mean over a square of `_AROUND` pixels; zeros stand beyond the border."""
+    parts = torch.view_as_real(values).unbind(-1) if values.is_complex() else (values,)
+    stacked = torch.stack(parts, dim=1)
+    for window in ((_AROUND, 1), (1, _AROUND)):
+        padding = (window[0] // 2, window[1] // 2)
+        stacked = nn.functional.avg_pool2d(stacked, window, stride=1, padding=padding)
+    return torch.complex(*stacked.unbind(1)) if values.is_complex() else stacked[:, 0]
 
 
 def _box(lit: Tensor) -> tuple[slice, slice]:

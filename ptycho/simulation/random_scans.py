@@ -64,7 +64,7 @@ class RandomScans:
 
     def __init__(self, seed: int, *, frame_size: int = 64, pictures: int = 400, probes: int = 200):
         self._rng = np.random.default_rng(seed)
-        self._room = frame_size  # how far a scan may reach beyond one window, plus 1
+        self._room = 3 * frame_size // 2  # how far the first and the last window may lie apart
         side = 2 * frame_size + self._room
         self._pictures = [_picture(self._rng, side) for _ in range(pictures)]
         self._waves = [_wave(self._rng, frame_size) for _ in range(probes)]
@@ -109,7 +109,7 @@ class RandomScans:
         path = step * np.stack(np.divmod(np.arange(n_frames), per_row), axis=1)
         path = path + self._rng.normal(size=path.shape) * min(1.0, 0.1 * step + 0.3)
         path = path - path.min(axis=0)
-        return path * min(1.0, (self._room - 2) / max(path.max(), 1e-9))
+        return path * min(1.0, self._room / max(path.max(), 1e-9))
 
     def _object(self, side: int) -> Complex[Tensor, "height width"]:
         """Cut an object out of one or two pictures, of any contrast."""
