@@ -140,8 +140,9 @@ def _counted(
 ) -> DrawnScans:
     """Count the photons of all frames, and scale probe and object as for a scan from a file."""
     waves = exit_waves(cut_patches(obj, corners, probe.shape[-1]), probe)
-    expected = detector_intensity(waves).numpy()
-    counts = torch.from_numpy(count_photons(expected, rng=rng).astype(np.float32))
+    expected = detector_intensity(waves)
+    counted = count_photons(expected.flatten(0, 1).numpy(), rng=rng).astype(np.float32)
+    counts = torch.from_numpy(counted).reshape(expected.shape)
     power = probe_intensity(probe).sum(dim=(1, 2, 3))
     share = (counts.sum(dim=(1, 2, 3)) / power).clamp_min(1e-6).sqrt()
     members = torch.arange(corners[..., 0].numel()).reshape(corners.shape[:2])
