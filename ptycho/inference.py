@@ -76,7 +76,7 @@ def predict_patches(
     n_batches = -(-len(dataset) // batch_size)
     patches, members = [], []
     for batch in track(dataset.batches(batch_size), n_batches):
-        predicted = model(batch.to(device)).patches
+        predicted = model.patches(batch.to(device))
         first = predicted.shape[-1] // 2 - window // 2
         inner = slice(first, first + window)
         patches.append(predicted[..., inner, inner].flatten(0, 1).cpu())

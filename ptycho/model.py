@@ -83,14 +83,28 @@ class PtychoModel(nn.Module):
 
     def forward(self, batch: GroupBatch) -> Prediction:
         """Reconstruct the patches of a batch and simulate its frames from them."""
+        patches, probe = self._reconstruct(batch)
+        intensity = detector_intensity(exit_waves(patches, probe))
+        if batch.background is not None:
+            intensity = intensity + batch.background
+        return Prediction(patches, intensity)
+
+    def patches(self, batch: GroupBatch) -> Complex[Tensor, "group member row col"]:
+        """Reconstruct the patches of a batch only.
+
+        Args:
+            batch: measured frames and their windows.
+        """
+        return self._reconstruct(batch)[0]
+
+    def _reconstruct(self, batch: GroupBatch) -> tuple[Tensor, Tensor]:
+        """Return the patches, merged on the overlap, and the probe at each position."""
         modes = self.probe if batch.probe is None else batch.probe
         probe = shift_probe(modes, batch.fractions)
         # A probe that learns is taught by the forward model only: what networks make of it on their
         # way in (back-projections, weights) has no smooth answer where the detector is dark.
         weight = merge_weight(modes.detach())
         patches = self.network(batch, probe.detach(), weight)
-        patches = merge_on_overlap(patches, batch.corners, weight, batch.shape)
-        intensity = detector_intensity(exit_waves(patches, probe))
-        if batch.background is not None:
-            intensity = intensity + batch.background
-        return Prediction(patches, intensity)
+        if not self.network.merged:
+            patches = merge_on_overlap(patches, batch.corners, weight, batch.shape)
+        return patches, probe

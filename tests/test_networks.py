@@ -109,6 +109,7 @@ def test_the_true_object_gives_the_measured_frames():
 
     class Oracle(torch.nn.Module):
         window = WINDOW
+        merged = False
 
         def forward(self, batch, probe, weight):
             return truth

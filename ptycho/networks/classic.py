@@ -27,6 +27,9 @@ class ClassicUNet(nn.Module):
         The mapping of Hoidn et al., Sci. Rep. 13, 22789 (2023).
     """
 
+    merged = False
+    """Patches of a group are merged on their overlap by the model."""
+
     def __init__(self, group_size: int, window: int, width: int = 32):
         super().__init__()
         self.group_size = group_size

@@ -32,6 +32,9 @@ class LiftedUNet(nn.Module):
     window: int | None = None
     """None: what the probe lights is decoded."""
 
+    merged = True
+    """Patches come from one canvas, so there is nothing left to merge."""
+
     def __init__(self, group_size: int, width: int = 32, sweeps: int = 5, steps: int = 2):
         super().__init__()
         self.sweeps = sweeps
@@ -52,10 +55,12 @@ class LiftedUNet(nn.Module):
             weight: merge weight of each window pixel; not needed by this network.
         """
         canvas = sweep_group(batch, probe, self.sweeps)
+        light = None
         for _ in range(self.steps):
             with torch.no_grad():
-                found = back_project_group(canvas, batch, probe)
-            canvas = self.step(canvas, found.step, found.light)
+                found = back_project_group(canvas, batch, probe, light=light)
+            light = found.light
+            canvas = self.step(canvas, found.step, light)
         return cut_patches(canvas, batch.corners, batch.amplitude.shape[-1])
 
 
@@ -64,6 +69,7 @@ def back_project_group(
     batch: GroupBatch,
     probe: Complex[Tensor, "group member mode row col"],
     part: slice = slice(None),
+    light: Float[Tensor, "group height width"] | None = None,
 ) -> BackProjection:
     """Ask the members of each group how its object should change.
 
@@ -72,10 +78,11 @@ def back_project_group(
         batch: measured frames and their windows.
         probe: the probe shifted to each position.
         part: members that are asked.
+        light: theirs, where it is known from an earlier call.
     """
     return back_project(
         canvas, batch.corners[:, part], probe[:, part], batch.amplitude[:, part],
-        left_out=batch.left_out, background=batch.background,
+        left_out=batch.left_out, background=batch.background, light=light,
     )  # fmt: skip
 
 
@@ -102,11 +109,14 @@ def sweep_group(
     n_groups, n_members = batch.members.shape
     canvas = probe.new_ones((n_groups, *batch.shape))
     before = canvas
+    lots = [slice(first, None, parts) for first in range(min(parts, n_members))]
+    light = [None] * len(lots)
     for number in range(sweeps):
         ahead = canvas + _MOMENTUM * (canvas - before)
         before = canvas
-        for first in range(min(parts, n_members)):
-            found = back_project_group(ahead, batch, probe, slice(first, None, parts))
+        for i, lot in enumerate(lots):
+            found = back_project_group(ahead, batch, probe, lot, light[i])
+            light[i] = found.light
             ahead = ahead + pull_of(
                 found.step, found.light, damping=damping * (1 + number * growth)
             )

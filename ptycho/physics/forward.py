@@ -100,6 +100,7 @@ def back_project(
     *,
     left_out: Bool[Tensor, "... row col"] | None = None,
     background: Float[Tensor, "row col"] | None = None,
+    light: Float[Tensor, "*batch height width"] | None = None,
 ) -> BackProjection:
     """Ask frames how an object should change: replace the modulus, transform back, add up.
 
@@ -114,6 +115,7 @@ def back_project(
         amplitude: measured sqrt(photons) per detector pixel.
         left_out: pixels that keep the modulus of the model, as bad ones or those that judge.
         background: photons per pixel from elsewhere than the sample.
+        light: that of these probes on the canvas, where it is known from an earlier call.
 
     Source:
         Maiden, Johnson & Li, Optica 4, 736 (2017); as a gradient: Candes, Li & Soltanolkotabi,
@@ -125,7 +127,8 @@ def back_project(
     on_detector = to_detector(waves)
     change = to_sample(replace_modulus(on_detector, amplitude, left_out, background)) - waves
     shape = (obj.shape[-2], obj.shape[-1])
-    light = place_patches(probe_intensity(probe), corners, shape)
+    if light is None:
+        light = place_patches(probe_intensity(probe), corners, shape)
     step = place_patches((probe.conj() * change).sum(dim=-3), corners, shape)
     return BackProjection(step, light, patches, on_detector, change)
 
