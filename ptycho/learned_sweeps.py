@@ -20,7 +20,7 @@ from ptycho.physics.patches import Canvas
 from ptycho.physics.probe import probe_intensity, shift_probe
 from ptycho.sweeps import FreeResidual, PlacedFrames, Swept, held_out_masks
 
-MOST_LEARNED = 4
+MOST_LEARNED = 2
 
 
 @torch.inference_mode()
@@ -58,12 +58,11 @@ def learned_sweeps(
     history, best, kept, least = list(start.free_residual), obj, start.kept, float("inf")
     most = MOST_LEARNED if sweeps is None else sweeps
     for number in track(range(most + 1), most + 1):
-        asked, light, residual = _ask(obj, beside, canvas, dataset, masks, batch_size)
-        history += [residual] if number else []
-        if sweeps is not None or residual < least:
-            best, least, kept = obj, residual, start.kept + number
-        elif number:
+        asked, light, misfit = _ask(obj, beside, canvas, dataset, masks, batch_size)
+        history += [misfit.value] if number else []
+        if sweeps is None and not misfit.as_good_as(least):
             break
+        best, least, kept = obj, min(least, misfit.value), start.kept + number
         if number < most:
             obj = step(obj[None], asked[None], light[None])[0]
     return Swept(best.cpu(), start.probe, history, kept, start.beside)
@@ -76,7 +75,7 @@ def _ask(
     dataset: GroupDataset,
     masks: Bool[Tensor, "mask row col"],
     batch_size: int,
-) -> tuple[Complex[Tensor, "height width"], Float[Tensor, "height width"], float]:
+) -> tuple[Complex[Tensor, "height width"], Float[Tensor, "height width"], FreeResidual]:
     """Return what all frames ask of an object, the light on it, and its free residual."""
     asked, light = torch.zeros_like(obj), torch.zeros_like(obj.real)
     misfit = FreeResidual()
@@ -90,4 +89,4 @@ def _ask(
         asked += found.step
         light += found.light
         misfit.add(beside.with_background(probe_intensity(found.on_detector)), frames)
-    return asked, light, misfit.value
+    return asked, light, misfit

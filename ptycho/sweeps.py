@@ -35,7 +35,7 @@ HELD_OUT = 0.02
 phase of one scan at 0.6 linear overlap and 1e6 photons ended 7 dB lower than with 1 %."""
 
 MOST_SWEEPS = 40
-_PATIENCE = 5  # sweeps without a better prediction before the end; momentum swings for as long
+_PATIENCE = 10  # sweeps without a better prediction before the end; momentum swings for as long
 _GAIN = 1e-3  # smallest relative fall of the free residual that counts as better
 _MASKS = 64  # different patterns of held-out pixels; frames take them in turn
 _DAMPING = 0.1
@@ -117,8 +117,9 @@ def sweep_scan(
     refine = Refine(refine_probe, refine_positions, refine_intensity, refine_background)
     obj, beside = obj.to(device), Nuisances.given(probe.to(device), dataset)
     given, members = beside.positions, dataset.groups.ravel()
-    best = Swept(obj, beside.probe, [], 0, beside)
+    kept = Swept(obj, beside.probe, [], 0, beside)
     history: list[float] = []
+    least, improved = float("inf"), 0
     before = obj
     most = MOST_SWEEPS if sweeps is None else sweeps
     for number in track(range(1, most + 1), most):
@@ -130,18 +131,21 @@ def sweep_scan(
         )
         ahead = obj + _MOMENTUM * (obj - before)
         before = obj
-        obj, beside, stray, residual = _sweep(
+        obj, beside, stray, misfit = _sweep(
             ahead, beside, batches, given, damping, refine.in_sweep(number)
         )
         beside = beside.settled(given, members, stray)
-        history.append(residual)
-        first = not best.free_residual
-        if sweeps is not None or first or better(residual, best.free_residual[-1]):
-            best = Swept(obj, beside.probe, list(history), number, beside)
-        elif number - max(best.kept, refine.complete) >= _PATIENCE:
+        history.append(misfit.value)
+        # What the first sweep meets is the start, as smooth as a network left it; that is no
+        # measure for the sweeps among themselves.
+        if number > 1 and better(misfit.value, least):
+            least, improved = misfit.value, number
+        if sweeps is not None or misfit.as_good_as(least):
+            kept = Swept(obj, beside.probe, history, number, beside)
+        if sweeps is None and number - max(improved, refine.complete) >= _PATIENCE:
             break
-    beside = best.beside.to(torch.device("cpu"))
-    return Swept(best.obj.cpu(), beside.probe, history, best.kept, beside)
+    beside = kept.beside.to(torch.device("cpu"))
+    return Swept(kept.obj.cpu(), beside.probe, history, kept.kept, beside)
 
 
 class PlacedFrames(NamedTuple):
@@ -207,6 +211,17 @@ class FreeResidual:
         """The misfit over the photons counted so far."""
         return self._misfit / max(self._photons, 1.0)
 
+    def as_good_as(self, least: float) -> bool:
+        """Return whether it is the least, or above it by no more than counting so few can tell.
+
+        n photons tell a share of n^-1/2, of which two are allowed. Between sweeps that differ by less, the later is taken:
+        what has not converged yet (coarse phases, faint parts) hardly shows in few photons.
+
+        Args:
+            least: free residual so far.
+        """
+        return self.value <= least * (1 + 2 * max(self._photons, 1.0) ** -0.5)
+
 
 def _sweep(
     obj: Complex[Tensor, "height width"],
@@ -215,7 +230,7 @@ def _sweep(
     given: Float[Tensor, "position 2"],
     damping: float,
     turn: Refine,
-) -> tuple[Tensor, Nuisances, BackgroundSum | None, float]:
+) -> tuple[Tensor, Nuisances, BackgroundSum | None, FreeResidual]:
     """Return object and the rest after all batches, the stray light, and the free residual."""
     stray, misfit = None, FreeResidual()
     for frames in batches:
@@ -226,7 +241,7 @@ def _sweep(
                 coherent, frames.amplitude, ~frames.left_out, before.background
             )
         misfit.add(before.with_background(coherent), frames)
-    return obj, beside, stray, misfit.value
+    return obj, beside, stray, misfit
 
 
 def _correct(
