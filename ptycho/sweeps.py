@@ -214,8 +214,9 @@ class FreeResidual:
     def as_good_as(self, least: float) -> bool:
         """Return whether it is the least, or above it by no more than counting so few can tell.
 
-        n photons tell a share of n^-1/2, of which two are allowed. Between sweeps that differ by less, the later is taken:
-        what has not converged yet (coarse phases, faint parts) hardly shows in few photons.
+        n photons tell a share of n^-1/2, of which two are allowed. Between sweeps that differ by
+        less, the later is taken: what has not converged yet (coarse phases, faint parts) hardly
+        shows in few photons.
 
         Args:
             least: free residual so far.
