@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from ptycho.durations import seconds_of
 from ptycho.errors import ConfigError
 from ptycho.settings import also, convert_fields, from_mapping, save_settings, to_dict
 from ptycho.simulation.presets import PRESETS, Picture
@@ -159,6 +160,10 @@ class TrainConfig(_ComputeConfig):
     train_data_file: Path = also(must_exist="scan")
     """The scan to learn from."""
 
+    more_train_data: str | None = None
+    """Further scans to learn from, each with its own probe and dose: files separated by commas, or
+    a pattern as 'scans/*.npz'."""
+
     test_data_file: Path | None = also(None, must_exist="scan")
     """Another scan to watch the training on, instead of a held-out part of the first."""
 
@@ -171,11 +176,18 @@ class TrainConfig(_ComputeConfig):
     network: Literal["lifted", "unet"] = "lifted"
     """lifted sees each frame projected back into the sample plane, unet the raw amplitudes."""
 
+    finetune: str | None = None
+    """Start from a trained model: its folder, or general for the one that comes with the package.
+    """
+
     nepochs: int = 50
     """Passes over the samples."""
 
-    learning_rate: float = 1e-3
-    """Largest step size of the optimiser."""
+    budget: str | None = None
+    """End by the clock instead of by nepochs: 60s, 10min, 2h."""
+
+    learning_rate: float | None = None
+    """Largest step size of the optimiser; none means 1e-3, and 2e-4 for fine-tuning."""
 
     loss: Literal["amplitude", "poisson"] = "amplitude"
     """Distance of predicted and measured frames: squared difference of amplitudes, or the Poisson
@@ -213,6 +225,10 @@ class TrainConfig(_ComputeConfig):
         _above_zero(self, "learning_rate", "probe_learning_rate", "nphotons")
         _at_most(self, 1, "probe_learning_rate")
         _at_least(self, 0, "guard", "probe_warmup")
+        if self.budget is not None:
+            seconds_of(self.budget, "budget")
+        if self.more_train_data is not None and self.train_probe:
+            raise ConfigError("train_probe: with more_train_data; expected one scan, one probe")
         if (self.n_modes or 1) > 1 and not self.train_probe:
             raise ConfigError("n_modes: without --train_probe; expected it, to find the modes")
         if not 0 <= self.validation_fraction <= 0.5:

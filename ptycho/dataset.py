@@ -68,6 +68,7 @@ class GroupDataset:
     Args:
         raw: the scan.
         groups: frame indices, one row per group.
+        probe: that its batches carry, sqrt(photons) per object pixel; None leaves it to the model.
 
     Raises:
         ConfigError: If there is no group.
@@ -76,11 +77,18 @@ class GroupDataset:
         background: photons per detector pixel from elsewhere than the sample, or None.
     """
 
-    def __init__(self, raw: RawData, groups: Int[np.ndarray, "group member"]):
+    def __init__(
+        self,
+        raw: RawData,
+        groups: Int[np.ndarray, "group member"],
+        *,
+        probe: Complex[Tensor, "mode row col"] | None = None,
+    ):
         if len(groups) == 0:
             raise ConfigError("groups: none given; expected at least 1; ask for more --n_images")
         self.raw = raw
         self.groups = np.asarray(groups)
+        self.probe = probe
         corners, fractions = window_corners(
             torch.from_numpy(np.ascontiguousarray(raw.positions)), raw.frame_size
         )
@@ -116,9 +124,70 @@ class GroupDataset:
             shape=(height, width),
             mask=self._mask,
             background=self.background,
+            probe=self.probe,
         )
 
     def batches(self, size: int) -> Iterator[GroupBatch]:
         """Yield all groups in order, `size` at a time."""
-        for first in range(0, len(self), size):
-            yield self[range(first, min(first + size, len(self)))]
+        for numbers in self.batch_numbers(size):
+            yield self[numbers]
+
+    def batch_numbers(
+        self, size: int, generator: torch.Generator | None = None
+    ) -> list[Sequence[int]]:
+        """Return which groups make up each batch of one pass.
+
+        Args:
+            size: groups per batch; the last one may have fewer.
+            generator: of the order; None keeps that of the groups.
+        """
+        n_groups = len(self)
+        order = (
+            range(n_groups)
+            if generator is None
+            else torch.randperm(n_groups, generator=generator).tolist()
+        )
+        return [order[first : first + size] for first in range(0, n_groups, size)]
+
+
+class ManyScans:
+    """The groups of several scans, used like those of one; a batch is of one scan.
+
+    Args:
+        parts: one per scan, each with the probe its batches carry.
+    """
+
+    def __init__(self, parts: Sequence[GroupDataset]):
+        self.parts = list(parts)
+        self._first = np.cumsum([0, *(len(part) for part in parts)])
+
+    def __len__(self) -> int:
+        """Return the number of groups of all scans."""
+        return int(self._first[-1])
+
+    def __getitem__(self, numbers: Sequence[int]) -> GroupBatch:
+        """Read the frames of some groups of one scan.
+
+        Args:
+            numbers: which groups, counted over all scans.
+        """
+        which = int(np.searchsorted(self._first, numbers[0], side="right")) - 1
+        return self.parts[which][[number - int(self._first[which]) for number in numbers]]
+
+    def batch_numbers(
+        self, size: int, generator: torch.Generator | None = None
+    ) -> list[Sequence[int]]:
+        """Return which groups make up each batch of one pass; shuffled, scans take turns.
+
+        Args:
+            size: groups per batch.
+            generator: of the order of groups and batches; None keeps that of the scans.
+        """
+        batches = [
+            [number + int(first) for number in numbers]
+            for part, first in zip(self.parts, self._first, strict=False)
+            for numbers in part.batch_numbers(size, generator)
+        ]
+        if generator is None:
+            return batches
+        return [batches[i] for i in torch.randperm(len(batches), generator=generator).tolist()]

@@ -4,11 +4,13 @@ Way of the data: batches -> network + physics -> [training] -> trained model.
 Handed plain values; knows neither scan files nor settings.
 """
 
+import datetime
 import logging
 import math
 import sys
 import time
 import warnings
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,9 +20,9 @@ import torch
 from lightning.pytorch.callbacks import Callback, LearningRateMonitor, ModelCheckpoint
 from lightning.pytorch.callbacks.progress import TQDMProgressBar
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
-from torch.utils.data import BatchSampler, DataLoader, RandomSampler, SequentialSampler
+from torch.utils.data import DataLoader, Sampler
 
-from ptycho.dataset import GroupBatch, GroupDataset
+from ptycho.dataset import GroupBatch, GroupDataset, ManyScans
 from ptycho.errors import ModelError
 from ptycho.health import check_collapse, check_gradients, check_power, check_rails, is_finite
 from ptycho.losses import LOSSES
@@ -55,9 +57,10 @@ class FitResult:
 class _Module(L.LightningModule):
     """One step: predict the frames of a batch, compare, correct."""
 
-    def __init__(self, model: PtychoModel, loss: str, learning_rate: float):
+    def __init__(self, model: PtychoModel, loss: str, learning_rate: float, budget_s: float | None):
         super().__init__()
         self.model = model
+        self.budget_s = budget_s
         self.loss = LOSSES[loss]
         self.learning_rate = learning_rate
 
@@ -73,11 +76,17 @@ class _Module(L.LightningModule):
         self.log("val_loss", loss, prog_bar=True, batch_size=len(batch.members))
 
     def configure_optimizers(self) -> dict[str, Any]:
-        """AdamW; the rate rises over the first tenth of the steps and falls to zero (one cycle)."""
+        """AdamW; the rate rises over the first tenth of the run and falls to zero (one cycle)."""
         # A probe that learns has steps of its own.
         optimizer = torch.optim.AdamW(
             self.model.network.parameters(), lr=self.learning_rate, weight_decay=1e-4, fused=True
         )
+        if self.budget_s is not None:
+            schedule = rate_over_time(optimizer, self.budget_s)
+            return {
+                "optimizer": optimizer,
+                "lr_scheduler": {"scheduler": schedule, "interval": "step"},
+            }
         # Fewer than 4 steps leave the cycle no room to rise and fall in.
         steps = max(4, int(self.trainer.estimated_stepping_batches))
         schedule = torch.optim.lr_scheduler.OneCycleLR(
@@ -187,11 +196,24 @@ def rate_over_time(optimizer: torch.optim.Optimizer, budget_s: float) -> Any:
     return torch.optim.lr_scheduler.LambdaLR(optimizer, share)
 
 
-def _loader(dataset: GroupDataset, batch_size: int, generator: torch.Generator | None):
-    order = RandomSampler(dataset, generator=generator) if generator else SequentialSampler(dataset)
-    return DataLoader(
-        dataset, sampler=BatchSampler(order, batch_size, drop_last=False), batch_size=None
-    )
+class _Batches(Sampler):
+    """Group numbers of each batch of one pass."""
+
+    def __init__(self, dataset: GroupDataset | ManyScans, size: int, generator: Any):
+        self.dataset, self.size, self.generator = dataset, size, generator
+        self.length = len(dataset.batch_numbers(size))
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __iter__(self) -> Iterator[Sequence[int]]:
+        return iter(self.dataset.batch_numbers(self.size, self.generator))
+
+
+def _loader(
+    dataset: GroupDataset | ManyScans, batch_size: int, generator: torch.Generator | None
+) -> DataLoader:
+    return DataLoader(dataset, sampler=_Batches(dataset, batch_size, generator), batch_size=None)
 
 
 def quiet_lightning() -> None:
@@ -204,8 +226,8 @@ def quiet_lightning() -> None:
 
 def fit(
     model: PtychoModel,
-    training: GroupDataset,
-    validation: GroupDataset | None,
+    training: GroupDataset | ManyScans,
+    validation: GroupDataset | ManyScans | None,
     *,
     output_dir: Path,
     epochs: int,
@@ -217,6 +239,8 @@ def fit(
     progress: bool = True,
     probe_rate: float | None = None,
     probe_warmup: int = 0,
+    budget_s: float | None = None,
+    finetuning: bool = False,
 ) -> FitResult:
     """Train a model and return it with its best weights.
 
@@ -234,6 +258,9 @@ def fit(
         progress: draw a progress bar on a terminal; elsewhere there is one log line per epoch.
         probe_rate: share of a whole step that corrects the probe after each batch; None leaves it.
         probe_warmup: epochs before that begins.
+        budget_s: seconds after which training ends, instead of after epochs.
+        finetuning: whether the weights come from another training; they are kept unless the
+            validation groups are explained better by others.
 
     Raises:
         ModelError: If the loss becomes NaN.
@@ -252,9 +279,10 @@ def fit(
     if probe_rate is not None:
         model.to(device).train_probe()
         probe_steps = [_ProbeSteps(model, probe_rate, probe_warmup)]
-    module = _Module(model, loss, learning_rate)
+    module = _Module(model, loss, learning_rate, budget_s)
     trainer = L.Trainer(
-        max_epochs=epochs,
+        max_epochs=epochs if budget_s is None else -1,
+        max_time=None if budget_s is None else datetime.timedelta(seconds=budget_s),
         accelerator={"cuda": "gpu"}.get(device.type, device.type),
         devices=1,
         logger=_loggers(output_dir),
@@ -273,6 +301,9 @@ def fit(
         gradient_clip_val=_GRADIENT_CLIP,
     )
     generator = torch.Generator().manual_seed(seed)
+    start = None
+    if finetuning and validation is not None:
+        start = (_mean_loss(module.to(device), validation, batch_size), _copied(module))
     trainer.fit(
         module,
         _loader(training, batch_size, generator),
@@ -284,13 +315,35 @@ def fit(
             "lower --learning_rate"
         )
     best = torch.load(checkpoints.best_model_path, weights_only=True, map_location="cpu")
-    module.load_state_dict(best["state_dict"])
+    weights, score = best["state_dict"], float(checkpoints.best_model_score)
+    if start is not None:
+        log.info("fine-tuning: %s %.4g before, %.4g after", monitored, start[0], score)
+        if start[0] <= score:
+            log.warning("fine-tuning did not help; the weights it began with are kept")
+            score, weights = start
+    module.load_state_dict(weights)
     return FitResult(
         model=module.model.cpu().eval(),
-        best_loss=float(checkpoints.best_model_score),
+        best_loss=score,
         monitored=monitored,
         curves=curves.values,
     )
+
+
+@torch.inference_mode()
+def _mean_loss(module: _Module, dataset: GroupDataset | ManyScans, batch_size: int) -> float:
+    """Return the loss over a dataset, every group counting alike, as Lightning's epochs do."""
+    device = next(module.parameters()).device
+    total = 0.0
+    for numbers in dataset.batch_numbers(batch_size):
+        batch = dataset[numbers].to(device)
+        intensity = module.model(batch).intensity
+        total += len(numbers) * float(module.loss(intensity, batch.amplitude, batch.mask))
+    return total / len(dataset)
+
+
+def _copied(module: L.LightningModule) -> dict[str, torch.Tensor]:
+    return {name: value.detach().cpu().clone() for name, value in module.state_dict().items()}
 
 
 def _loggers(output_dir: Path) -> list[Any]:

@@ -5,37 +5,34 @@ Way of the data: [file -> RawData -> groups -> batches -> network + physics -> t
 
 import logging
 import time
+from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from ptycho import __version__
-from ptycho.bundle import ModelSettings, build_model, save_model
+from ptycho.bundle import ModelSettings, build_model, general_model, load_model, save_model
 from ptycho.config import TrainConfig, save_settings
 from ptycho.dataset import GroupDataset
+from ptycho.durations import seconds_of
 from ptycho.errors import ConfigError
-from ptycho.grouping import Parts, Split, split_groups, split_parts
 from ptycho.inference import choose_device, noise_floor
 from ptycho.model import PtychoModel, decoded_window
-from ptycho.physics.probe import orthogonal_modes, probe_fwhm, probe_likeness
+from ptycho.physics.probe import orthogonal_modes, probe_likeness
 from ptycho.raw_data import RawData
 from ptycho.report.figures import save_training_curves
 from ptycho.report.probe_figure import save_probe
 from ptycho.workflows.components import (
-    Groups,
     ScaledProbe,
-    choose_groups,
     default_batch_size,
-    load_data,
     more_modes,
     neighbours_used,
     probe_checksum,
-    scaled_probe,
     tell_modes,
     use_threads,
 )
 from ptycho.workflows.coverage import save_coverage
+from ptycho.workflows.training_data import open_training_data
 
 log = logging.getLogger(__name__)
 
@@ -51,15 +48,8 @@ def run(config: TrainConfig) -> Path:
     """
     use_threads(config.threads)
     device = choose_device(config.device)
-    raw = _open(config.train_data_file, config, config.N)
-    groups = choose_groups(raw, config, config.gridsize)
-    scaled = scaled_probe(raw)
-    training, validation, split = _parts(config, raw, groups, scaled)
-    for part in (training, validation):
-        if (
-            part is not None
-        ):  # a bad frame shows now, not after an hour, and before anything is written
-            part.raw.check_frames(np.unique(part.groups))
+    begun = _begun_with(config)
+    raw, scaled, groups, split, training, validation = open_training_data(config)
     if config.train_probe and config.gridsize == 1:
         log.warning(
             "train_probe: single frames hardly tell the probe from the object; overlapping ones "
@@ -67,7 +57,14 @@ def run(config: TrainConfig) -> Path:
         )
     torch.manual_seed(config.seed)
     settings = _model_settings(config, raw, scaled)
-    model = build_model(settings, more_modes(scaled.probe, config.n_modes))
+    if begun is None:
+        model = build_model(settings, more_modes(scaled.probe, config.n_modes))
+    else:
+        model, before = begun
+        _check_finetuned(config, before, raw)
+        settings = replace(settings, network_options=before.network_options)
+        settings.training["finetuned_from"] = config.finetune
+        model.set_probe(more_modes(scaled.probe, config.n_modes))
     output = config.output_dir
     output.mkdir(parents=True, exist_ok=True)
     save_settings(config, output)
@@ -84,13 +81,15 @@ def run(config: TrainConfig) -> Path:
         output_dir=output,
         epochs=config.nepochs,
         batch_size=batch_size,
-        learning_rate=config.learning_rate,
+        learning_rate=config.learning_rate or (1e-3 if begun is None else 2e-4),
         loss=config.loss,
         seed=config.seed,
         device=device,
         progress=config.progress,
         probe_rate=config.probe_learning_rate if config.train_probe else None,
         probe_warmup=config.probe_warmup,
+        budget_s=None if config.budget is None else seconds_of(config.budget, "budget"),
+        finetuning=begun is not None,
     )
     seconds = time.perf_counter() - started
     if config.train_probe:
@@ -98,11 +97,12 @@ def run(config: TrainConfig) -> Path:
     floor = noise_floor(
         result.model, validation or training, batch_size=batch_size, loss=config.loss
     )
+    epochs = max(1, len(result.curves["train_loss"]))
     settings.training.update(
         n_groups=len(training),
-        epochs=len(result.curves["train_loss"]),
+        epochs=epochs,
         seconds=round(seconds, 1),
-        seconds_per_epoch=round(seconds / config.nepochs, 2),
+        seconds_per_epoch=round(seconds / epochs, 2),
         best_loss=result.best_loss,
         monitored=result.monitored,
         noise_floor=floor,
@@ -112,10 +112,31 @@ def run(config: TrainConfig) -> Path:
     log.info(
         "trained %d epochs in %.0f s (%.1f s per epoch), best %s %.4g; counting noise alone "
         "would leave %.4g; model in %s",
-        config.nepochs, seconds, seconds / config.nepochs, result.monitored,
+        epochs, seconds, seconds / epochs, result.monitored,
         result.best_loss, floor, output,
     )  # fmt: skip
     return output
+
+
+def _begun_with(config: TrainConfig) -> tuple[PtychoModel, ModelSettings] | None:
+    """Return the model to start from, if one is asked for."""
+    if config.finetune is None:
+        return None
+    return load_model(general_model() if config.finetune == "general" else Path(config.finetune))
+
+
+def _check_finetuned(config: TrainConfig, before: ModelSettings, raw: RawData) -> None:
+    """Refuse what the weights to start from cannot do."""
+    asked = {"network": config.network}
+    known = {"network": before.network}
+    if before.network == "unet":
+        asked |= {"gridsize": config.gridsize, "N": raw.frame_size}
+        known |= {"gridsize": before.gridsize, "N": before.frame_size}
+    for name, value in asked.items():
+        if value != known[name]:
+            raise ConfigError(
+                f"{name}: {value}; expected {known[name]}, with which {config.finetune} was trained"
+            )
 
 
 def _keep_probe(
@@ -132,47 +153,6 @@ def _keep_probe(
     log.info("probe: trained; its light agrees to %.1f %% with the one given", 100 * likeness)
     tell_modes(model.probe)
     save_probe(config.output_dir / "probe.png", scaled.probe.numpy(), model.probe.numpy())
-
-
-def _open(path: Path, config: TrainConfig, frame_size: int | None) -> RawData:
-    return load_data(
-        path, measurement=config.measurement, frame_size=frame_size, nphotons=config.nphotons,
-        mask=config.mask,
-    )  # fmt: skip
-
-
-def _watched(config: TrainConfig, raw: RawData, scaled: ScaledProbe) -> RawData:
-    """Open the scan that watches the training, scaled to the photons of the one trained on."""
-    watched = _open(config.test_data_file, config, raw.frame_size)
-    likeness = probe_likeness(scaled.probe, torch.from_numpy(watched.probe))
-    if likeness < 0.9:
-        raise ConfigError(
-            f"test_data_file: {config.test_data_file}: its probe agrees to {100 * likeness:.0f} % "
-            "with the one trained with; expected the same probe"
-        )
-    return watched.scaled_to(raw.photons_per_frame())
-
-
-def _parts(
-    config: TrainConfig, raw: RawData, groups: Groups, scaled: ScaledProbe
-) -> tuple[GroupDataset, GroupDataset | None, Split | Parts | None]:
-    """Return what is learned from, what watches the learning, and how one scan was split."""
-    if config.test_data_file is not None:
-        watched = _watched(config, raw, scaled)
-        of_watched = choose_groups(watched, config, config.gridsize)
-        return GroupDataset(raw, groups), GroupDataset(watched, of_watched), None
-    guard = config.guard if config.guard is not None else probe_fwhm(scaled.probe)
-    scan = raw.xcoords, raw.ycoords, groups
-    share, rest = config.validation_fraction, {"guard": guard, "seed": config.seed}
-    if config.test_fraction or config.held_out != "block":
-        split = split_parts(
-            *scan, validation=share, test=config.test_fraction, shape=config.held_out, **rest
-        )
-    else:
-        split = split_groups(*scan, fraction=share, **rest)
-    log.info("%s", split.sentence())
-    validation = GroupDataset(raw, split.validation) if len(split.validation) else None
-    return GroupDataset(raw, split.training), validation, split
 
 
 def _model_settings(config: TrainConfig, raw: RawData, scaled: ScaledProbe) -> ModelSettings:
