@@ -19,7 +19,7 @@ from pathlib import Path
 
 import reconstruction_cells as cells
 import torch
-from reconstruction_cells import Form
+from reconstruction_ruler import Form, has_ptychi
 from reconstruction_table import as_markdown
 
 from ptycho.bundle import general_model
@@ -92,7 +92,7 @@ def main() -> None:
         folder.mkdir(parents=True, exist_ok=True)
     logging.getLogger("ptycho").setLevel(logging.ERROR)
     torch.set_num_threads(args.threads)
-    peer = cells.has_ptychi()
+    peer = has_ptychi()
     cells.warm_up(args.general, peer)
     head = {
         "form": name, "machine": platform.machine(), "threads": args.threads,
