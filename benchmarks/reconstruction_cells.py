@@ -1,4 +1,4 @@
-"""Part `cells` of the reconstruction benchmark: doses times overlaps, an object no network has seen.
+"""Part `cells` of the reconstruction benchmark: doses times overlaps, an object never seen before.
 
 The probe is known to all. Networks are trained on another object under the same dose and overlap,
 on the very scan, or come with the package; pty-chi starts from a flat object.

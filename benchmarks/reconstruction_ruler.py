@@ -1,4 +1,4 @@
-"""The ruler of the reconstruction benchmark: one clock, one mask, one set of numbers for all methods.
+"""The ruler of the reconstruction benchmark: one clock, one mask, one set of numbers.
 
 All methods see the same frames, run with the same threads in one process one after the other, and
 are compared with the truth inside one mask: where the scan is well lit.
@@ -52,6 +52,8 @@ class Form(NamedTuple):
     """Groups that the networks trained with samples are shown of the whole scan."""
     block: int
     """Rows and columns of frames of the large measured scan."""
+    small: int
+    """Frames of the small measured scan, the first ones."""
     real_epochs: tuple[int, int]
     """Of pty-chi on the large and the small measured scan."""
     speed_frames: int
@@ -116,12 +118,15 @@ def peer_batch(engine: str, raw: RawData) -> int:
     return max(1, min(BATCH[engine], int(raw.n_frames / max(1.0, often))))
 
 
-def against_truth(obj: np.ndarray, origin: tuple[int, int], raw: RawData) -> Comparison:
-    """Compare with the truth where the scan is well lit, the same pixels for every method.
+def against_truth(
+    obj: np.ndarray, origin: tuple[int, int], raw: RawData, frames: Groups | None = None
+) -> Comparison:
+    """Compare with the truth where some frames, or all, light it well.
 
-    The few of those pixels that a method leaves open (0) take its mean.
+    These are the same pixels for every method; the few that one leaves open (0) take its mean.
     """
-    mask = lit_on(Canvas((0, 0), raw.obj.shape), raw.positions, raw.probe)
+    positions = raw.positions if frames is None else raw.positions[np.unique(frames)]
+    mask = lit_on(Canvas((0, 0), raw.obj.shape), positions, raw.probe)
     filled = np.where(obj == 0, obj[obj != 0].mean(), obj)
     whole = np.full(raw.obj.shape, filled.mean(), dtype=np.complex64)
     row, col = (max(0, first) for first in origin)
@@ -198,11 +203,12 @@ def by_ptychi(engine: str, raw: RawData, epochs: tuple[int, ...]) -> tuple[list[
     rows = []
     for epoch, seconds, obj in looks:
         comparison = against_truth(obj, run.origin, raw)
-        rows.append({
-            "method": engine, "epochs": epoch,
-            "residual": residual(obj, run.origin, raw.probe, raw), "seconds": loading + run.setup_s + seconds, "peak_mb": clock["peak_mb"],
-            **figures(comparison),
-        })  # fmt: skip
+        row = {
+            "method": engine, "epochs": epoch, "peak_mb": clock["peak_mb"],
+            "seconds": loading + run.setup_s + seconds,
+            "residual": residual(obj, run.origin, raw.probe, raw),
+        }  # fmt: skip
+        rows.append(row | figures(comparison))
     return rows, comparison.aligned.obj
 
 
