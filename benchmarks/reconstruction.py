@@ -62,7 +62,7 @@ class Ledger:
         self.path, self.document = path, {"head": head, "rows": {}}
         if path.exists():
             found = json.loads(path.read_text())
-            if found["head"]["form"] == head["form"]:
+            if all(found["head"].get(key) == head[key] for key in ("form", "threads", "general")):
                 self.document["rows"] = found["rows"]
 
     def measure(self, name: str, call: Callable[[], list[dict]]) -> None:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from ptychi_peer import run_ptychi
-from reconstruction_ruler import Form, by_network, by_ptychi, infer, keep_picture
+from reconstruction_ruler import Form, against_truth, by_network, by_ptychi, infer, keep_picture
 
 from ptycho.config import TrainConfig
 from ptycho.raw_data import RawData
@@ -94,7 +94,8 @@ def measure_network(
 def measure_general(cell: Cell, form: Form, work: Path, general: Path) -> list[dict]:
     """Reconstruct by the general model, one-shot and with sweeps."""
     raw = cell.scan(UNSEEN, form.field, seed=5)
-    keep_picture(work, f"{cell}/truth", raw.obj)
+    compared = against_truth(raw.obj, (0, 0), raw).aligned.mask
+    keep_picture(work, f"{cell}/truth", raw.obj * compared)
     rows = []
     for sweeps in SWEEPS:
         row, obj = by_network("general", general, raw, sweeps)

@@ -178,14 +178,14 @@ def infer(
 
 
 def by_network(method: str, folder: Path, raw: RawData, sweeps: int | None) -> tuple[dict, object]:
-    """Return the row of a reconstruction by a trained network, and the aligned object."""
+    """Return the row of a reconstruction by a trained network, and the object, 0 where not compared."""
     result, clock = infer(folder, raw, sweeps)
     comparison = against_truth(result.obj, result.origin, raw)
     row = {
         "method": method, "sweeps": "auto" if sweeps is None else sweeps, "kept": result.sweeps,
         "residual": float(np.nanmean(result.residuals)), **clock, **figures(comparison),
     }  # fmt: skip
-    return row, comparison.aligned.obj
+    return row, comparison.aligned.obj * comparison.aligned.mask
 
 
 def by_ptychi(engine: str, raw: RawData, epochs: tuple[int, ...]) -> tuple[list[dict], object]:
@@ -209,11 +209,13 @@ def by_ptychi(engine: str, raw: RawData, epochs: tuple[int, ...]) -> tuple[list[
             "residual": residual(obj, run.origin, raw.probe, raw),
         }  # fmt: skip
         rows.append(row | figures(comparison))
-    return rows, comparison.aligned.obj
+    return rows, comparison.aligned.obj * comparison.aligned.mask
 
 
 def keep_picture(work: Path, name: str, obj: np.ndarray) -> None:
-    """Keep an object for the pictures."""
+    """Keep an object for the pictures, what surrounds its known part (0 outside) cut off."""
+    rows, cols = np.nonzero(obj)
+    obj = obj[rows.min() : rows.max() + 1, cols.min() : cols.max() + 1]
     path = work / "objects" / f"{name}.npy"
     path.parent.mkdir(parents=True, exist_ok=True)
     np.save(path, obj.astype(np.complex64))
