@@ -178,7 +178,7 @@ def infer(
 
 
 def by_network(method: str, folder: Path, raw: RawData, sweeps: int | None) -> tuple[dict, object]:
-    """Return the row of a reconstruction by a trained network, and the object, 0 where not compared."""
+    """Return the row of a reconstruction by a network, and the object, 0 where not compared."""
     result, clock = infer(folder, raw, sweeps)
     comparison = against_truth(result.obj, result.origin, raw)
     row = {
