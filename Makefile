@@ -1,7 +1,8 @@
 # One word per job; each makes or refreshes .venv first.
 #   make demo    simulate, train, reconstruct and evaluate; minutes on two cores
 #   make test    the tests          make slow   the long tests as well
-#   make check   style and layers   make bench  the benchmarks; make bench-grouping: one of them
+#   make check   style and layers   make bench  the benchmarks; make bench-grouping,
+#                bench-reconstruction: one of them
 #   make docs    the commands that the documents name exist
 #   make clean   remove what these made, .venv included
 
@@ -14,7 +15,7 @@ EPOCHS ?= 6
 # Small arrays: threads cost more than they bring, and two test processes share the cores.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest
 
-.PHONY: demo test check slow bench bench-grouping docs clean
+.PHONY: demo test check slow bench bench-grouping bench-reconstruction docs clean
 .DELETE_ON_ERROR:
 
 $(READY): pyproject.toml
@@ -45,6 +46,9 @@ bench: bench-grouping $(READY)
 
 bench-grouping: $(READY)
 	$(BIN)/python benchmarks/grouping.py
+
+bench-reconstruction: $(READY)
+	$(BIN)/python benchmarks/reconstruction.py --reduced
 
 docs: $(READY)
 	$(PYTEST) -q tests/test_docs.py

@@ -47,6 +47,9 @@ class PeerRun(NamedTuple):
     objects: list[Complex[np.ndarray, "height width"]]
     """What it had found by then, transmission."""
 
+    probes: list[Complex[np.ndarray, "mode row col"]]
+    """The probe by then; the one given unless it was refined."""
+
     origin: tuple[int, int]
     """(row, col) of their pixel (0, 0) in scan coordinates."""
 
@@ -64,8 +67,9 @@ def run_ptychi(
     epochs: Sequence[int] = (1, 5, 20, 100),
     seed: int = 0,
     device: str = "cpu",
+    refine_probe: bool = False,
 ) -> PeerRun:
-    """Reconstruct from a flat object with the probe fixed; threads are the caller's choice.
+    """Reconstruct from a flat object; threads are the caller's choice.
 
     Args:
         counts: photons per detector pixel, zero frequency at N//2.
@@ -76,14 +80,16 @@ def run_ptychi(
         epochs: after which to look, ascending.
         seed: of the order of the frames.
         device: cpu or cuda.
+        refine_probe: whether to correct the probe too; its power is kept.
     """
     load_ptychi()
     (row, col), (height, width) = canvas_of(torch.from_numpy(positions), counts.shape[-1])
     origin = (row - ROOM, col - ROOM)
     flat = np.ones((height + 2 * ROOM, width + 2 * ROOM), dtype=np.complex64)
     start = Estimate(flat, probe, positions - np.array(origin))
-    plan = Plan(engine, batch_size or min(BATCH[engine], len(counts)), seed=seed, device=device)
-    seconds, objects, done, spent = [], [], 0, 0.0
+    size = batch_size or min(BATCH[engine], len(counts))
+    plan = Plan(engine, size, seed=seed, refine_probe=refine_probe, device=device)
+    seconds, found, done, spent = [], [], 0, 0.0
     began = time.perf_counter()
     with contained():
         task = start_engine(counts.astype(np.float32), start, None, plan)
@@ -96,8 +102,9 @@ def run_ptychi(
             spent += time.perf_counter() - began
             done = epoch
             seconds.append(spent)
-            objects.append(estimate_of(task, start).obj)
-    return PeerRun(tuple(epochs), seconds, objects, origin, setup)
+            found.append(estimate_of(task, start))
+    objects, probes, _ = (list(part) for part in zip(*found, strict=True))
+    return PeerRun(tuple(epochs), seconds, objects, probes, origin, setup)
 
 
 def lit(run: PeerRun, positions: np.ndarray, probe: np.ndarray) -> np.ndarray:

@@ -1,0 +1,187 @@
+"""Parts `real` and `speed` of the reconstruction benchmark: two measured scans, and the clock.
+
+Measured scans have no truth: half of the frames against the other half, and the detector residual.
+The probe in the files is a guess, so every method refines it, from the same start. Speed is frames
+per second from the file to the object, and frames per CPU second of training.
+"""
+
+import functools
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from ptychi_peer import run_ptychi
+from reconstruction_ruler import Form, clocked, infer, keep_picture, lit_on, residual
+from reconstruction_sampling import NETWORKS, learn
+
+from ptycho.config import SimulateConfig
+from ptycho.metrics import compare, flatten_phase
+from ptycho.physics.patches import Canvas
+from ptycho.raw_data import RawData
+from ptycho.workflows.components import load_data, more_modes, scaled_probe
+from ptycho.workflows.simulate import simulate
+
+STEPS = (4, 16)
+"""Training steps of two runs; the difference of their times knows nothing of setting up."""
+
+
+class Found(NamedTuple):
+    """An object that some method made of some frames."""
+
+    obj: np.ndarray
+    origin: tuple[int, int]
+    residual: float
+    clock: dict[str, float]
+
+
+class Measured(NamedTuple):
+    """A measured scan and how it is reconstructed."""
+
+    name: str
+    file: str
+    modes: int
+    epochs: int
+    block: int | None = None
+    """Rows and columns of frames taken from the middle; None takes all."""
+    first: int | None = None
+    """So many frames taken from the start."""
+
+    def scan(self, data: Path) -> RawData:
+        """Return the frames that take part."""
+        raw = load_data(data / self.file)
+        if self.block is None:
+            return raw.first(self.first or raw.n_frames)
+        with np.load(data / self.file) as stored:
+            rows, cols = stored["scan_row"], stored["scan_col"]
+        middle = [int(np.median(along)) - self.block // 2 for along in (rows, cols)]
+        inside = [
+            (first <= along) & (along < first + self.block)
+            for first, along in zip(middle, (rows, cols), strict=True)
+        ]
+        return raw.subset(np.flatnonzero(inside[0] & inside[1]))
+
+
+def by_general(general: Path, raw: RawData, modes: int, one_shot: bool) -> Found:
+    """Reconstruct by the general model: one-shot, or with default sweeps that refine the probe."""
+    more = {} if one_shot else {"refine_probe": True, "n_modes": modes}
+    result, clock = infer(general, raw, 0 if one_shot else None, **more)
+    return Found(result.obj, result.origin, float(np.nanmean(result.residuals)), clock)
+
+
+def by_lsqml(raw: RawData, modes: int, epochs: int) -> Found:
+    """Reconstruct by pty-chi from a flat object and the same probe, which it refines."""
+    with clocked() as clock:
+        counts = raw.intensity(np.arange(raw.n_frames))
+        probe = more_modes(scaled_probe(raw).probe, max(modes, len(raw.probe))).numpy()
+        run = run_ptychi(
+            counts, raw.positions, probe, epochs=(epochs,), refine_probe=True
+        )  # fmt: skip
+    obj = run.objects[0]
+    return Found(obj, run.origin, residual(obj, run.origin, run.probes[0], raw), clock)
+
+
+def measure_real(
+    measured: Measured, data: Path, work: Path, title: str, method: str, make: object
+) -> list[dict]:
+    """Reconstruct all frames and two disjoint halves of them; compare the halves."""
+    raw = measured.scan(data)
+    whole = make(raw)
+    halves = [raw.subset(np.arange(first, raw.n_frames, 2)) for first in (0, 1)]
+    first, second = (make(half) for half in halves)
+    masks = [
+        lit_on(Canvas(found.origin, found.obj.shape), half.positions, half.probe)
+        for found, half in zip((first, second), halves, strict=True)
+    ]
+    numbers = compare(
+        first.obj, second.obj, masks[0], estimate_origin=first.origin, truth_origin=second.origin,
+        truth_mask=masks[1],
+    ).numbers  # fmt: skip
+    mask = lit_on(Canvas(whole.origin, whole.obj.shape), raw.positions, raw.probe)
+    flat, _ = flatten_phase(whole.obj, mask)
+    keep_picture(work, f"{title}/{method}", np.where(mask, flat, 0))
+    return [{
+        "scan": title, "frames": raw.n_frames, "method": method,
+        "frc": numbers["frc_05_share_of_nyquist"], "residual": whole.residual, **whole.clock,
+    }]  # fmt: skip
+
+
+def real_jobs(
+    form: Form, work: Path, general: Path, data: Path, peer: bool
+) -> Iterator[tuple[str, object]]:
+    """Yield what is to be measured on measured scans."""
+    large, small = form.real_epochs
+    scans = [
+        Measured("rotavirus", "rotavirus_10304.npz", 1, large, form.block),
+        Measured("siemens", "siemens_516.npz", 3, small, first=form.small),
+    ]
+    for scan in scans:
+        if not (data / scan.file).exists():
+            print(f"real: nothing at {data / scan.file}; left out")
+            continue
+        ways = {
+            "general, one-shot": functools.partial(
+                by_general, general, modes=scan.modes, one_shot=True
+            ),
+            "general, default sweeps": functools.partial(
+                by_general, general, modes=scan.modes, one_shot=False
+            ),
+        }
+        if peer:
+            ways[f"pty-chi lsqml, {scan.epochs} epochs"] = functools.partial(
+                by_lsqml, modes=scan.modes, epochs=scan.epochs
+            )
+        for method, make in ways.items():
+            call = functools.partial(measure_real, scan, data, work, scan.name, method, make)
+            yield f"{scan.name}/{method}", call
+
+
+def measure_inference(general: Path, n_frames: int, threads: int, sweeps: int | None) -> list[dict]:
+    """Reconstruct a scan from its file; the best of two runs."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "scan.npz"
+        simulate(SimulateConfig(output=path, n_frames=n_frames)).save(path)
+        spent = []
+        for _ in range(2):
+            began = time.perf_counter()
+            infer(general, load_data(path), sweeps)
+            spent.append(time.perf_counter() - began)
+    torch.set_num_threads(before)
+    return [{
+        "threads": threads, "sweeps": "auto" if sweeps is None else sweeps,
+        "frames": n_frames, "rate": n_frames / min(spent),
+    }]  # fmt: skip
+
+
+def measure_training(network: str, gridsize: int) -> list[dict]:
+    """Train on one thread for a few steps; frames per CPU second."""
+    raw = simulate(SimulateConfig(output=Path("memory"), n_frames=256))
+    groups = np.arange(256).reshape(-1, gridsize**2)
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    spent = []
+    for steps in (1, *STEPS):
+        with tempfile.TemporaryDirectory() as folder:
+            began = time.process_time()
+            learn(raw, groups, network, steps, 0, Path(folder))
+            spent.append(time.process_time() - began)
+    torch.set_num_threads(before)
+    rate = 32 * (STEPS[1] - STEPS[0]) / (spent[2] - spent[1])
+    return [{"network": network, "gridsize": gridsize, "rate": rate}]
+
+
+def speed_jobs(form: Form, general: Path) -> Iterator[tuple[str, object]]:
+    """Yield what is to be timed."""
+    for threads in (1, 2):
+        for sweeps in (0, 1, None):
+            call = functools.partial(measure_inference, general, form.speed_frames, threads, sweeps)
+            yield f"inference/{threads}/{sweeps}", call
+    for network in NETWORKS:
+        for gridsize in (1, 2):
+            call = functools.partial(measure_training, network, gridsize)
+            yield f"training/{network}/{gridsize}", call

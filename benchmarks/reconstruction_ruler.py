@@ -1,0 +1,221 @@
+"""The ruler of the reconstruction benchmark: one clock, one mask, one set of numbers.
+
+All methods see the same frames, run with the same threads in one process one after the other, and
+are compared with the truth inside one mask: where the scan is well lit.
+"""
+
+import contextlib
+import gc
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from ptychi_peer import BATCH, run_ptychi
+
+from ptycho.bundle import load_model
+from ptycho.config import InferenceConfig
+from ptycho.dataset import GroupDataset
+from ptycho.errors import ConfigError
+from ptycho.inference import frame_residuals
+from ptycho.metrics import Comparison, compare, well_covered
+from ptycho.physics.patches import Canvas, canvas_of, place_patches, window_corners
+from ptycho.physics.probe import probe_intensity
+from ptycho.raw_data import RawData
+from ptycho.refinement import load_ptychi
+from ptycho.workflows import reconstruct
+from ptycho.workflows.components import Groups, scaled_probe
+
+KEPT_NUMBERS = {
+    "phase_psnr": "phase_psnr_db", "amplitude_psnr": "amplitude_psnr_db",
+    "phase_ssim": "phase_ssim", "frc": "frc_05_share_of_nyquist",
+}  # fmt: skip
+
+
+class Form(NamedTuple):
+    """How much of the benchmark is run."""
+
+    doses: tuple[float, ...]
+    overlaps: tuple[float, ...]
+    field: float
+    """Width of the field of positions of a cell, object pixels."""
+    training_s: float
+    epochs: dict[str, tuple[int, ...]]
+    """Epochs of pty-chi after which to look, for each engine."""
+    sampled: tuple[int, ...]
+    """Numbers of groups to train with."""
+    seeds: int
+    steps: int
+    shown_groups: int
+    """Groups that the networks trained with samples are shown of the whole scan."""
+    block: int
+    """Rows and columns of frames of the large measured scan."""
+    small: int
+    """Frames of the small measured scan, the first ones."""
+    real_epochs: tuple[int, int]
+    """Of pty-chi on the large and the small measured scan."""
+    speed_frames: int
+
+
+@contextlib.contextmanager
+def clocked() -> Iterator[dict[str, float]]:
+    """Yield what holds, after the block, its seconds and the largest memory of the process."""
+    found: dict[str, float] = {}
+    gc.collect()
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")  # Linux begins to look for the peak anew
+    began = time.perf_counter()
+    yield found
+    found["seconds"] = time.perf_counter() - began
+    found["peak_mb"] = _peak_mb()
+
+
+def _peak_mb() -> float:
+    status = Path("/proc/self/status")
+    if not status.exists():
+        return float("nan")
+    line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
+    return int(line.split()[1]) / 1e3
+
+
+def has_ptychi() -> bool:
+    """Return whether pty-chi can be imported; says so where not."""
+    try:
+        load_ptychi()
+    except (ConfigError, ImportError) as problem:
+        print(f"without pty-chi: {problem}")
+        return False
+    return True
+
+
+def lit_on(canvas: Canvas, positions: np.ndarray, probe: np.ndarray) -> np.ndarray:
+    """Return where on a canvas enough light falls to know the object."""
+    return well_covered(light_on(canvas, positions, probe))
+
+
+def light_on(canvas: Canvas, positions: np.ndarray, probe: np.ndarray) -> np.ndarray:
+    """Return the light on a canvas, relative to the brightest spot of one frame."""
+    light = probe_intensity(torch.from_numpy(np.asarray(probe, dtype=np.complex64)))
+    corners, _ = window_corners(torch.from_numpy(positions), probe.shape[-1])
+    placed = place_patches(
+        light.expand(len(corners), -1, -1), corners - torch.tensor(canvas.origin), canvas.shape
+    )
+    return (placed / light.max()).numpy()
+
+
+def peer_batch(engine: str, raw: RawData) -> int:
+    """Return frames per batch of pty-chi, in its favour.
+
+    Its rPIE overshoots where many frames of a batch light one pixel: they light each once on
+    average.
+    """
+    if engine != "rpie":
+        return min(BATCH[engine], raw.n_frames)
+    canvas = canvas_of(torch.from_numpy(raw.positions), raw.frame_size)
+    often = light_on(canvas, raw.positions, raw.probe).max()
+    return max(1, min(BATCH[engine], int(raw.n_frames / max(1.0, often))))
+
+
+def against_truth(
+    obj: np.ndarray, origin: tuple[int, int], raw: RawData, frames: Groups | None = None
+) -> Comparison:
+    """Compare with the truth where some frames, or all, light it well.
+
+    These are the same pixels for every method; the few that one leaves open (0) take its mean.
+    """
+    positions = raw.positions if frames is None else raw.positions[np.unique(frames)]
+    mask = lit_on(Canvas((0, 0), raw.obj.shape), positions, raw.probe)
+    filled = np.where(obj == 0, obj[obj != 0].mean(), obj)
+    whole = np.full(raw.obj.shape, filled.mean(), dtype=np.complex64)
+    row, col = (max(0, first) for first in origin)
+    inside = filled[row - origin[0] :, col - origin[1] :]
+    part = whole[row : row + inside.shape[0], col : col + inside.shape[1]]
+    part[:] = inside[: part.shape[0], : part.shape[1]]
+    return compare(whole, raw.obj, mask)
+
+
+def figures(comparison: Comparison) -> dict[str, float]:
+    """Return the numbers that the tables show."""
+    return {short: comparison.numbers[name] for short, name in KEPT_NUMBERS.items()}
+
+
+def residual(obj: np.ndarray, origin: tuple[int, int], probe: np.ndarray, raw: RawData) -> float:
+    """Return the mean detector residual of an object that was found elsewhere."""
+    per_frame = frame_residuals(
+        torch.from_numpy(obj), Canvas(origin, obj.shape), torch.from_numpy(probe),
+        GroupDataset(raw, np.arange(raw.n_frames)[:, None]), batch_size=256,
+    )  # fmt: skip
+    return float(np.nanmean(per_frame.numpy()))
+
+
+def infer(
+    folder: Path, raw: RawData, sweeps: int | None, groups: Groups | None = None, **more
+) -> tuple[reconstruct.Reconstruction, dict[str, float]]:
+    """Reconstruct a scan that is in memory; the clock covers grouping, computing, stitching.
+
+    It also covers the detector residual of every frame, which pty-chi's clock does not.
+
+    Args:
+        folder: of the trained model, read before the clock starts.
+        raw: the scan.
+        sweeps: as in `InferenceConfig`.
+        groups: to reconstruct from; None takes all frames.
+        **more: further settings.
+    """
+    config = InferenceConfig(
+        test_data=Path("memory"), output_dir=Path("nowhere"), sweeps=sweeps, progress=False,
+        cache=False, **more,
+    )  # fmt: skip
+    model, settings = load_model(folder)
+    with clocked() as clock:
+        if groups is None:
+            groups = reconstruct._groups(config, settings, raw)
+        scaled = scaled_probe(raw)
+        result = reconstruct.reconstruct(model, raw, groups, scaled, config, torch.device("cpu"))
+    return result, clock
+
+
+def by_network(method: str, folder: Path, raw: RawData, sweeps: int | None) -> tuple[dict, object]:
+    """Return the row of a reconstruction by a network, and the object, 0 where not compared."""
+    result, clock = infer(folder, raw, sweeps)
+    comparison = against_truth(result.obj, result.origin, raw)
+    row = {
+        "method": method, "sweeps": "auto" if sweeps is None else sweeps, "kept": result.sweeps,
+        "residual": float(np.nanmean(result.residuals)), **clock, **figures(comparison),
+    }  # fmt: skip
+    return row, comparison.aligned.obj * comparison.aligned.mask
+
+
+def by_ptychi(engine: str, raw: RawData, epochs: tuple[int, ...]) -> tuple[list[dict], object]:
+    """Return a row for each look at a run of pty-chi, the flat start first, and the last object."""
+    with clocked() as clock:
+        began = time.perf_counter()
+        counts = raw.intensity(np.arange(raw.n_frames))
+        loading = time.perf_counter() - began
+        run = run_ptychi(
+            counts, raw.positions, raw.probe, engine=engine, epochs=epochs,
+            batch_size=peer_batch(engine, raw),
+        )  # fmt: skip
+    looks = [(0, 0.0, np.ones_like(run.objects[0]))]
+    looks += zip(run.epochs, run.seconds, run.objects, strict=True)
+    rows = []
+    for epoch, seconds, obj in looks:
+        comparison = against_truth(obj, run.origin, raw)
+        row = {
+            "method": engine, "epochs": epoch, "peak_mb": clock["peak_mb"],
+            "seconds": loading + run.setup_s + seconds,
+            "residual": residual(obj, run.origin, raw.probe, raw),
+        }  # fmt: skip
+        rows.append(row | figures(comparison))
+    return rows, comparison.aligned.obj * comparison.aligned.mask
+
+
+def keep_picture(work: Path, name: str, obj: np.ndarray) -> None:
+    """Keep an object for the pictures, what surrounds its known part (0 outside) cut off."""
+    rows, cols = np.nonzero(obj)
+    obj = obj[rows.min() : rows.max() + 1, cols.min() : cols.max() + 1]
+    path = work / "objects" / f"{name}.npy"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    np.save(path, obj.astype(np.complex64))
