@@ -109,16 +109,10 @@ def frame_residuals(
         batch_size: frames at a time.
         beside: positions, beam and background found by sweeps; None takes the scan's.
     """
-    size = probe.shape[-1]
     beside = beside or Nuisances.given(probe, dataset)
-    origin = torch.tensor(canvas.origin)
     residuals = []
     for batch in dataset.batches(batch_size):
-        members = batch.members.flatten()
-        corners, fractions = window_corners(beside.positions[members], size)
-        patches = cut_patches(obj, corners - origin, size)
-        shifted = beside.brightened(shift_probe(probe, fractions), members)
-        expected = beside.with_background(detector_intensity(exit_waves(patches, shifted)))
+        expected = _expected_frames(obj, canvas, probe, batch, beside)
         amplitude = batch.amplitude.flatten(0, 1)
         wrong = (expected.sqrt() - amplitude).square()
         wrong = (wrong if batch.mask is None else wrong * batch.mask).sum(dim=(-2, -1))
@@ -135,13 +129,11 @@ def unexplained_light(
     dataset: GroupDataset,
     *,
     frames: int = 128,
+    beside: Nuisances | None = None,
 ) -> float:
     """Return the share of the light that an object does not explain, beyond counting noise.
 
         mean over frames of sum (sqrt I - sqrt n)^2 / sum n, less what Poisson noise would leave
-
-    A network that fits its scan leaves some tenths of a percent; wrong probes and positions leave
-    several percent, whatever the dose.
 
     Args:
         obj: stitched transmission.
@@ -149,16 +141,30 @@ def unexplained_light(
         probe: modes in sqrt(photons) per object pixel.
         dataset: frames, as groups of one.
         frames: that many, spread evenly over the dataset, are looked at.
+        beside: positions, beam and background found by sweeps; None takes the scan's.
     """
     chosen = np.unique(np.linspace(0, len(dataset) - 1, min(frames, len(dataset))).astype(int))
     batch = dataset[chosen.tolist()]
-    positions = torch.from_numpy(dataset.raw.positions[batch.members.flatten().numpy()])
-    corners, fractions = window_corners(positions, probe.shape[-1])
-    patches = cut_patches(obj, corners - torch.tensor(canvas.origin), probe.shape[-1])
-    expected = detector_intensity(exit_waves(patches, shift_probe(probe, fractions)))
-    expected = expected if batch.background is None else expected + batch.background
+    expected = _expected_frames(
+        obj, canvas, probe, batch, beside or Nuisances.given(probe, dataset)
+    )
     misfit = amplitude_loss(expected, batch.amplitude.flatten(0, 1), batch.mask)
     return float(misfit) - poisson_floor(expected, "amplitude", batch.mask)
+
+
+def _expected_frames(
+    obj: Complex[Tensor, "height width"],
+    canvas: Canvas,
+    probe: Complex[Tensor, "mode row col"],
+    batch: GroupBatch,
+    beside: Nuisances,
+) -> Float[Tensor, "frame row col"]:
+    """Return the photons per detector pixel that an object gives in the frames of a batch."""
+    members = batch.members.flatten()
+    corners, fractions = window_corners(beside.positions[members], probe.shape[-1])
+    patches = cut_patches(obj, corners - torch.tensor(canvas.origin), probe.shape[-1])
+    shifted = beside.brightened(shift_probe(probe, fractions), members)
+    return beside.with_background(detector_intensity(exit_waves(patches, shifted)))
 
 
 @torch.inference_mode()

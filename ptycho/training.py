@@ -267,10 +267,9 @@ def fit(
     """
     quiet_lightning()
     monitored = "train_loss" if validation is None else "val_loss"
-    checkpoints = ModelCheckpoint(
-        dirpath=output_dir / "checkpoints", filename="best", monitor=monitored, save_last=True,
-        enable_version_counter=False,
-    )  # fmt: skip
+    kept = {"dirpath": output_dir / "checkpoints", "enable_version_counter": False}
+    checkpoints = ModelCheckpoint(filename="best", monitor=monitored, **kept)
+    latest = ModelCheckpoint(filename="last", **kept)
     drawn = progress and sys.stderr.isatty()
     curves = _Curves(logging.DEBUG if drawn else logging.INFO)
     window = model.window
@@ -288,6 +287,7 @@ def fit(
         logger=_loggers(output_dir),
         callbacks=[
             checkpoints,
+            latest,
             LearningRateMonitor(logging_interval="epoch"),
             _Health(slice(first, first + window)),
             curves,

@@ -87,7 +87,7 @@ def _sample(setting, scan):
         return str(not setting.default).lower()
     values = {"N": "32", "validation_fraction": "0.25", "min_amplitude": "0.25", "aperture": "0.2"}
     values |= {"min_overlap": "0.25", "test_fraction": "0.25"}
-    values |= {"probe_learning_rate": "0.25", "n_modes": "1"}
+    values |= {"probe_learning_rate": "0.25", "n_modes": "1", "budget": "7min"}
     return values.get(setting.name, "7" if setting.kind in (int, float) else "new")
 
 

@@ -21,6 +21,7 @@ from ptycho.console import progress
 from ptycho.dataset import GroupDataset
 from ptycho.errors import DataError
 from ptycho.inference import choose_device, frame_residuals
+from ptycho.nuisance import Nuisances
 from ptycho.physics.patches import Canvas
 from ptycho.raw_data import RawData
 from ptycho.refinement import ROOM, Estimate, Plan, Refined, load_ptychi, refine
@@ -138,9 +139,10 @@ def _moved(raw: RawData, start: _Start, refined: Refined) -> RawData:
 
 def _result(raw: RawData, start: _Start, refined: Refined) -> Reconstruction:
     obj, probe, _ = refined.estimate
+    singles, modes = GroupDataset(raw, start.frames[:, None]), torch.from_numpy(probe)
     residuals = frame_residuals(
-        torch.from_numpy(obj), Canvas(start.origin, obj.shape), torch.from_numpy(probe),
-        GroupDataset(raw, start.frames[:, None]), batch_size=max(1, PIXELS_AT_ONCE // probe.size),
+        torch.from_numpy(obj), Canvas(start.origin, obj.shape), modes, singles,
+        batch_size=max(1, PIXELS_AT_ONCE // probe.size),
     )  # fmt: skip
     return Reconstruction(
         obj=np.where(start.coverage > 0, obj, 0),
@@ -151,4 +153,5 @@ def _result(raw: RawData, start: _Start, refined: Refined) -> Reconstruction:
         probe=probe,
         free_residual=refined.free_residual,
         sweeps=refined.kept,
+        beside=Nuisances.given(modes, singles),
     )

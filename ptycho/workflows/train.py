@@ -13,7 +13,7 @@ import torch
 from ptycho import __version__
 from ptycho.bundle import ModelSettings, build_model, general_model, load_model, save_model
 from ptycho.config import TrainConfig, save_settings
-from ptycho.dataset import GroupDataset
+from ptycho.dataset import GroupDataset, ManyScans
 from ptycho.durations import seconds_of
 from ptycho.errors import ConfigError
 from ptycho.inference import choose_device, noise_floor
@@ -182,7 +182,9 @@ def _network_options(config: TrainConfig, scaled: ScaledProbe) -> dict[str, int]
     return {}
 
 
-def _announce(config: TrainConfig, training: GroupDataset, model: torch.nn.Module) -> None:
+def _announce(
+    config: TrainConfig, training: GroupDataset | ManyScans, model: torch.nn.Module
+) -> None:
     n_parameters = sum(p.numel() for p in model.parameters())
     log.info(
         "network %s: %.2f M parameters, decodes the central %d of %d pixels; %s samples, %d epochs",
