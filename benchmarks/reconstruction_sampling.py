@@ -18,7 +18,7 @@ from ptycho.bundle import ModelSettings, build_model, save_model
 from ptycho.config import SimulateConfig
 from ptycho.dataset import GroupDataset
 from ptycho.grouping import sample_groups
-from ptycho.metrics import compare, peak_signal_to_noise, well_covered
+from ptycho.metrics import peak_signal_to_noise, well_covered
 from ptycho.model import decoded_window
 from ptycho.physics.patches import Canvas
 from ptycho.raw_data import RawData
@@ -42,8 +42,8 @@ def scan() -> RawData:
 def chosen(raw: RawData, n: int, method: str, gridsize: int, seed: int) -> Groups:
     """Return n groups by a sampler; at gridsize 1 n single frames by the sampler's own rule.
 
-    That is the first n, any n, or the members of balanced groups of four. The package itself
-    always takes the first n single frames.
+    That is the first n, any n, or one member from each of n balanced groups of four (frames drawn
+    twice give way to any others). The package itself always takes the first n single frames.
     """
     rule = {"gridsize": 2, "K": 8, "seed": seed}
     if gridsize > 1:
@@ -53,8 +53,10 @@ def chosen(raw: RawData, n: int, method: str, gridsize: int, seed: int) -> Group
     rng = np.random.default_rng(seed)
     if method == "uniform":
         return np.sort(rng.choice(raw.n_frames, n, replace=False))[:, None]
-    groups = sample_groups(raw.xcoords, raw.ycoords, n=-(-n // 4), method="balanced", **rule)
-    return np.unique(groups)[:n, None]
+    groups = sample_groups(raw.xcoords, raw.ycoords, n=n, method="balanced", **rule)
+    frames = np.unique(groups[np.arange(n), rng.integers(4, size=n)])
+    rest = np.setdiff1d(np.arange(raw.n_frames), frames)
+    return np.sort(np.append(frames, rng.choice(rest, n - len(frames), replace=False)))[:, None]
 
 
 def shown(raw: RawData, form: Form, gridsize: int) -> Groups:
@@ -129,14 +131,13 @@ def whole_scan(result: Reconstruction, raw: RawData) -> dict[str, float]:
     canvas = Canvas(result.origin, result.obj.shape)
     light = light_on(canvas, raw.positions[result.frames], raw.probe)
     known = well_covered(light) & (result.obj != 0)
-    found = compare(result.obj, raw.obj, known, estimate_origin=result.origin)
+    row, col = result.origin
+    part = np.s_[row : row + known.shape[0], col : col + known.shape[1]]
     whole, covered = np.ones(raw.obj.shape, dtype=complex), np.zeros(raw.obj.shape, dtype=bool)
-    part = tuple(
-        slice(first, first + length)
-        for first, length in zip(found.origin, found.aligned.obj.shape, strict=True)
-    )
-    whole[part] = np.where(found.aligned.mask, found.aligned.obj, 1)
-    covered[part] = known[: covered[part].shape[0], : covered[part].shape[1]]
+    # With a known probe only the global phase and scale are free.
+    factor = np.vdot(result.obj[known], raw.obj[part][known])
+    whole[part] = np.where(known, result.obj * factor / abs(factor), 1)
+    covered[part] = known
     truth = np.angle(raw.obj[wanted])
     error = np.angle(whole * raw.obj.conj())[wanted]
     return {

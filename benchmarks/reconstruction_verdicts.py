@@ -73,7 +73,7 @@ def one_shot_verdict(cells: dict) -> str:
         lifted, unet = (pick(rows, f"{n}, other scan", sweeps=0) for n in ("lifted", "unet"))
         if lifted and unet:
             gain = lifted["phase_psnr"] - unet["phase_psnr"]
-            met.append(gain >= 5 and lifted["frc"] >= 2 * unet["frc"])
+            met.append(gain >= 5 and lifted["frc"] >= max(2 * unet["frc"], 1e-3))
             rings = f"FRC {lifted['frc']:.2f} over {unet['frc']:.2f}"
             parts.append(f"{named(cell)}: {gain:+.1f} dB, {rings}")
     goal = "one-shot, lifted over unet at equal training time, +5 dB of phase and 2x FRC"

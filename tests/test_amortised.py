@@ -89,12 +89,15 @@ def test_a_probe_is_not_trained_on_several_scans(scans, tmp_path):
         trained(scans, tmp_path, more_train_data=str(scans / "b.npz"), train_probe=True)
 
 
-def test_fine_tuning_starts_from_the_weights_and_never_ends_below_them(scans, tmp_path, caplog):
+def test_fine_tuning_starts_from_the_weights_and_never_ends_below_them(
+    scans, tmp_path, caplog, monkeypatch
+):
+    # As if nothing could explain the validation groups better than the weights it begins with.
+    monkeypatch.setattr("ptycho.training._mean_loss", lambda *_: 0.0)
     raw = simulated(25)
-    start = saved_untrained(tmp_path / "start", raw)  # the plain steps of physics: a good start
+    start = saved_untrained(tmp_path / "start", raw, stirred=0.01)
     with caplog.at_level("INFO", logger="ptycho"):
-        # A rate that throws everything over: what it began with has to come back.
-        out = trained(scans, tmp_path / "m", finetune=str(start), learning_rate=0.3)
+        out = trained(scans, tmp_path / "m", finetune=str(start))
     assert "fine-tuning did not help" in caplog.text
     (before, _), (after, settings) = load_model(start), load_model(out)
     for name, value in before.network.state_dict().items():
