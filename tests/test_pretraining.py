@@ -5,9 +5,9 @@ import json
 import numpy as np
 import pytest
 import torch
-from tiny_scan import simulated
+from tiny_scan import saved_untrained, simulated
 
-from ptycho.bundle import load_model
+from ptycho.bundle import general_model, load_model
 from ptycho.config import InferenceConfig
 from ptycho.config_pretrain import PretrainConfig
 from ptycho.durations import seconds_of
@@ -125,3 +125,23 @@ def test_no_spans_of_time(text):
 def test_counts_are_whole_photons(scans):
     counted = scans.draw().batch.amplitude.square().numpy()
     np.testing.assert_allclose(counted, counted.round(), atol=1e-2 + 1e-6 * counted.max())
+
+
+def test_the_general_model_is_small_and_gains_where_photons_are_few(tmp_path):
+    assert sum(path.stat().st_size for path in general_model().iterdir()) < 5e6
+    assert load_model(general_model())[1].training["pictures_kept_for_tests"] == list(
+        KEPT_FOR_TESTS
+    )
+    raw = simulated(100, photons=1e3, noise=True, seed=8)
+    raw.save(tmp_path / "scan.npz")
+    saved_untrained(tmp_path / "untrained", raw, gridsize=2)
+    errors = {}
+    for name, model in {"general": None, "untrained": tmp_path / "untrained"}.items():
+        out = reconstruct.run(
+            InferenceConfig(
+                model_path=model, test_data=tmp_path / "scan.npz", output_dir=tmp_path / name,
+                device="cpu", cache=False, progress=False, sweeps=0,
+            )
+        )  # fmt: skip
+        errors[name] = json.loads((out / "metrics.json").read_text())["object"]["object_residual"]
+    assert errors["general"] < 0.7 * errors["untrained"]

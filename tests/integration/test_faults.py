@@ -232,10 +232,10 @@ def test_weights_cut_short(refused, model, share):
     [
         ("", "expected JSON settings; train again"),
         ("weights: none", "expected JSON settings; train again"),
-        ("[1, 2]", "format_version None; expected 1; train again"),
-        ("{}", "format_version None; expected 1; train again"),
-        ('{"format_version": 2}', "format_version 2; expected 1; train again"),
-        ('{"format_version": 1}', "expected one of lifted, unet"),
+        ("[1, 2]", "format_version None; expected 2; train again"),
+        ("{}", "format_version None; expected 2; train again"),
+        ('{"format_version": 1}', "format_version 1; expected 2; train again"),
+        ('{"format_version": 2}', "expected one of lifted, unet"),
     ],
 )
 def test_settings_that_are_none(refused, model, text, message):
@@ -249,7 +249,7 @@ def test_settings_that_are_none(refused, model, text, message):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"format_version": 0}, "format_version 0; expected 1; train again"),
+        ({"format_version": 0}, "format_version 0; expected 2; train again"),
         ({"network": "transformer"}, "'transformer'; expected one of lifted, unet"),
         ({"frame_size": 32}, "expected the weights that settings.json describes"),
         ({"n_modes": 3}, "expected the weights that settings.json describes"),
