@@ -127,12 +127,13 @@ def test_counts_are_whole_photons(scans):
     np.testing.assert_allclose(counted, counted.round(), atol=1e-2 + 1e-6 * counted.max())
 
 
-def test_the_general_model_is_small_and_gains_where_photons_are_few(tmp_path):
+def test_the_general_model_is_small_and_knows_more_than_physics(tmp_path):
     assert sum(path.stat().st_size for path in general_model().iterdir()) < 5e6
     assert load_model(general_model())[1].training["pictures_kept_for_tests"] == list(
         KEPT_FOR_TESTS
     )
-    raw = simulated(100, photons=1e3, noise=True, seed=8)
+    pictures = {"amplitude_image": "camera", "phase_image": "coins"}  # kept for tests
+    raw = simulated(49, N=64, probe_fwhm=16, step=5, noise=True, seed=8, **pictures)
     raw.save(tmp_path / "scan.npz")
     saved_untrained(tmp_path / "untrained", raw, gridsize=2)
     errors = {}
@@ -144,4 +145,4 @@ def test_the_general_model_is_small_and_gains_where_photons_are_few(tmp_path):
             )
         )  # fmt: skip
         errors[name] = json.loads((out / "metrics.json").read_text())["object"]["object_residual"]
-    assert errors["general"] < 0.7 * errors["untrained"]
+    assert errors["general"] < 0.75 * errors["untrained"]
