@@ -27,6 +27,7 @@ from ptycho.raw_data import RawData
 from ptycho.refinement import load_ptychi
 from ptycho.workflows import reconstruct
 from ptycho.workflows.components import Groups, scaled_probe
+from ptycho.workflows.reconstruction_output import Reconstruction
 
 KEPT_NUMBERS = {
     "phase_psnr": "phase_psnr_db", "amplitude_psnr": "amplitude_psnr_db",
@@ -152,7 +153,7 @@ def residual(obj: np.ndarray, origin: tuple[int, int], probe: np.ndarray, raw: R
 
 def infer(
     folder: Path, raw: RawData, sweeps: int | None, groups: Groups | None = None, **more
-) -> tuple[reconstruct.Reconstruction, dict[str, float]]:
+) -> tuple[Reconstruction, dict[str, float]]:
     """Reconstruct a scan that is in memory; the clock covers grouping, computing, stitching.
 
     It also covers the detector residual of every frame, which pty-chi's clock does not.

@@ -24,7 +24,7 @@ from ptycho.physics.patches import Canvas
 from ptycho.raw_data import RawData
 from ptycho.simulation.presets import PRESETS
 from ptycho.workflows.components import Groups, scaled_probe
-from ptycho.workflows.reconstruct import Reconstruction
+from ptycho.workflows.reconstruction_output import Reconstruction
 from ptycho.workflows.simulate import simulate
 
 FRAMES_PER_STEP = 32

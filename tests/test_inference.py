@@ -20,7 +20,7 @@ from ptycho.physics.overlap import merge_weight
 from ptycho.physics.patches import Canvas, canvas_of
 from ptycho.raw_data import RawData
 from ptycho.workflows import reconstruct as workflow
-from ptycho.workflows import train
+from ptycho.workflows import reconstruction_output, train
 from ptycho.workflows.components import scaled_probe
 
 WINDOW = 8
@@ -42,7 +42,7 @@ def home(tmp_path_factory):
 def without_pictures(monkeypatch):
     """Pictures cost more than these reconstructions; the integration tests have them drawn."""
     for name in ("save_amplitude", "save_phase"):
-        monkeypatch.setattr(workflow, name, lambda *_args, **_settings: None)
+        monkeypatch.setattr(reconstruction_output, name, lambda *_args, **_settings: None)
 
 
 def reconstructed(home, folder, *, gridsize=1, **changes):

@@ -28,6 +28,7 @@ from ptycho.physics.probe import probe_intensity, shift_probe
 from ptycho.physics.propagation import to_detector
 from ptycho.raw_data import RawData
 from ptycho.workflows import reconstruct as workflow
+from ptycho.workflows import reconstruction_output
 from ptycho.workflows.components import scaled_probe
 
 
@@ -248,7 +249,7 @@ def test_no_sweeps_find_nothing():
 
 def test_a_run_keeps_and_tells_what_it_found(tmp_path, monkeypatch, caplog):
     for name in ("save_amplitude", "save_phase"):
-        monkeypatch.setattr(workflow, name, lambda *_args, **_settings: None)
+        monkeypatch.setattr(reconstruction_output, name, lambda *_args, **_settings: None)
     raw = simulated(49, position_error=0.4, background=5.0)
     raw.save(tmp_path / "scan.npz")
     settings = {
