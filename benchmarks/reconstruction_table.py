@@ -97,7 +97,7 @@ def sampling_section(rows: dict[str, Rows], head: dict) -> str:
         f"Learning from n samples (groups of four, or single frames), {head['steps']} optimiser "
         f"steps of 32 frames for every n, whole scan reconstructed one-shot from the same "
         f"{head['shown_groups']:,} balanced groups all over it; mean +- standard deviation over "
-        "seeds. At gridsize 1 balanced frames are the members of balanced groups of four.",
+        "seeds. At gridsize 1 a balanced choice takes one member from each of n balanced groups.",
         table(["network", "gridsize", "n", *titles["phase PSNR, dB"],
                *titles["FRC 0.5, of Nyquist"]], learned),
         "Looking at n samples only, by the general model; what was not reconstructed counts as 1.",

@@ -34,7 +34,7 @@ HELD_OUT = 0.02
 """Share of the detector pixels kept for judging. They are few because they are missed: with 5 % the
 phase of one scan at 0.6 linear overlap and 1e6 photons ended 7 dB lower than with 1 %."""
 
-MOST_SWEEPS = 40
+MOST_SWEEPS = 100
 _PATIENCE = 10  # sweeps without a better prediction before the end; momentum swings for as long
 _GAIN = 1e-3  # smallest relative fall of the free residual that counts as better
 _MASKS = 64  # different patterns of held-out pixels; frames take them in turn
