@@ -84,31 +84,50 @@ def by_lsqml(raw: RawData, modes: int, epochs: int) -> Found:
     return Found(obj, run.origin, residual(obj, run.origin, run.probes[0], raw), clock)
 
 
+def frc_of(first: Found, second: Found, raws: tuple[RawData, RawData]) -> float:
+    """Return where two objects cease to agree: FRC 0.5, as a share of Nyquist."""
+    masks = [
+        lit_on(Canvas(found.origin, found.obj.shape), raw.positions, raw.probe)
+        for found, raw in zip((first, second), raws, strict=True)
+    ]
+    return compare(
+        first.obj, second.obj, masks[0], estimate_origin=first.origin, truth_origin=second.origin,
+        truth_mask=masks[1],
+    ).numbers["frc_05_share_of_nyquist"]  # fmt: skip
+
+
 def measure_real(
-    measured: Measured, data: Path, work: Path, title: str, method: str, make: object
+    measured: Measured, data: Path, work: Path, method: str, make: object, peer: Path | None
 ) -> list[dict]:
-    """Reconstruct all frames and two disjoint halves of them; compare the halves."""
+    """Reconstruct all frames and two disjoint halves of them; compare the halves.
+
+    The object of all frames is also compared with the peer's of the same frames.
+    """
     raw = measured.scan(data)
     whole = make(raw)
+    row = {"scan": measured.name, "frames": raw.n_frames, "method": method}
+    if peer is not None and peer.exists():
+        with np.load(peer) as kept:
+            other = Found(kept["obj"], tuple(kept["origin"].tolist()), 0.0, {})
+        row["frc_peer"] = frc_of(whole, other, (raw, raw))
     # At random: every second frame would be every second column of a raster.
     order = np.random.default_rng(0).permutation(raw.n_frames)
     halves = [raw.subset(np.sort(order[first::2])) for first in (0, 1)]
     first, second = (make(half) for half in halves)
-    masks = [
-        lit_on(Canvas(found.origin, found.obj.shape), half.positions, half.probe)
-        for found, half in zip((first, second), halves, strict=True)
-    ]
-    numbers = compare(
-        first.obj, second.obj, masks[0], estimate_origin=first.origin, truth_origin=second.origin,
-        truth_mask=masks[1],
-    ).numbers  # fmt: skip
     mask = lit_on(Canvas(whole.origin, whole.obj.shape), raw.positions, raw.probe)
     flat, _ = flatten_phase(whole.obj, mask)
-    keep_picture(work, f"{title}/{method}", np.where(mask, flat, 0))
-    return [{
-        "scan": title, "frames": raw.n_frames, "method": method,
-        "frc": numbers["frc_05_share_of_nyquist"], "residual": whole.residual, **whole.clock,
-    }]  # fmt: skip
+    keep_picture(work, f"{measured.name}/{method}", np.where(mask, flat, 0))
+    if peer is None:
+        kept = kept_peer(work, measured)
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        np.savez(kept, obj=whole.obj, origin=whole.origin)
+    frc = frc_of(first, second, (halves[0], halves[1]))
+    return [row | {"frc": frc, "residual": whole.residual, **whole.clock}]
+
+
+def kept_peer(work: Path, measured: Measured) -> Path:
+    """Return the file that holds what pty-chi made of a measured scan."""
+    return work / "peer" / f"{measured.name}.npz"
 
 
 def real_jobs(
@@ -124,20 +143,18 @@ def real_jobs(
         if not (data / scan.file).exists():
             print(f"real: nothing at {data / scan.file}; left out")
             continue
-        ways = {
-            "general, one-shot": functools.partial(
-                by_general, general, modes=scan.modes, one_shot=True
-            ),
-            "general, default sweeps": functools.partial(
-                by_general, general, modes=scan.modes, one_shot=False
-            ),
-        }
+        ways = {}
         if peer:
             ways[f"pty-chi lsqml, {scan.epochs} epochs"] = functools.partial(
                 by_lsqml, modes=scan.modes, epochs=scan.epochs
             )
+        for title, one_shot in (("one-shot", True), ("default sweeps", False)):
+            ways[f"general, {title}"] = functools.partial(
+                by_general, general, modes=scan.modes, one_shot=one_shot
+            )
         for method, make in ways.items():
-            call = functools.partial(measure_real, scan, data, work, scan.name, method, make)
+            beside = None if method.startswith("pty-chi") else kept_peer(work, scan)
+            call = functools.partial(measure_real, scan, data, work, method, make, beside)
             yield f"{scan.name}/{method}", call
 
 
