@@ -21,8 +21,7 @@ from jaxtyping import Complex, Float, Shaped
 
 from ptycho.io import read_scan
 from ptycho.metrics import compare, well_covered
-from ptycho.physics.patches import canvas_of, place_patches, window_corners
-from ptycho.physics.probe import probe_intensity
+from ptycho.physics.patches import Canvas, canvas_of
 from ptycho.refinement import (
     ROOM,
     Engine,
@@ -33,6 +32,7 @@ from ptycho.refinement import (
     load_ptychi,
     start_engine,
 )
+from ptycho.stitching import light_on
 
 BATCH = {"lsqml": 16, "rpie": 32}
 
@@ -109,14 +109,9 @@ def run_ptychi(
 
 def lit(run: PeerRun, positions: np.ndarray, probe: np.ndarray) -> np.ndarray:
     """Return where the objects of a run are known: where enough light fell."""
-    light = probe_intensity(torch.from_numpy(probe))
-    corners, _ = window_corners(torch.from_numpy(positions), probe.shape[-1])
-    placed = place_patches(
-        light.expand(len(corners), -1, -1),
-        corners - torch.tensor(run.origin),
-        run.objects[0].shape,
-    )
-    return well_covered((placed / light.max()).numpy())
+    canvas = Canvas(run.origin, run.objects[0].shape)
+    light = light_on(canvas, torch.from_numpy(positions), torch.from_numpy(probe))
+    return well_covered(light.numpy())
 
 
 def main() -> None:

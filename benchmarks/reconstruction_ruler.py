@@ -15,19 +15,20 @@ import numpy as np
 import torch
 from ptychi_peer import BATCH, run_ptychi
 
+from ptycho import stitching
 from ptycho.bundle import load_model
 from ptycho.config import InferenceConfig
 from ptycho.dataset import GroupDataset
 from ptycho.errors import ConfigError
 from ptycho.inference import frame_residuals
 from ptycho.metrics import Comparison, compare, well_covered
-from ptycho.physics.patches import Canvas, canvas_of, place_patches, window_corners
-from ptycho.physics.probe import probe_intensity
+from ptycho.physics.patches import Canvas, canvas_of
 from ptycho.raw_data import RawData
 from ptycho.refinement import load_ptychi
-from ptycho.workflows import reconstruct
 from ptycho.workflows.components import Groups, scaled_probe
+from ptycho.workflows.reconstruct import groups_of
 from ptycho.workflows.reconstruction_output import Reconstruction
+from ptycho.workflows.scan_object import reconstruct
 
 KEPT_NUMBERS = {
     "phase_psnr": "phase_psnr_db", "amplitude_psnr": "amplitude_psnr_db",
@@ -98,12 +99,8 @@ def lit_on(canvas: Canvas, positions: np.ndarray, probe: np.ndarray) -> np.ndarr
 
 def light_on(canvas: Canvas, positions: np.ndarray, probe: np.ndarray) -> np.ndarray:
     """Return the light on a canvas, relative to the brightest spot of one frame."""
-    light = probe_intensity(torch.from_numpy(np.asarray(probe, dtype=np.complex64)))
-    corners, _ = window_corners(torch.from_numpy(positions), probe.shape[-1])
-    placed = place_patches(
-        light.expand(len(corners), -1, -1), corners - torch.tensor(canvas.origin), canvas.shape
-    )
-    return (placed / light.max()).numpy()
+    modes = torch.from_numpy(np.asarray(probe, dtype=np.complex64))
+    return stitching.light_on(canvas, torch.from_numpy(positions), modes).numpy()
 
 
 def peer_batch(engine: str, raw: RawData) -> int:
@@ -172,9 +169,9 @@ def infer(
     model, settings = load_model(folder)
     with clocked() as clock:
         if groups is None:
-            groups = reconstruct._groups(config, settings, raw)
+            groups = groups_of(config, settings, raw)
         scaled = scaled_probe(raw)
-        result = reconstruct.reconstruct(model, raw, groups, scaled, config, torch.device("cpu"))
+        result = reconstruct(model, raw, groups, scaled, config, torch.device("cpu"))
     return result, clock
 
 

@@ -23,7 +23,8 @@ from scipy.sparse.csgraph import connected_components, dijkstra
 from scipy.spatial import cKDTree
 from torch import Tensor
 
-from ptycho.physics.patches import cut_patches, place_patches
+from ptycho.physics.patches import Canvas, cut_patches, place_patches, window_corners
+from ptycho.physics.probe import probe_intensity
 
 _CHUNK_PIXELS = 2**21
 """Window pixels worked on at once: bounds the temporary memory to some 100 MB."""
@@ -96,6 +97,26 @@ def stitch(
     coverage = layer.total_weight()
     obj = _divide(layer.place(phasors), coverage)
     return Stitched(obj, coverage, phasors.angle()[group_of])
+
+
+def light_on(
+    canvas: Canvas, positions: Float[Tensor, "position 2"], probe: Complex[Tensor, "mode row col"]
+) -> Float[Tensor, "height width"]:
+    """Return the light that falls on an object, relative to the brightest spot of one frame.
+
+    Args:
+        canvas: holds the window of every position.
+        positions: probe centres as (row, col), object pixels.
+        probe: modes, any unit.
+    """
+    light = probe_intensity(probe)
+    light = light / light.max()
+    corners, _ = window_corners(positions, probe.shape[-1])
+    corners = corners - torch.tensor(canvas.origin)
+    total = light.new_zeros(canvas.shape)
+    for part in corners.split(max(1, _CHUNK_PIXELS // light.numel())):
+        total += place_patches(light.expand(len(part), -1, -1), part, canvas.shape)
+    return total
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from ptycho.losses import LOSSES
 from ptycho.physics.probe import probe_fwhm
 from ptycho.workflows import train
 from ptycho.workflows.components import scaled_probe
-from ptycho.workflows.reconstruct import reconstruct
+from ptycho.workflows.scan_object import reconstruct
 
 BATCH = 8
 

@@ -1,0 +1,260 @@
+"""From frames to the object of their whole scan: a first object, then sweeps.
+
+Way of the data: file -> RawData -> [groups -> batches -> trained model -> patches -> object].
+A network whose learned step knows no group takes the scan as one large group; any other one
+reconstructs group after group, and the patches are stitched.
+"""
+
+import functools
+import logging
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ptycho.config import InferenceConfig
+from ptycho.console import progress
+from ptycho.dataset import GroupDataset
+from ptycho.inference import frame_residuals, predict_patches, unexplained_light
+from ptycho.learned_sweeps import learned_sweeps
+from ptycho.model import PtychoModel
+from ptycho.networks.lifted import LiftedUNet
+from ptycho.nuisance import MOST_MOVED, Nuisances
+from ptycho.physics.overlap import merge_weight
+from ptycho.physics.patches import Canvas, canvas_of, window_corners
+from ptycho.physics.probe import orthogonal_modes
+from ptycho.raw_data import RawData
+from ptycho.stitching import light_on, stitch
+from ptycho.sweeps import Swept, sweep_scan
+from ptycho.workflows.components import (
+    Groups,
+    ScaledProbe,
+    default_batch_size,
+    more_modes,
+    tell_modes,
+)
+from ptycho.workflows.reconstruction_output import Reconstruction
+
+log = logging.getLogger(__name__)
+
+PIXELS_AT_ONCE = 2**20
+"""Pixels of detector waves held together while residuals are computed: about 100 MB."""
+
+
+FOREIGN = 0.05
+"""Share of the light unexplained by a network's own object from which on its scan is called unlike
+those it learned from: 0.2 to 3 % on simulated scans like those, 14 % on a measured one whose probe
+is wrong. Positions that are wrong by little, or at low dose, are not noticed."""
+
+WRONG = 0.03
+"""The same after sweeps, from which on probe or positions are doubted: 0.04 to 2.5 % on scans as
+told, 1.4 to 8 % with a defocused probe or positions that are transposed or mirrored. No share tells
+them apart for certain; this one raises few false alarms."""
+
+UNLIT = 1e-3
+"""Light, relative to the brightest spot of one frame, below which no object is told."""
+
+
+def reconstruct(
+    model: PtychoModel,
+    raw: RawData,
+    groups: Groups,
+    scaled: ScaledProbe,
+    config: InferenceConfig,
+    device: torch.device,
+) -> Reconstruction:
+    """Reconstruct the one object that the frames of some groups show.
+
+    Args:
+        model: trained; takes over the probe.
+        raw: the scan.
+        groups: frame indices, one row per group.
+        scaled: the probe of the scan.
+        config: sweeps, what is refined, batch size, progress.
+        device: where to compute.
+    """
+    model.set_probe(scaled.probe)
+    frames = np.unique(groups)
+    canvas = canvas_of(torch.from_numpy(raw.positions[frames]), raw.frame_size)
+    if config.refine_positions:
+        canvas = canvas.widened(int(MOST_MOVED) + 2)
+    singles = GroupDataset(raw, frames[:, None])
+    at_once = isinstance(model.network, LiftedUNet)
+    first = nothing_yet if at_once else functools.partial(stitched_groups, model, groups)
+    start, coverage = first(canvas, scaled, singles, config, device)
+    network = None
+    if not at_once:
+        network = _told_if_foreign(start, canvas, singles)
+    swept = start
+    if at_once or config.sweeps != 0:
+        swept = _sweep(model, start, canvas, singles, config, device)
+    if at_once and config.sweeps == 0:
+        network = _told_if_foreign(swept, canvas, singles)
+    beside = swept.beside
+    for sentence in beside.sentences(start.beside, frames, raw.photons_per_frame()):
+        log.info("%s", sentence)
+    residuals = frame_residuals(
+        swept.obj, canvas, swept.probe, singles, beside=beside,
+        batch_size=max(1, PIXELS_AT_ONCE // raw.probe.size),
+    )  # fmt: skip
+    final = unexplained_light(swept.obj, canvas, swept.probe, singles, beside=beside)
+    if config.sweeps != 0 and swept.kept > 0 and final > WRONG:
+        log.warning(
+            "%.1f %% of the light is unexplained beyond counting noise, even after the sweeps; "
+            "check probe and positions (order, sign, unit), or try --refine_probe, "
+            "--refine_positions, --refine_background", 100 * final,
+        )  # fmt: skip
+    return Reconstruction(
+        obj=torch.where(coverage > 0, swept.obj * scaled.transmission, 0).numpy(),
+        coverage=coverage.numpy(),
+        origin=canvas.origin,
+        frames=frames,
+        residuals=residuals.numpy(),
+        probe=swept.probe.numpy() / scaled.transmission,
+        free_residual=swept.free_residual,
+        sweeps=swept.kept,
+        beside=beside,
+        unexplained=(network, final),
+    )
+
+
+def nothing_yet(
+    canvas: Canvas,
+    scaled: ScaledProbe,
+    dataset: GroupDataset,
+    config: InferenceConfig,
+    device: torch.device,
+) -> tuple[Swept, Float[Tensor, "height width"]]:
+    """Return empty space to sweep from, and the light that falls on it.
+
+    Args:
+        canvas: holds the windows of all frames.
+        scaled: the probe of the scan.
+        dataset: frames, as groups of one.
+        config: not needed; kept for the common call, as the next.
+        device: where to compute.
+    """
+    positions = dataset.raw.positions[dataset.groups.ravel()]
+    light = light_on(canvas, torch.from_numpy(positions), scaled.probe)
+    obj = torch.ones(canvas.shape, dtype=torch.complex64)
+    beside = Nuisances.given(scaled.probe, dataset)
+    return Swept(obj, scaled.probe, [], 0, beside), torch.where(light > UNLIT, light, 0)
+
+
+def stitched_groups(
+    model: PtychoModel,
+    groups: Groups,
+    canvas: Canvas,
+    scaled: ScaledProbe,
+    dataset: GroupDataset,
+    config: InferenceConfig,
+    device: torch.device,
+) -> tuple[Swept, Float[Tensor, "height width"]]:
+    """Return what a network makes of the groups, stitched, and how much light tells it.
+
+    Args:
+        model: trained, with the probe of the scan.
+        groups: frame indices, one row per group.
+        canvas: holds the windows of all frames.
+        scaled: the probe of the scan.
+        dataset: the same frames as groups of one.
+        config: batch size, progress.
+        device: where the network computes.
+    """
+    raw, size, window = dataset.raw, dataset.raw.frame_size, model.window
+    show = functools.partial(progress, label="reconstructing", enabled=config.progress)
+    predicted = predict_patches(
+        model, GroupDataset(raw, groups), device=device,
+        batch_size=config.batch_size or default_batch_size(groups.shape[1], size, 64),
+        track=lambda batches, total: show(batches, total=total),
+    )  # fmt: skip
+    first = size // 2 - window // 2
+    corners, _ = window_corners(torch.from_numpy(raw.positions[predicted.members.numpy()]), size)
+    weight = merge_weight(scaled.probe)[first : first + window, first : first + window]
+    stitched = stitch(
+        predicted.patches,
+        corners - torch.tensor(canvas.origin) + first,
+        weight,
+        canvas.shape,
+        group_of=predicted.group_of,
+    )
+    seen = stitched.coverage > 0
+    # Windows reach a little beyond what was reconstructed; the mean stands there for the unknown.
+    filled = torch.where(seen, stitched.obj, stitched.obj[seen].mean())
+    beside = Nuisances.given(scaled.probe, dataset)
+    return Swept(filled, scaled.probe, [], 0, beside), stitched.coverage
+
+
+def _told_if_foreign(found: Swept, canvas: Canvas, dataset: GroupDataset) -> float:
+    """Return the light that a network's object leaves unexplained; warn where it is much."""
+    share = unexplained_light(found.obj, canvas, found.probe, dataset)
+    if share > FOREIGN:
+        log.warning(
+            "the network leaves %.1f %% of the light unexplained beyond counting noise, above %.0f "
+            "%%: this scan is unlike those it learned from; sweeps may mend it, or ptycho_train "
+            "--finetune", 100 * share, 100 * FOREIGN,
+        )  # fmt: skip
+    return share
+
+
+def _sweep(
+    model: PtychoModel,
+    start: Swept,
+    canvas: Canvas,
+    dataset: GroupDataset,
+    config: InferenceConfig,
+    device: torch.device,
+) -> Swept:
+    """Return the object after its sweeps: first by physics, at last by the learned step.
+
+    A network that takes the scan as one group has sweeps and steps of its own; those asked for come
+    on top of the sweeps.
+    """
+    network, physical, last = model.network, config.sweeps, 0
+    at_once = isinstance(network, LiftedUNet)
+    if at_once:
+        physical = None if physical is None else network.sweeps + physical
+        last = None if physical is None else network.steps
+    asked = config.sweeps != 0  # the network alone refines nothing
+    show = functools.partial(progress, label="sweeping", enabled=config.progress)
+    shared = {
+        "batch_size": _sweep_batch(dataset), "seed": config.seed, "device": device,
+        "track": lambda numbers, total: show(numbers, total=total),
+    }  # fmt: skip
+    swept = sweep_scan(
+        start.obj, canvas, more_modes(start.probe, config.n_modes), dataset, sweeps=physical,
+        refine_probe=asked and config.refine_probe, refine_positions=config.refine_positions,
+        refine_intensity=config.refine_intensity, refine_background=config.refine_background,
+        **shared,
+    )  # fmt: skip
+    if asked and config.refine_probe:
+        swept = swept._replace(probe=orthogonal_modes(swept.probe))
+        tell_modes(swept.probe)
+    _tell("sweeps", swept.kept, swept.free_residual)
+    if last == 0:
+        return swept
+    learned = learned_sweeps(swept, canvas, dataset, network.step, sweeps=last, **shared)
+    more = learned.free_residual[len(swept.free_residual) :]
+    _tell("learned sweeps", learned.kept - swept.kept, more)
+    return learned
+
+
+def _tell(kind: str, kept: int, free_residual: list[float]) -> None:
+    """Log how many sweeps were kept, and by which numbers."""
+    if not free_residual:
+        return
+    log.info(
+        "%s: %d kept of %d; held-out pixels missed by %.4g at first, %.4g at best",
+        kind, kept, len(free_residual), free_residual[0], min(free_residual),
+    )  # fmt: skip
+
+
+def _sweep_batch(dataset: GroupDataset) -> int:
+    """Return frames per batch of the sweeps.
+
+    A sweep of a small scan takes at least five batches: corrections one after the other reach
+    farther than those made together.
+    """
+    wanted = min(32, max(8, len(dataset) // 5))
+    return default_batch_size(1, dataset.raw.frame_size, wanted)
