@@ -66,9 +66,8 @@ class Measured(NamedTuple):
 
 
 def by_general(general: Path, raw: RawData, modes: int, one_shot: bool) -> Found:
-    """Reconstruct by the general model: one-shot, or with default sweeps that refine the probe."""
-    more = {} if one_shot else {"refine_probe": True, "n_modes": modes}
-    result, clock = infer(general, raw, 0 if one_shot else None, **more)
+    """Reconstruct by the general model, one-shot or with default sweeps; the probe is refined."""
+    result, clock = infer(general, raw, 0 if one_shot else None, refine_probe=True, n_modes=modes)
     return Found(result.obj, result.origin, float(np.nanmean(result.residuals)), clock)
 
 

@@ -261,8 +261,9 @@ class InferenceConfig(_ComputeConfig):
     """Which scan of a file that holds several (its scan_index); each has an object of its own."""
 
     sweeps: int | None = None
-    """Corrections of the whole object by all its frames after the network. 0 leaves the network's
-    object; none, or auto, goes on while pixels held out of the correction are predicted better."""
+    """Corrections of the whole object by all its frames, beyond the few that a lifted network makes
+    itself. 0 is the network's object; none, or auto, goes on while pixels held out of the
+    correction are predicted better."""
 
     use_model_probe: bool = False
     """Start from the probe saved with the model. A probe corrected in training is taken anyway when
@@ -286,11 +287,8 @@ class InferenceConfig(_ComputeConfig):
     def __post_init__(self) -> None:
         _ComputeConfig.__post_init__(self)
         _at_least(self, 0, "sweeps")
-        if (self.n_modes or 1) > 1 and (self.sweeps == 0 or not self.refine_probe):
+        if (self.n_modes or 1) > 1 and not self.refine_probe:
             raise ConfigError("n_modes: without --refine_probe; expected it, to find the modes")
-        for name in ("refine_background", "refine_intensity", "refine_positions"):
-            if self.sweeps == 0 and getattr(self, name):
-                raise ConfigError(f"{name}: with sweeps 0; expected sweeps, in which to find it")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,7 @@ from ptycho.bundle import load_model
 from ptycho.config import InferenceConfig, TrainConfig
 from ptycho.dataset import GroupDataset, ManyScans
 from ptycho.errors import ConfigError
-from ptycho.workflows import reconstruct, train
+from ptycho.workflows import reconstruct, scan_object, train
 from ptycho.workflows.components import scaled_probe
 
 
@@ -150,4 +150,4 @@ def test_an_object_that_explains_little_is_doubted(scans, tmp_path, caplog):
             )
         share = json.loads((out / "metrics.json").read_text())["unexplained_light"]["object"]
         assert ("check probe and positions" in caplog.text) == (name == "wrong")
-        assert (share > reconstruct.WRONG) == (name == "wrong")
+        assert (share > scan_object.WRONG) == (name == "wrong")

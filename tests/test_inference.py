@@ -198,9 +198,11 @@ def test_the_batch_size_does_not_change_the_result(home, tmp_path, gridsize):
         reconstructed(home, tmp_path / str(size), gridsize=gridsize, batch_size=size)
         for size in (100, 3)
     )
-    # Float32 sums in another order; the object is about 1.
+    # Float32 sums in another order; the object is about 1, the residuals end near 1e-6.
     np.testing.assert_allclose(whole["object"], cut["object"], atol=1e-4)
-    np.testing.assert_allclose(whole["frame_residuals"], cut["frame_residuals"], rtol=1e-3)
+    np.testing.assert_allclose(
+        whole["frame_residuals"], cut["frame_residuals"], rtol=1e-3, atol=1e-7
+    )
 
 
 def test_patches_come_in_the_order_of_the_groups_and_know_their_frames():

@@ -240,11 +240,15 @@ def test_what_was_found_explains_the_frames():
     )
 
 
-def test_no_sweeps_find_nothing():
-    with pytest.raises(ConfigError, match="refine_positions: with sweeps 0"):
-        InferenceConfig(
-            model_path="m", test_data="s", output_dir="o", sweeps=0, refine_positions=True
-        )
+def test_the_classic_network_alone_finds_nothing_beside_the_object(tmp_path):
+    raw = simulated(36)
+    raw.save(tmp_path / "scan.npz")
+    config = InferenceConfig(
+        model_path=saved_untrained(tmp_path / "model", raw, network="unet"), cache=False,
+        test_data=tmp_path / "scan.npz", output_dir=tmp_path / "o", sweeps=0, refine_positions=True,
+    )  # fmt: skip
+    with pytest.raises(ConfigError, match="refine_positions: with sweeps 0; expected sweeps"):
+        workflow.run(config)
 
 
 def test_a_run_keeps_and_tells_what_it_found(tmp_path, monkeypatch, caplog):

@@ -51,7 +51,7 @@ def run(config: InferenceConfig) -> Path:
         config.test_data, measurement=config.measurement, frame_size=config.N, mask=config.mask
     )
     raw = one_scan(config, raw)
-    _check_frames(config, settings, raw)
+    _check_model(config, settings, raw)
     groups = groups_of(config, settings, raw)
     started = time.perf_counter()
     scaled = _start_probe(config, settings, model, raw)
@@ -100,12 +100,18 @@ def _chosen_gridsize(config: InferenceConfig, settings: ModelSettings) -> ModelS
     return replace(settings, gridsize=config.gridsize, neighbor_count=0)
 
 
-def _check_frames(config: InferenceConfig, settings: ModelSettings, raw: RawData) -> None:
-    if settings.network == "unet" and raw.frame_size != settings.frame_size:
+def _check_model(config: InferenceConfig, settings: ModelSettings, raw: RawData) -> None:
+    """Refuse what the classic network cannot do: other frames, finding more than the object."""
+    if settings.network != "unet":
+        return
+    if raw.frame_size != settings.frame_size:
         raise ModelError(
             f"{config.test_data}: frames of {raw.frame_size} pixels; expected "
             f"{settings.frame_size}, with which {config.model_path} was trained"
         )
+    for name in ("refine_probe", "refine_background", "refine_intensity", "refine_positions"):
+        if config.sweeps == 0 and getattr(config, name):
+            raise ConfigError(f"{name}: with sweeps 0; expected sweeps, in which to find it")
 
 
 def one_scan(config: InferenceConfig | RefineConfig, raw: RawData) -> RawData:

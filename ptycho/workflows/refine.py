@@ -28,8 +28,9 @@ from ptycho.refinement import ROOM, Estimate, Plan, Refined, load_ptychi, refine
 from ptycho.sweeps import held_out_masks
 from ptycho.workflows.components import default_batch_size, load_data, use_threads
 from ptycho.workflows.evaluate import read_entries
-from ptycho.workflows.reconstruct import PIXELS_AT_ONCE, one_scan
+from ptycho.workflows.reconstruct import one_scan
 from ptycho.workflows.reconstruction_output import Reconstruction, write
+from ptycho.workflows.scan_object import PIXELS_AT_ONCE
 
 log = logging.getLogger(__name__)
 

@@ -216,7 +216,6 @@ def _sweep(
     if at_once:
         physical = None if physical is None else network.sweeps + physical
         last = None if physical is None else network.steps
-    asked = config.sweeps != 0  # the network alone refines nothing
     show = functools.partial(progress, label="sweeping", enabled=config.progress)
     shared = {
         "batch_size": _sweep_batch(dataset), "seed": config.seed, "device": device,
@@ -224,11 +223,11 @@ def _sweep(
     }  # fmt: skip
     swept = sweep_scan(
         start.obj, canvas, more_modes(start.probe, config.n_modes), dataset, sweeps=physical,
-        refine_probe=asked and config.refine_probe, refine_positions=config.refine_positions,
+        refine_probe=config.refine_probe, refine_positions=config.refine_positions,
         refine_intensity=config.refine_intensity, refine_background=config.refine_background,
         **shared,
     )  # fmt: skip
-    if asked and config.refine_probe:
+    if config.refine_probe:
         swept = swept._replace(probe=orthogonal_modes(swept.probe))
         tell_modes(swept.probe)
     _tell("sweeps", swept.kept, swept.free_residual)
