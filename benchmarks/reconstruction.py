@@ -37,7 +37,7 @@ FORMS = {
     "full": Form(
         doses=(1e3, 1e4, 1e6), overlaps=(0.8, 0.6, 0.4, 0.2), field=110.0, training_s=20.0,
         epochs={"lsqml": (1, 5, 20, 100), "rpie": (1, 5, 20, 100)}, sampled=(64, 256, 512, 2576),
-        seeds=3, steps=300, shown_groups=2576, block=40, small=516, real_epochs=(100, 200),
+        seeds=3, steps=100, shown_groups=644, block=40, small=516, real_epochs=(100, 200),
         speed_frames=1296,
     ),
     "reduced": Form(

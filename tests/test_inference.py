@@ -195,14 +195,12 @@ def test_the_noise_floor_is_that_of_the_models_own_frames():
 @pytest.mark.parametrize("gridsize", [1, 2])
 def test_the_batch_size_does_not_change_the_result(home, tmp_path, gridsize):
     whole, cut = (
-        reconstructed(home, tmp_path / str(size), gridsize=gridsize, batch_size=size)
+        reconstructed(home, tmp_path / str(size), gridsize=gridsize, batch_size=size, sweeps=0)
         for size in (100, 3)
     )
-    # Float32 sums in another order; the object is about 1, the residuals end near 1e-6.
+    # Float32 sums in another order; the object is about 1.
     np.testing.assert_allclose(whole["object"], cut["object"], atol=1e-4)
-    np.testing.assert_allclose(
-        whole["frame_residuals"], cut["frame_residuals"], rtol=1e-3, atol=1e-7
-    )
+    np.testing.assert_allclose(whole["frame_residuals"], cut["frame_residuals"], rtol=1e-3)
 
 
 def test_patches_come_in_the_order_of_the_groups_and_know_their_frames():

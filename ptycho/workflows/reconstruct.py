@@ -138,6 +138,7 @@ def groups_of(config: InferenceConfig, settings: ModelSettings, raw: RawData) ->
         raw: the scan.
     """
     if settings.network == "lifted" and config.n_images is None:
+        log.info("groups: all %s frames are one, so all their overlap counts", f"{raw.n_frames:,}")
         return np.arange(raw.n_frames)[:, None]
     learned_with = replace(
         config, neighbor_count=config.neighbor_count or settings.neighbor_count or None

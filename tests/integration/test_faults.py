@@ -167,7 +167,7 @@ def test_the_scan_that_watches_is_looked_at_too(home, refused, tmp_path):
         ("inference", ["--N", 32], "frames of 16 pixels; expected 32"),
         ("train", ["--gridsize", 5], "gridsize = 5: expected 1 to 4"),
         ("train", ["--gridsize", 2, "--K", 70], "K = 70 neighbours: expected 3 to 64"),
-        ("inference", ["--K", 2], "K = 2 neighbours"),
+        ("inference", ["--K", 2, "--n_images", 9], "K = 2 neighbours"),
     ],
 )
 def test_settings_that_do_not_fit_the_scan(home, refused, command, words, message):
