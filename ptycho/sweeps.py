@@ -205,9 +205,10 @@ class FreeResidual:
             expected: photons per detector pixel.
             frames: the same ones measured.
         """
-        amplitude = frames.amplitude[frames.judging][None]
+        which = frames.judging.flatten().nonzero()[:, 0]
+        amplitude, expected = (values.flatten()[which] for values in (frames.amplitude, expected))
         counted = float(amplitude.square().sum())
-        self._misfit += counted * float(poisson_loss(expected[frames.judging][None], amplitude))
+        self._misfit += counted * float(poisson_loss(expected[None], amplitude[None]))
         self._photons += counted
 
     @property
