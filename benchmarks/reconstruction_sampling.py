@@ -150,8 +150,8 @@ def jobs(form: Form, general: Path) -> Iterator[tuple[str, object]]:
     """Yield what is to be measured: a name, and a call that returns its rows."""
     choices = [
         (gridsize, n, method, seed)
-        for seed in range(form.seeds) for n in form.sampled
-        for gridsize in (2, 1) for method in METHODS
+        for gridsize in (2, 1) for seed in range(form.seeds)
+        for n in form.sampled for method in METHODS
     ]  # fmt: skip
     for choice in choices:
         name = "/".join(str(part) for part in choice)
