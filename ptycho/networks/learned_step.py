@@ -41,7 +41,7 @@ class LearnedStep(nn.Module):
         IEEE Trans. Med. Imaging 37, 1322 (2018).
     """
 
-    def __init__(self, width: int = 32):
+    def __init__(self, width: int = 16):
         super().__init__()
         body = Body(inputs=8, outputs=3, widths=(width, 2 * width, 3 * width), norm=False)
         self.body = body.to(memory_format=torch.channels_last)  # a sixth faster on CPUs

@@ -24,9 +24,9 @@ class LiftedUNet(nn.Module):
 
     Args:
         group_size: members of one group; any, kept for the common call.
-        width: features of the learned step.
+        width: features of the learned step. Trained on one scan for as long, 32 is no better.
         sweeps: physical ones before the first learned step; five settle the overlap of a group.
-        steps: learned ones.
+        steps: learned ones. Trained on one scan for as long, two are no better.
     """
 
     window: int | None = None
@@ -35,7 +35,7 @@ class LiftedUNet(nn.Module):
     merged = True
     """Patches come from one canvas, so there is nothing left to merge."""
 
-    def __init__(self, group_size: int, width: int = 32, sweeps: int = 5, steps: int = 2):
+    def __init__(self, group_size: int, width: int = 16, sweeps: int = 5, steps: int = 1):
         super().__init__()
         self.sweeps = sweeps
         self.steps = steps

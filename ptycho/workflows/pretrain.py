@@ -22,6 +22,7 @@ from ptycho.workflows.components import use_threads
 log = logging.getLogger(__name__)
 
 GRIDSIZE = 2
+STEPS = 2  # learned, one after the other: the second starts where the first has ended
 """Of the groups a general model reconstructs when nothing else is asked for."""
 
 
@@ -39,7 +40,7 @@ def run(config: PretrainConfig) -> Path:
     torch.manual_seed(config.seed)
     settings = ModelSettings(
         network="lifted",
-        network_options={"width": config.width},
+        network_options={"width": config.width, "steps": STEPS},
         gridsize=GRIDSIZE,
         neighbor_count=default_neighbor_count(GRIDSIZE),
         frame_size=config.N,
