@@ -8,6 +8,7 @@ predicting them better it has begun to learn the noise of the others.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from statistics import fmean
 from typing import NamedTuple
 
 import torch
@@ -35,12 +36,13 @@ HELD_OUT = 0.02
 phase of one scan at 0.6 linear overlap and 1e6 photons ended 7 dB lower than with 1 %."""
 
 MOST_SWEEPS = 100
-_PATIENCE = 10  # sweeps without a better prediction before the end; momentum swings for as long
 _GAIN = 1e-3  # smallest relative fall of the free residual that counts as better
 _MASKS = 64  # different patterns of held-out pixels; frames take them in turn
 _DAMPING = 0.1
 _GROWTH = 1.2  # of the damping per sweep, once the object has settled
-_SETTLED = 0.02  # smallest relative fall of the free residual in three sweeps that is no settling
+_FIRM = 20.0  # times the first damping: nothing moves any more
+_SETTLED = 0.02  # relative fall of the free residual in three sweeps, below which it has settled
+_WAVER = 3  # sweeps whose mean free residual counts: single ones waver, and the least one flatters
 _MOMENTUM = 0.8
 """Share of the last sweep's change that the next one starts with. At 0.4 linear overlap and 1e6
 photons 40 sweeps end at 43 dB of phase with it, at 32 dB without."""
@@ -90,17 +92,17 @@ def sweep_scan(
 
     Every sweep starts a little ahead, o + momentum (o - o of the sweep before): coarse structures,
     which the overlap hands on frame by frame, settle in a third of the sweeps. The damping stays as
-    long as the free residual falls: long steps find the object. Then it grows from sweep to sweep:
-    an average over many frames keeps their noise out. A refined probe follows from the second sweep
-    on by the same formula with the parts exchanged, and keeps its power. What else is refined, see
-    `ptycho.nuisance`.
+    long as the free residual falls: long steps find the object. Then it grows from sweep to sweep
+    until nothing moves: an average over many frames keeps their noise out. A refined probe follows
+    from the second sweep on by the same formula with the parts exchanged, and keeps its power. What
+    else is refined, see `ptycho.nuisance`.
 
     Args:
         obj: where to start from, transmission on the canvas.
         canvas: where it lies; holds the windows of all frames, where they may move to.
         probe: modes in sqrt(photons) per object pixel.
         dataset: frames, as groups of one.
-        sweeps: how many; None ends by the free residual.
+        sweeps: how many; None ends when the object has settled and its noise is averaged out.
         batch_size: frames corrected together.
         seed: of the order of the frames and of the pixels held out.
         refine_probe: whether to correct the probe too.
@@ -122,8 +124,7 @@ def sweep_scan(
     given, members = beside.positions, dataset.groups.ravel()
     kept = Swept(obj, beside.probe, [], 0, beside)
     history: list[float] = []
-    least, improved = float("inf"), 0
-    before = obj
+    least, before = float("inf"), obj
     most, damping = MOST_SWEEPS if sweeps is None else sweeps, _DAMPING
     for number in track(range(1, most + 1), most):
         if damping > _DAMPING or (number > refine.complete and settled(history)):
@@ -140,13 +141,14 @@ def sweep_scan(
         )
         beside = beside.settled(given, members, stray)
         history.append(misfit.value)
-        # What the first sweep meets is the start, as smooth as a network left it; that is no
-        # measure for the sweeps among themselves.
-        if number > 1 and better(misfit.value, least):
-            least, improved = misfit.value, number
-        if sweeps is not None or misfit.as_good_as(least):
+        level = fmean(history[-_WAVER:])
+        if (
+            number > _WAVER
+        ):  # what the first sweep meets is the start, as smooth as a network left it
+            least = min(least, level)
+        if sweeps is not None or misfit.as_good_as(least, level):
             kept = Swept(obj, beside.probe, history, number, beside)
-        if sweeps is None and number - max(improved, refine.complete) >= _PATIENCE:
+        if sweeps is None and damping >= _FIRM * _DAMPING:
             break
     beside = kept.beside.to(torch.device("cpu"))
     return Swept(kept.obj.cpu(), beside.probe, history, kept.kept, beside)
@@ -216,7 +218,7 @@ class FreeResidual:
         """The misfit over the photons counted so far."""
         return self._misfit / max(self._photons, 1.0)
 
-    def as_good_as(self, least: float) -> bool:
+    def as_good_as(self, least: float, value: float | None = None) -> bool:
         """Return whether it is the least, or above it by no more than counting so few can tell.
 
         n photons tell a share of n^-1/2, of which two are allowed. Between sweeps that differ by
@@ -225,8 +227,10 @@ class FreeResidual:
 
         Args:
             least: free residual so far.
+            value: what to compare with it; None takes the misfit itself.
         """
-        return self.value <= least * (1 + 2 * max(self._photons, 1.0) ** -0.5)
+        value = self.value if value is None else value
+        return value <= least * (1 + 2 * max(self._photons, 1.0) ** -0.5)
 
 
 def _sweep(
@@ -307,15 +311,16 @@ def held_out_masks(size: int, generator: torch.Generator) -> Bool[Tensor, "mask 
 
 
 def settled(free_residuals: Sequence[float]) -> bool:
-    """Return whether the last three sweeps have brought hardly more than those before.
+    """Return whether three sweeps have brought hardly more than the three before.
 
     What the first sweep meets is the start, so that one does not count.
 
     Args:
         free_residuals: met during each sweep so far.
     """
-    before, lately = free_residuals[1:-3], free_residuals[-3:]
-    return len(before) > 0 and min(lately) > (1 - _SETTLED) * min(before)
+    before, lately = free_residuals[-2 * _WAVER : -_WAVER], free_residuals[-_WAVER:]
+    enough = len(free_residuals) > 2 * _WAVER
+    return enough and fmean(lately) > (1 - _SETTLED) * fmean(before)
 
 
 def better(value: float, best: float) -> bool:
