@@ -41,6 +41,7 @@ from ptycho.workflows.components import (
     tell_modes,
     use_threads,
 )
+from ptycho.workflows.page import leave_page
 from ptycho.workflows.reconstruction_output import Reconstruction, write
 
 log = logging.getLogger(__name__)
@@ -96,6 +97,7 @@ def run(config: InferenceConfig) -> Path:
         f"{len(result.frames):,}", seconds, len(result.frames) / seconds,
         float(np.nanmean(result.residuals)), config.output_dir,
     )  # fmt: skip
+    leave_page(config, raw, groups)
     return config.output_dir
 
 

@@ -32,6 +32,7 @@ from ptycho.workflows.components import (
     use_threads,
 )
 from ptycho.workflows.coverage import save_coverage
+from ptycho.workflows.page import leave_page
 from ptycho.workflows.training_data import open_training_data
 
 log = logging.getLogger(__name__)
@@ -115,6 +116,7 @@ def run(config: TrainConfig) -> Path:
         epochs, seconds, seconds / epochs, result.monitored,
         result.best_loss, floor, output,
     )  # fmt: skip
+    leave_page(config, raw, groups)
     return output
 
 
