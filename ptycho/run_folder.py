@@ -104,7 +104,7 @@ class RunFolder:
     """What the health monitors found: epoch and sentence."""
 
     log: tuple[str, ...] = ()
-    """Lines of the log."""
+    """Lines of the log, of the latest run in the folder."""
 
     @property
     def times(self) -> tuple[datetime, datetime] | None:
@@ -156,7 +156,7 @@ def read_run(path: Path) -> RunFolder:
         selection=_selection(path / SELECTION_FILE),
         epochs=epochs,
         findings=findings,
-        log=tuple(_lines(path / LOG_FILE)),
+        log=_latest(_lines(path / LOG_FILE)),
     )
 
 
@@ -287,6 +287,12 @@ def _lines(path: Path) -> list[str]:
     if not path.is_file():
         return []
     return path.read_text(encoding="utf-8", errors="replace").splitlines()
+
+
+def _latest(lines: list[str]) -> tuple[str, ...]:
+    """Return what stands behind the last empty line: runs in one folder are parted by them."""
+    before = [number for number, line in enumerate(lines) if not line]
+    return tuple(lines[before[-1] + 1 :] if before else lines)
 
 
 def _stamp(line: str) -> datetime | None:

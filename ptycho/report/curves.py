@@ -61,7 +61,10 @@ def curve_plot(
             line_dash="dotted", line_width=2, legend_label=name,
         )  # fmt: skip
     plot.legend.click_policy = "hide"
-    plot.legend.location = "top_right"
+    plot.legend.orientation = "horizontal"
+    plot.add_layout(plot.legend[0], "above")
+    if all(float(number).is_integer() for number in x):
+        plot.xaxis.ticker.min_interval = 1
     return plot
 
 
@@ -115,9 +118,8 @@ def sweep_plot(free_residual: Sequence[float], kept: int) -> Plot:
 
 def ring_plot(frc: Mapping[str, Any]) -> Plot:
     """Return the Fourier ring correlation of `metrics.json`, with both thresholds."""
-    plot = curve_plot(
+    return curve_plot(
         "Fourier ring correlation", frc["frequency_cycles_per_px"][1:],
         {"FRC": frc["correlation"][1:], "half-bit": frc["half_bit"][1:]},
         labels=("spatial frequency (cycles/px)", "correlation"), levels={"0.5": 0.5},
     )  # fmt: skip
-    return plot

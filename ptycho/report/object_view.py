@@ -18,6 +18,7 @@ from bokeh.plotting import figure
 from jaxtyping import Complex, Float
 
 from ptycho.metrics import flatten_phase, well_covered
+from ptycho.report.opening import control_style
 from ptycho.report.pictures import PALETTES, Linked, PictureView, dotted, picture_view, probe_view
 
 _MOST_MODES = 4
@@ -93,6 +94,7 @@ def residual_view(
     limits = RangeSlider(
         title="Range of the residual (% of the power)", start=0, end=top, value=(low, high),
         step=top / 200, format="0[.]000", sizing_mode="stretch_width",
+        stylesheets=[control_style()],
     )  # fmt: skip
     limits.js_link("value", mapper, "low", attr_selector=0)
     limits.js_link("value", mapper, "high", attr_selector=1)

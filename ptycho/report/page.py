@@ -25,7 +25,8 @@ from ptycho.raw_data import RawData
 from ptycho.report.curves import ring_plot, sweep_plot, training_plots
 from ptycho.report.numbers import metrics_table
 from ptycho.report.object_view import object_views, probe_views, residual_view
-from ptycho.report.pictures import Linked, decoding
+from ptycho.report.opening import opening
+from ptycho.report.pictures import Linked
 from ptycho.report.quantise import Thumbnails, thumbnails
 from ptycho.report.scan_view import Sample, scan_view
 from ptycho.run_folder import RunFolder, Selection, file_checksum, read_run
@@ -93,7 +94,8 @@ def page_html(run: RunFolder) -> str:
     document = Document()
     for root in page.roots.values():
         document.add_root(root)
-    document.js_on_event("document_ready", decoding(page.sources), *page.starts)
+    opened = opening(page.roots.values(), page.sources)
+    document.js_on_event("document_ready", *opened, *page.starts)
     script, divs = components(page.roots) if page.roots else ("", {})
     return _template().render(
         title=_TITLES[run.kind], run=run, selection=selection, summary=_summary(run, selection),
@@ -225,7 +227,7 @@ def _summary(run: RunFolder, selection: Selection | None) -> list[tuple[str, str
         rows.append(("SHA-256 of the data", str(about.get("sha256"))))
         size = about.get("frame_size")
         rows.append(("Scan", f"{about.get('n_frames'):,} frames of {size} x {size} pixels, "
-                     f"{about.get('photons_per_frame', 0):.4g} photons per frame"))  # fmt: skip
+                     f"{about.get('photons_per_frame', 0):,.0f} photons per frame"))  # fmt: skip
     for name in ("model_path", "reconstruction", "truth", "network", "gridsize", "sampling"):
         if run.settings.get(name) is not None:
             rows.append((name.replace("_", " ").capitalize(), str(run.settings[name])))

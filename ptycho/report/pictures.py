@@ -4,7 +4,6 @@ Way of the data: ... -> object -> metrics -> [report].
 Bokeh models only: a page embeds them, a server may hold the same ones.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,6 +25,7 @@ from bokeh.palettes import all_palettes
 from bokeh.plotting import figure
 from jaxtyping import Bool, Float
 
+from ptycho.report.opening import control_style
 from ptycho.report.quantise import Quantised, block_means, quantise, reduced_shape
 
 PALETTES = {
@@ -37,19 +37,6 @@ PALETTES = {
 }
 TOOLS = "pan,wheel_zoom,box_zoom,zoom_in,zoom_out,reset,save"
 WIDTH = 480
-
-# The codes travel, their values are drawn.
-_DECODE = """
-const {ndarray} = Bokeh.require("core/util/ndarray")
-for (const source of sources) {
-  const codes = source.data.codes[0]
-  const values = Float32Array.from(codes, (code) => code ? 0 : NaN)
-  const {low: [low], step: [step]} = source.data
-  for (let i = 0; i < values.length; i++) values[i] += low + (codes[i] - 1)*step
-  source.data.image = [ndarray(values, {dtype: "float32", shape: codes.shape})]
-  source.change.emit()
-}
-"""
 
 
 class Linked:
@@ -143,11 +130,6 @@ def picture_view(
     )  # fmt: skip
 
 
-def decoding(sources: Sequence[ColumnDataSource]) -> CustomJS:
-    """Return what turns codes into values when the page opens."""
-    return CustomJS(args={"sources": list(sources)}, code=_DECODE)
-
-
 def _source(coded: Quantised, corner: tuple[int, int], extent: tuple[int, int]) -> ColumnDataSource:
     unknown = np.full((1, 1), np.nan, np.float32)
     return ColumnDataSource({
@@ -158,8 +140,9 @@ def _source(coded: Quantised, corner: tuple[int, int], extent: tuple[int, int]) 
 
 def _colour_menu(mapper: LinearColorMapper, chosen: str, title: str) -> Select:
     menu = Select(
-        title=f"Colours of {title.lower()}", value=chosen, options=list(PALETTES), width=150
-    )
+        title=f"Colours of {title.lower()}", value=chosen, options=list(PALETTES), width=150,
+        stylesheets=[control_style()],
+    )  # fmt: skip
     code = "mapper.palette = palettes[this.value]"
     menu.js_on_change("value", CustomJS(args={"mapper": mapper, "palettes": PALETTES}, code=code))
     return menu
@@ -170,6 +153,7 @@ def _limits(mapper: LinearColorMapper, coded: Quantised, title: str, unit: str) 
         title=f"Range of {title.lower()} ({unit})", start=coded.low,
         end=max(coded.high, coded.low + 1e-6), value=(mapper.low, mapper.high),
         step=max(coded.high - coded.low, 1e-6) / 200, format="0[.]000", sizing_mode="stretch_width",
+        stylesheets=[control_style()],
     )  # fmt: skip
     slider.js_link("value", mapper, "low", attr_selector=0)
     slider.js_link("value", mapper, "high", attr_selector=1)

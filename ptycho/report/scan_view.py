@@ -27,6 +27,7 @@ from bokeh.plotting import figure
 from jaxtyping import Float, Int
 
 from ptycho.grouping import Coverage
+from ptycho.report.opening import control_style
 from ptycho.report.pictures import PALETTES, TOOLS, WIDTH, Linked
 from ptycho.report.quantise import Thumbnails
 
@@ -117,8 +118,11 @@ def scan_view(
     lists = ColumnDataSource({"members": [samples[0].groups.astype(np.int32).ravel()]})
     size = samples[0].groups.shape[1]
     members = ColumnDataSource({"x": [np.nan] * size, "y": [np.nan] * size})
-    chosen = Spinner(title="Group", low=1, high=len(samples[0].groups), step=1, value=1, width=110)
-    text = Div(text="", sizing_mode="stretch_width")
+    chosen = Spinner(
+        title="Group", low=1, high=len(samples[0].groups), step=1, value=1, width=130,
+        stylesheets=[control_style()],
+    )  # fmt: skip
+    text = Div(text="", sizing_mode="stretch_width", stylesheets=[control_style()])
     plot = _map(linked, scan, groups, members, probe_diameter, positions)
     parts: dict[str, UIElement] = {"scan": plot, "group": chosen, "group_text": text}
     pictures, stored = None, None
@@ -201,10 +205,14 @@ def _uses(sample: Sample, n_positions: int) -> np.ndarray:
 
 def _switch(samples, sources, models, n_positions) -> dict[str, UIElement]:
     """Return the paragraph of the sample shown and, of several, what chooses one."""
-    paragraph = Div(text=samples[0].coverage.paragraph(), sizing_mode="stretch_width")
+    paragraph = Div(
+        text=samples[0].coverage.paragraph(), sizing_mode="stretch_width",
+        stylesheets=[control_style()],
+    )  # fmt: skip
     parts: dict[str, UIElement] = {"paragraph": paragraph}
     if len(samples) > 1:
-        choice = RadioButtonGroup(labels=[sample.name for sample in samples], active=0)
+        choice = RadioButtonGroup(labels=[sample.name for sample in samples], active=0,
+                                  stylesheets=[control_style()])  # fmt: skip
         known = [
             {"drawn": source, "members": sample.groups.astype(np.int32).ravel(),
              "uses": _uses(sample, n_positions), "paragraph": sample.coverage.paragraph()}
