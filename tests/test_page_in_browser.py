@@ -9,9 +9,13 @@ import pytest
 from tiny_scan import saved_untrained, simulated
 
 from ptycho import cli
+from ptycho.config import InferenceConfig, save_settings
+from ptycho.grouping import sample_groups
 from ptycho.metrics import well_covered
-from ptycho.npz import NpzFile
-from ptycho.run_folder import read_run
+from ptycho.npz import NpzFile, write_npz
+from ptycho.raw_data import RawData
+from ptycho.report.page import write_page
+from ptycho.run_folder import Selection, file_checksum, read_run, write_selection
 
 pytest.importorskip("selenium", reason="selenium is not installed")
 from selenium import webdriver
@@ -26,7 +30,7 @@ pytestmark = pytest.mark.skipif(
     not (BROWSER and DRIVER), reason="needs chromium and chromedriver on the path"
 )
 
-FLAGS = [
+FLAGS = (
     "--headless",
     "--no-sandbox",
     "--disable-gpu",
@@ -34,7 +38,7 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
     "--no-first-run",
-]
+)
 READY = "return Bokeh.documents.length > 0 && Bokeh.documents[0].is_idle"
 HELPERS = """
 const all = (root) => [...root.querySelectorAll("*")].flatMap(
@@ -276,3 +280,47 @@ def test_sizes_on_paper_and_colours_of_print(opened):
     )
     opened.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "screen", "features": []})
     assert shown == ["none", "rgb(255, 255, 255)"]
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory):
+    """A folder as of a run on 10,304 frames of 64 x 64: all that may travel is there, as noise."""
+    folder, rng = tmp_path_factory.mktemp("large"), np.random.default_rng(0)
+    row, col = np.divmod(np.arange(10_304), 112)
+    positions = 10.0 * np.stack([row, col], axis=1) + 40
+    probe = np.ones((1, 64, 64), np.complex64)
+    scan = RawData(
+        frames=rng.integers(0, 999, (10_304, 64, 64), np.uint16), measurement="counts",
+        xcoords=positions[:, 1], ycoords=positions[:, 0], probe=probe,
+    )  # fmt: skip
+    scan.save(folder / "scan.npz")
+    save_settings(InferenceConfig(test_data="scan.npz", output_dir=folder), folder)
+    groups = sample_groups(*positions.T[::-1], n=2576, gridsize=2, method="balanced")
+    data = folder / "scan.npz"
+    about = {"data": str(data), "sha256": file_checksum(data), "bytes": data.stat().st_size,
+             "n_frames": 10_304, "frame_size": 64, "probe_diameter": 20.0}  # fmt: skip
+    write_selection(folder, Selection(positions=positions, groups=groups, probe=probe, about=about))
+    shape = (1100, 1200)
+    arrays = {name: rng.random(shape, np.float32) for name in ("amplitude_std", "phase_std")}
+    write_npz(folder / "reconstruction.npz", arrays | {
+        "object": (rng.random(shape) + 1j * rng.random(shape)).astype(np.complex64),
+        "coverage": np.ones(shape, np.float32), "origin": np.zeros(2), "positions": positions,
+        "frames": np.arange(10_304), "probe": probe,
+        "frame_residuals": rng.random(10_304, np.float32),
+    })  # fmt: skip
+    write_page(folder)
+    return folder
+
+
+def test_a_scan_of_production_size_stays_below_15_mb(driver, large, record_property):
+    assert (large / "report.html").stat().st_size < 15e6
+    open_page(driver, large)
+    paint, idle = driver.execute_script(
+        "return [performance.getEntriesByName('first-contentful-paint')[0].startTime,"
+        "performance.now()]"
+    )
+    record_property("first_paint_ms", paint)
+    record_property("figures_drawn_ms", idle)
+    assert driver.execute_script("return model('Spinner').high") == 2576
+    severe = [entry for entry in driver.get_log("browser") if entry["level"] != "INFO"]
+    assert severe == []

@@ -33,7 +33,7 @@ from ptycho.run_folder import RunFolder, Selection, file_checksum, read_run
 
 PAGE_FILE = "report.html"
 
-FRAMES_BUDGET = 3.5e6
+FRAMES_BUDGET = 4.2e6
 """Bytes of all pictures of frames together, before they are written as text."""
 
 _MOST_COMPARED = 50_000  # positions up to which samplers are set side by side
