@@ -7,7 +7,6 @@ loaded, where their file allows it.
 
 import hashlib
 import json
-import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -54,6 +53,9 @@ class Selection:
 
     groups: Int[np.ndarray, "group member"]
     """Frame indices; single frames are groups of one."""
+
+    scan_index: Int[np.ndarray, " position"]
+    """Which of several scans in the file each position belongs to."""
 
     probe: Complex[np.ndarray, "mode row col"]
     """The scan's own illumination."""
@@ -169,6 +171,7 @@ def write_selection(folder: Path, selection: Selection) -> None:
     arrays = {
         "positions": np.asarray(selection.positions, np.float64),
         "groups": np.asarray(selection.groups, np.int32),
+        "scan_index": np.asarray(selection.scan_index, np.int32),
         "probe": np.asarray(selection.probe, np.complex64),
         "about": np.array(json.dumps(dict(selection.about))),
     }
@@ -196,8 +199,6 @@ def append_history(folder: Path, entry: Mapping[str, Any]) -> None:
     """
     with (folder / HISTORY_FILE).open("a", encoding="utf-8") as file:
         file.write(json.dumps(dict(entry)) + "\n")
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def _kind_and_version(path: Path) -> tuple[str, str] | None:
@@ -255,13 +256,13 @@ def _selection(path: Path) -> Selection | None:
     try:
         about = json.loads(str(found.pop("about")))
         whole = Selection(**found, about=about)
-        whole_positions, groups = np.shape(whole.positions), np.asarray(whole.groups)
+        positions, groups = np.shape(whole.positions), np.asarray(whole.groups)
     except (KeyError, TypeError, ValueError) as problem:
         raise DataError(f"{path}: {reason(problem)}; expected what a run writes") from None
-    inside = groups.size == 0 or 0 <= groups.min() <= groups.max() < whole_positions[0]
-    if whole_positions[1:] != (2,) or groups.ndim != 2 or not inside:
+    inside = groups.size == 0 or 0 <= groups.min() <= groups.max() < positions[0]
+    if positions[1:] != (2,) or groups.ndim != 2 or not inside:
         raise DataError(
-            f"{path}: groups {groups.shape} of positions {whole_positions}; expected indices "
+            f"{path}: groups {groups.shape} of positions {positions}; expected indices "
             "(group, member) of positions (M, 2)"
         )
     return whole
@@ -291,8 +292,8 @@ def _lines(path: Path) -> list[str]:
 
 def _latest(lines: list[str]) -> tuple[str, ...]:
     """Return what stands behind the last empty line: runs in one folder are parted by them."""
-    before = [number for number, line in enumerate(lines) if not line]
-    return tuple(lines[before[-1] + 1 :] if before else lines)
+    last = max((number for number, line in enumerate(lines) if not line), default=-1)
+    return tuple(lines[last + 1 :])
 
 
 def _stamp(line: str) -> datetime | None:

@@ -67,8 +67,8 @@ def test_the_page_names_nothing_outside_itself(reconstructed):
 
 
 def test_uncertainties_are_shown_when_there_are_any(copy):
-    arrays = {name: NpzFile(copy / "reconstruction.npz").read(name) for name in
-              NpzFile(copy / "reconstruction.npz")}  # fmt: skip
+    archive = NpzFile(copy / "reconstruction.npz")
+    arrays = {name: archive.read(name) for name in archive}
     spread = np.full(arrays["object"].shape, 0.25, np.float32)
     write_npz(copy / "reconstruction.npz", arrays | {"amplitude_std": spread, "phase_std": spread})
     assert {"amplitude_std", "phase_std"} <= ids(page_html(read_run(copy)))
@@ -101,6 +101,7 @@ def test_the_page_of_a_training_that_goes_on_shows_its_curves(tmp_path):
     words = ["--train_data_file", scan, "--output_dir", folder, "--nepochs", 1, "--no_report"]
     assert cli.train_main([str(word) for word in words]) == 0
     assert not (folder / "report.html").exists()
+    assert (folder / "selection.npz").exists()
     (folder / "model.safetensors").unlink()
     assert cli.main(["report", str(folder)]) == 0
     text = html(folder)

@@ -40,6 +40,7 @@ def selection(**changes):
     values = {
         "positions": np.array([[0.0, 1.0], [2.0, 3.0], [4.0, 5.0]]),
         "groups": np.array([[0, 2], [1, 2]]),
+        "scan_index": np.zeros(3, int),
         "probe": np.ones((1, 4, 4), np.complex64),
         "about": {"data": "scan.npz", "n_frames": 3},
     }
@@ -121,7 +122,7 @@ def test_a_selection_comes_back_as_written(tmp_path):
     folder, written = a_run(tmp_path / "run"), selection()
     write_selection(folder, written)
     found = read_run(folder).selection
-    for name in ("positions", "groups", "probe"):
+    for name in ("positions", "groups", "scan_index", "probe"):
         np.testing.assert_array_equal(getattr(found, name), getattr(written, name))
     assert found.about == written.about
 
@@ -147,3 +148,16 @@ def test_reading_a_folder_loads_neither_torch_nor_figures():
     )
     done = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+def test_of_two_runs_in_one_folder_the_log_of_the_later_is_told(scan, tmp_path):
+    model = saved_untrained(tmp_path / "model", simulated())
+    words = ["--model_path", model, "--test_data", scan, "--output_dir", tmp_path / "object",
+             "--sweeps", 0, "--no_report", "--n_images"]  # fmt: skip
+    for n_images in (20, 30):
+        assert cli.inference_main([str(word) for word in [*words, n_images]]) == 0
+    log = (tmp_path / "object" / "run.log").read_text()
+    assert "n_images=20 " in log
+    told = "\n".join(read_run(tmp_path / "object").log)
+    assert "n_images=30 " in told
+    assert "n_images=20 " not in told

@@ -104,14 +104,20 @@ def training_plots(
     return plots
 
 
-def sweep_plot(free_residual: Sequence[float], kept: int) -> Plot:
-    """Return the misfit of the held-out detector pixels in each sweep, and which was kept."""
-    x = list(range(1, len(free_residual) + 1))
+def sweep_plot(free_residual: Sequence[float], kept: int, *, first: int = 1) -> Plot:
+    """Return the misfit of the held-out detector pixels in each sweep, and which was kept.
+
+    Args:
+        free_residual: the misfits.
+        kept: number of the sweep whose object was taken.
+        first: number of the first; 0 where that is what the sweeps started from.
+    """
+    x = list(range(first, first + len(free_residual)))
     plot = curve_plot(
         "Pixels held out of the correction", x, {"missed by": free_residual},
         labels=("sweep", "residual"),
     )  # fmt: skip
-    if 1 <= kept <= len(free_residual):
+    if kept in x:
         plot.add_layout(Span(location=kept, dimension="height", line_color="#767676"))
     return plot
 

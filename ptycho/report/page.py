@@ -21,6 +21,7 @@ from ptycho.errors import GroupingError, PtychoError
 from ptycho.grouping import sample_groups, summarise
 from ptycho.grouping.sample import METHODS
 from ptycho.io import read_mask, read_scan
+from ptycho.physics.probe import largest_pair_distance
 from ptycho.raw_data import RawData
 from ptycho.report.curves import ring_plot, sweep_plot, training_plots
 from ptycho.report.numbers import metrics_table
@@ -136,16 +137,14 @@ def _samples(run: RunFolder, selection: Selection, diameter: float) -> list[Samp
     chosen = str(run.settings.get("sampling") or "frames") if gridsize > 1 else "frames"
     found = {chosen: groups}
     if gridsize > 1 and len(x) <= _MOST_COMPARED:
-        rule = {name: run.settings.get(name) for name in ("max_distance", "min_distance")}
-        rule = {name: value for name, value in rule.items() if value}
-        k = selection.about.get("neighbor_count") or run.settings.get("neighbor_count")
+        rule = _rule(run, diameter)
         for method in METHODS:
             if method == chosen:
                 continue
             try:
                 found[method] = sample_groups(
                     x, y, n=len(groups), method=method, seed=int(run.settings.get("seed") or 0),
-                    gridsize=gridsize, K=k, **rule,
+                    gridsize=gridsize, scan_index=selection.scan_index, **rule,
                 )  # fmt: skip
             except GroupingError:
                 continue  # the run's own groups came from elsewhere; nothing to compare them with
@@ -154,6 +153,17 @@ def _samples(run: RunFolder, selection: Selection, diameter: float) -> list[Samp
         for name, g in found.items()
         if len(g)
     ]
+
+
+def _rule(run: RunFolder, diameter: float) -> dict[str, Any]:
+    """Return what the settings ask of a group, as `sample_groups` takes it."""
+    names = {"neighbor_count": "K", "max_distance": "max_distance", "min_distance": "min_distance",
+             "metric": "metric"}  # fmt: skip
+    settings = run.settings
+    rule = {word: settings[name] for name, word in names.items() if settings.get(name)}
+    if settings.get("min_overlap") is not None:
+        rule["max_distance"] = largest_pair_distance(diameter, settings["min_overlap"])
+    return rule
 
 
 def _frames(
@@ -212,7 +222,10 @@ def _add_curves(page: _Page, run: RunFolder) -> None:
         page.roots |= training_plots(run.epochs, loss=loss, floor=floor)
     metrics = run.metrics or {}
     if metrics.get("free_residual"):
-        page.roots["sweeps"] = sweep_plot(metrics["free_residual"], int(metrics.get("sweeps") or 0))
+        page.roots["sweeps"] = sweep_plot(
+            metrics["free_residual"], int(metrics.get("sweeps") or 0),
+            first=0 if run.kind == "refine" else 1,
+        )  # fmt: skip
     if metrics.get("frc"):
         page.roots["rings"] = ring_plot(metrics["frc"])
 

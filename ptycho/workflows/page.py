@@ -48,19 +48,20 @@ def leave_page(
     A page that cannot be made costs a warning, never the run: what it is made from stays.
 
     Args:
-        config: settings of the run; its `report` may be False.
+        config: settings of the run; where its `report` is False, only what a page is made from is
+            left.
         raw: the scan; None where the run had none.
         groups: frame indices that the run used, one row per group.
         folder: of the run; None for the `output_dir` of the settings.
     """
-    if not config.report:
-        return
     folder = folder or config.output_dir
     try:
         if not is_run(folder):
             save_settings(config, folder)
         if raw is not None and groups is not None:
             keep_selection(folder, config, raw, groups)
+        if not config.report:
+            return
         from ptycho.report.page import write_page  # Bokeh takes a second: after the results
 
         log.info("%s: open it in a browser", write_page(folder))
@@ -101,6 +102,7 @@ def keep_selection(folder: Path, config: Any, raw: RawData, groups: Groups) -> N
             "torch": version("torch"),
         },
     }
-    write_selection(
-        folder, Selection(positions=raw.positions, groups=groups, probe=raw.probe, about=about)
-    )
+    write_selection(folder, Selection(
+        positions=raw.positions, groups=groups, scan_index=raw.scan_index, probe=raw.probe,
+        about=about,
+    ))  # fmt: skip
