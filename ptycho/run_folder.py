@@ -31,7 +31,6 @@ HISTORY_FILE = "history.jsonl"
 LOG_FILE = "run.log"
 
 _HEAD = re.compile(r"# Every setting of this run \((\w+), ptycho ([^)]+)\)")
-_CLOCK = "%Y-%m-%d %H:%M:%S"
 
 RESULTS = {
     "train": WEIGHTS_FILE,
@@ -285,9 +284,8 @@ def _history(path: Path) -> tuple[tuple[dict[str, Any], ...], tuple[tuple[int, s
 
 
 def _lines(path: Path) -> list[str]:
-    if not path.is_file():
-        return []
-    return path.read_text(encoding="utf-8", errors="replace").splitlines()
+    there = path.is_file()
+    return path.read_text(encoding="utf-8", errors="replace").splitlines() if there else []
 
 
 def _latest(lines: list[str]) -> tuple[str, ...]:
@@ -298,6 +296,6 @@ def _latest(lines: list[str]) -> tuple[str, ...]:
 
 def _stamp(line: str) -> datetime | None:
     try:
-        return datetime.strptime(line[:19], _CLOCK)
+        return datetime.strptime(line[:19], "%Y-%m-%d %H:%M:%S")
     except ValueError:
         return None

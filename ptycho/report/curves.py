@@ -41,7 +41,7 @@ def curve_plot(
     finite = [a[np.isfinite(a)] for a in arrays.values()]
     positive = all((a > 0).all() for a in finite)
     plot = figure(
-        title=title, width=WIDTH, height=320, sizing_mode="scale_width", tools=TOOLS,
+        title=title, width=WIDTH, height=360, sizing_mode="scale_width", tools=TOOLS,
         toolbar_location="below", active_scroll=None, x_axis_label=labels[0],
         y_axis_label=labels[1], y_axis_type="log" if logarithmic and positive else "linear",
     )  # fmt: skip

@@ -82,8 +82,7 @@ def residual_view(
         "x": positions[:, 1].astype(np.float32), "y": positions[:, 0].astype(np.float32),
         "residual": shares, "frame": np.asarray(arrays["frames"])[known].astype(np.int32),
     })  # fmt: skip
-    extent = np.ptp(positions, axis=0) + 1.0
-    plot: figure = linked.new_map("Residual of each frame", aspect=extent[0] / extent[1])
+    plot: figure = linked.new_map("Residual of each frame")
     mapper = LinearColorMapper(palette=PALETTES["cividis"], low=low, high=high)
     dotted(plot, source, "residual", mapper)
     plot.add_tools(HoverTool(

@@ -81,10 +81,10 @@ def write_page(folder: Path) -> Path:
 def page_html(run: RunFolder) -> str:
     """Return the page of a run as one HTML document."""
     page = _Page()
-    linked = Linked()
     made_from = _reconstructed(run)
     arrays = made_from.arrays
     selection = run.selection or made_from.selection
+    linked = Linked(_aspect(arrays, selection))
     if selection is not None:
         _add_scan(page, run if run.selection else made_from, selection, linked)
     if {"object", "coverage", "origin"} <= set(arrays):
@@ -116,6 +116,14 @@ def _reconstructed(run: RunFolder) -> RunFolder:
         return read_run(path if path.is_dir() else path.parent)
     except PtychoError:
         return run  # moved or made by another program: the numbers stand for themselves
+
+
+def _aspect(arrays: Any, selection: Selection | None) -> float:
+    """Return rows / columns of the whole scan, or of the object where that is all there is."""
+    if selection is not None:
+        height, width = np.ptp(selection.positions, axis=0) + selection.probe.shape[-1] / 2
+        return height / width
+    return float(np.divide(*arrays["object"].shape)) if "object" in arrays else 1.0
 
 
 def _add_scan(page: _Page, run: RunFolder, selection: Selection, linked: Linked) -> None:
@@ -241,8 +249,9 @@ def _summary(run: RunFolder, selection: Selection | None) -> list[tuple[str, str
         size = about.get("frame_size")
         rows.append(("Scan", f"{about.get('n_frames'):,} frames of {size} x {size} pixels, "
                      f"{about.get('photons_per_frame', 0):,.0f} photons per frame"))  # fmt: skip
+    alone = selection is not None and selection.groups.shape[1] == 1  # then nothing is sampled
     for name in ("model_path", "reconstruction", "truth", "network", "gridsize", "sampling"):
-        if run.settings.get(name) is not None:
+        if run.settings.get(name) is not None and not (alone and name == "sampling"):
             rows.append((name.replace("_", " ").capitalize(), str(run.settings[name])))
     if "seed" in run.settings:
         rows.append(("Seed", str(run.settings["seed"])))

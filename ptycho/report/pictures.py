@@ -40,9 +40,14 @@ WIDTH = 480
 
 
 class Linked:
-    """Axes and cursor that pictures of one scan share, in object pixels (column, row)."""
+    """Axes and cursor that pictures of one scan share, in object pixels (column, row).
 
-    def __init__(self) -> None:
+    Args:
+        aspect: rows / columns of all they hold, so that equal axes fill equal frames.
+    """
+
+    def __init__(self, aspect: float = 1.0) -> None:
+        self.aspect = float(np.clip(aspect, 0.4, 1.6))
         self.x_range = DataRange1d(range_padding=0.02)
         self.y_range = DataRange1d(range_padding=0.02, flipped=True)
         self._spans = [
@@ -50,19 +55,11 @@ class Linked:
             for dimension in ("width", "height")
         ]
 
-    def new_map(self, title: str, *, aspect: float = 1.0) -> figure:
-        """Return an empty map on these axes.
-
-        Args:
-            title: what it shows.
-            aspect: rows / columns of what it will hold.
-        """
-        return self._new(title, aspect, self.x_range, self.y_range)
-
-    def _new(self, title: str, aspect: float, x_range: DataRange1d, y_range: DataRange1d) -> figure:
+    def new_map(self, title: str) -> figure:
+        """Return an empty map on these axes."""
         drawn = figure(
-            title=title, x_range=x_range, y_range=y_range, match_aspect=True, tools=TOOLS,
-            width=WIDTH, height=round(90 + (WIDTH - 150) * float(np.clip(aspect, 0.4, 1.6))),
+            title=title, x_range=self.x_range, y_range=self.y_range, match_aspect=True, tools=TOOLS,
+            width=WIDTH, height=round(90 + (WIDTH - 150) * self.aspect),
             sizing_mode="scale_width", active_scroll=None, toolbar_location="below",
             x_axis_label="column (px)", y_axis_label="row (px)",
         )  # fmt: skip
@@ -112,7 +109,7 @@ def picture_view(
     shape = reduced_shape((height, width), most)
     small = block_means(np.asarray(values[part], np.float64), *shape, known=known[part])
     coded = quantise(small)
-    plot = linked.new_map(title, aspect=height / width)
+    plot = linked.new_map(title)
     source = _source(coded, (origin[0] + top, origin[1] + left), (height, width))
     low, high = _middle_range(small)
     mapper = LinearColorMapper(

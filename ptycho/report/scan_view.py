@@ -123,7 +123,7 @@ def scan_view(
         stylesheets=[control_style()],
     )  # fmt: skip
     text = Div(text="", sizing_mode="stretch_width", stylesheets=[control_style()])
-    plot = _map(linked, scan, groups, members, probe_diameter, positions)
+    plot = _map(linked, scan, groups, members, probe_diameter)
     parts: dict[str, UIElement] = {"scan": plot, "group": chosen, "group_text": text}
     pictures, stored = None, None
     if frames is not None:
@@ -156,10 +156,8 @@ def draw_members(plot: figure, members: ColumnDataSource, diameter: float) -> No
     )  # fmt: skip
 
 
-def _map(linked, scan, groups, members, diameter, positions) -> figure:
-    extent = np.ptp(positions, axis=0) + 1.0
-    plot = linked.new_map("Scan positions and groups", aspect=extent[0] / extent[1])
-    plot.sizing_mode = "scale_width"
+def _map(linked, scan, groups, members, diameter) -> figure:
+    plot = linked.new_map("Scan positions and groups")
     top = max(2, int(scan.data["uses"].max()))
     palette = ["#999999", *all_palettes["Viridis"][256][40:]]
     mapper = LinearColorMapper(palette=palette, low=0, high=top)
