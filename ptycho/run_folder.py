@@ -215,8 +215,7 @@ def _settings(path: Path) -> dict[str, Any]:
     try:
         found = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as problem:
-        text = " ".join(str(problem).split())
-        raise DataError(f"{path}: not valid YAML ({text}); expected 'key: value' lines") from None
+        raise DataError(f"{path}: not valid YAML ({reason(problem)}); expected settings") from None
     if not isinstance(found, dict):
         raise DataError(f"{path}: holds no settings; expected 'key: value' lines")
     return found
@@ -284,8 +283,8 @@ def _history(path: Path) -> tuple[tuple[dict[str, Any], ...], tuple[tuple[int, s
 
 
 def _lines(path: Path) -> list[str]:
-    there = path.is_file()
-    return path.read_text(encoding="utf-8", errors="replace").splitlines() if there else []
+    text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
+    return text.splitlines()
 
 
 def _latest(lines: list[str]) -> tuple[str, ...]:

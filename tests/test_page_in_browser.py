@@ -212,6 +212,19 @@ def test_every_map_follows_the_zoom_of_one(opened):
     assert ranges == [30, 30, 30]
 
 
+@pytest.mark.parametrize("width", [390, 1280])
+def test_pixels_are_square_at_every_width(driver, folder, width):
+    open_page(driver, folder, width=width)
+    script = (
+        "const view = Bokeh.index.find_one(model('Figure', arguments[0]));"
+        "const {x_scale: x, y_scale: y} = view.frame;"
+        "return [x.compute(1) - x.compute(0), y.compute(1) - y.compute(0)]"
+    )
+    for title in ("Amplitude", "Phase", "Residual of each frame", "Scan positions and groups"):
+        across, down = driver.execute_script(script, title)
+        assert down == pytest.approx(across, rel=0.02)  # whole pixels of about 200
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_a_phone_shows_the_page_without_sideways_scroll(driver, folder, scheme):
     open_page(driver, folder, width=390, scheme=scheme)

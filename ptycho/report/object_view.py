@@ -104,7 +104,7 @@ def probe_views(
     probe: Complex[np.ndarray, "mode row col"],
 ) -> list[tuple[Plot, ColumnDataSource]]:
     """Return amplitude and phase of up to 4 modes of a probe, strongest share in the titles."""
-    linked = Linked()
+    linked = Linked((-0.5, -0.5), (probe.shape[1] - 0.5, probe.shape[2] - 0.5))
     power = np.square(np.abs(probe)).sum(axis=(1, 2))
     shares = power / (power.sum() or 1.0)
     views = []

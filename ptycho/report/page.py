@@ -84,7 +84,7 @@ def page_html(run: RunFolder) -> str:
     made_from = _reconstructed(run)
     arrays = made_from.arrays
     selection = run.selection or made_from.selection
-    linked = Linked(_aspect(arrays, selection))
+    linked = _linked(arrays, selection)
     if selection is not None:
         _add_scan(page, run if run.selection else made_from, selection, linked)
     if {"object", "coverage", "origin"} <= set(arrays):
@@ -118,12 +118,17 @@ def _reconstructed(run: RunFolder) -> RunFolder:
         return run  # moved or made by another program: the numbers stand for themselves
 
 
-def _aspect(arrays: Any, selection: Selection | None) -> float:
-    """Return rows / columns of the whole scan, or of the object where that is all there is."""
+def _linked(arrays: Any, selection: Selection | None) -> Linked:
+    """Return axes that hold the object and the whole scan."""
+    corners = []
     if selection is not None:
-        height, width = np.ptp(selection.positions, axis=0) + selection.probe.shape[-1] / 2
-        return height / width
-    return float(np.divide(*arrays["object"].shape)) if "object" in arrays else 1.0
+        positions, margin = selection.positions, selection.probe.shape[-1] / 4
+        corners += [positions.min(axis=0) - margin, positions.max(axis=0) + margin]
+    if {"object", "coverage", "origin"} <= set(arrays):
+        known = np.argwhere(np.asarray(arrays["coverage"]) > 0) + arrays["origin"]
+        corners += [known.min(axis=0), known.max(axis=0)] if len(known) else []
+    corners = corners or [np.zeros(2), np.ones(2)]
+    return Linked(tuple(np.min(corners, axis=0)), tuple(np.max(corners, axis=0)))
 
 
 def _add_scan(page: _Page, run: RunFolder, selection: Selection, linked: Linked) -> None:

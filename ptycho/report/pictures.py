@@ -9,13 +9,14 @@ from dataclasses import dataclass
 import numpy as np
 from bokeh.core.properties import value
 from bokeh.models import (
+    BoxZoomTool,
     ColorBar,
     ColumnDataSource,
     CrosshairTool,
     CustomJS,
-    DataRange1d,
     HoverTool,
     LinearColorMapper,
+    Range1d,
     RangeSlider,
     Select,
     Span,
@@ -36,20 +37,30 @@ PALETTES = {
     "red and blue": all_palettes["RdBu"][11],
 }
 TOOLS = "pan,wheel_zoom,box_zoom,zoom_in,zoom_out,reset,save"
+MAP_TOOLS = TOOLS.replace("box_zoom,", "")  # maps have one that keeps pixels square
 WIDTH = 480
+# Axes and bars keep their size when a page narrows, so the frame between them is fitted.
+_SQUARE = """
+const height = plot.outer_height - plot.inner_height + Math.round(aspect*plot.inner_width)
+if (Math.abs(height - plot.height) > 1) plot.height = height
+"""
 
 
 class Linked:
     """Axes and cursor that pictures of one scan share, in object pixels (column, row).
 
     Args:
-        aspect: rows / columns of all they hold, so that equal axes fill equal frames.
+        first: (row, col) of one corner of all they hold.
+        last: of the opposite one.
     """
 
-    def __init__(self, aspect: float = 1.0) -> None:
-        self.aspect = float(np.clip(aspect, 0.4, 1.6))
-        self.x_range = DataRange1d(range_padding=0.02)
-        self.y_range = DataRange1d(range_padding=0.02, flipped=True)
+    def __init__(self, first: tuple[float, float], last: tuple[float, float]) -> None:
+        middle, extent = np.add(first, last) / 2, np.abs(np.subtract(last, first)) * 1.04 + 1e-9
+        # A line has room around it, lest its picture be one too.
+        extent = np.maximum(extent, [0.4 * extent[1], 0.6 * extent[0]])
+        self.aspect = float(extent[0] / extent[1])
+        (top, left), (bottom, right) = middle - extent / 2, middle + extent / 2
+        self.x_range, self.y_range = Range1d(left, right), Range1d(bottom, top)
         self._spans = [
             Span(dimension=dimension, line_color="#d55e00", line_dash="dotted")
             for dimension in ("width", "height")
@@ -58,12 +69,14 @@ class Linked:
     def new_map(self, title: str) -> figure:
         """Return an empty map on these axes."""
         drawn = figure(
-            title=title, x_range=self.x_range, y_range=self.y_range, match_aspect=True, tools=TOOLS,
+            title=title, x_range=self.x_range, y_range=self.y_range, tools=MAP_TOOLS,
             width=WIDTH, height=round(90 + (WIDTH - 150) * self.aspect),
-            sizing_mode="scale_width", active_scroll=None, toolbar_location="below",
+            sizing_mode="stretch_width", active_scroll=None, toolbar_location="below",
             x_axis_label="column (px)", y_axis_label="row (px)",
         )  # fmt: skip
-        drawn.add_tools(CrosshairTool(overlay=self._spans))
+        drawn.add_tools(BoxZoomTool(match_aspect=True), CrosshairTool(overlay=self._spans))
+        fit = CustomJS(args={"plot": drawn, "aspect": self.aspect}, code=_SQUARE)
+        drawn.js_on_change("inner_width", fit)
         drawn.toolbar.logo = None
         return drawn
 
