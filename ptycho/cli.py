@@ -28,6 +28,7 @@ from ptycho.config import (
 from ptycho.config_groups import CacheConfig, GroupsConfig
 from ptycho.config_pretrain import PretrainConfig
 from ptycho.config_refine import RefineConfig
+from ptycho.config_report import ReportConfig
 from ptycho.console import logging_to, refuse, run_command
 from ptycho.errors import ConfigError, DataError
 from ptycho.flags import CONTEXT, SettingsCommand
@@ -145,6 +146,12 @@ def _groups(config: GroupsConfig) -> Path | None:
     return groups.run(config)
 
 
+def _report(config: ReportConfig) -> Path:
+    from ptycho.workflows import page
+
+    return page.run(config)
+
+
 def _cache(config: CacheConfig) -> None:
     from ptycho.workflows import cache
 
@@ -176,6 +183,7 @@ evaluate_command = _command("evaluate", EvaluateConfig, _evaluate)
 simulate_command = _command("simulate", SimulateConfig, _simulate)
 import_command = _command("import", ImportConfig, _import)
 groups_command = _command("groups", GroupsConfig, _groups)
+report_command = _command("report", ReportConfig, _report)
 cache_command = _command("cache", CacheConfig, _cache)
 
 
@@ -211,6 +219,7 @@ ptycho = Commands(
         pretrain_command,
         refine_command,
         evaluate_command,
+        report_command,
         cache_command,
         doctor_command,
     ],

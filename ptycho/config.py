@@ -219,6 +219,9 @@ class TrainConfig(_ComputeConfig):
     guard: float | None = None
     """Width in pixels of the strip between training and held-out area; none takes the probe's."""
 
+    report: bool = True
+    """Leave a page of the run, report.html, in the output folder."""
+
     def __post_init__(self) -> None:
         _ComputeConfig.__post_init__(self)
         _at_least(self, 1, "nepochs")
@@ -284,6 +287,9 @@ class InferenceConfig(_ComputeConfig):
     comparison_plot: bool = False
     """Also draw the result beside the truth, where the scan file has one."""
 
+    report: bool = True
+    """Leave a page of the run, report.html, in the output folder."""
+
     def __post_init__(self) -> None:
         _ComputeConfig.__post_init__(self)
         _at_least(self, 0, "sweeps")
@@ -303,6 +309,9 @@ class EvaluateConfig(ConsoleConfig):
 
     output_dir: Path | None = None
     """Folder for the numbers and figures; none takes the folder of the reconstruction."""
+
+    report: bool = True
+    """Leave a page of the run, report.html, in the output folder."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -40,6 +40,9 @@ class PretrainConfig(ConsoleConfig):
     threads: int | None = None
     """CPU threads; none leaves the choice to PyTorch."""
 
+    report: bool = True
+    """Leave a page of the run, report.html, in the output folder."""
+
     def __post_init__(self) -> None:
         ConsoleConfig.__post_init__(self)
         _at_least(self, 1, "width", "threads")

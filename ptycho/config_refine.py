@@ -60,6 +60,9 @@ class RefineConfig(ConsoleConfig):
     comparison_plot: bool = False
     """Also draw the result beside the truth, where the scan file has one."""
 
+    report: bool = True
+    """Leave a page of the run, report.html, in the output folder."""
+
     def __post_init__(self) -> None:
         ConsoleConfig.__post_init__(self)
         _at_least(self, 1, "epochs", "batch_size", "threads")

@@ -51,6 +51,7 @@ class _RunLogHandler(logging.Handler):
         self._before = self._saved_at()
         self._path = folder / LOG_FILE
         self._waiting: list[str] = []
+        self._begun = False
 
     def _saved_at(self) -> int | None:
         return self._settings.stat().st_mtime_ns if self._settings.exists() else None
@@ -60,7 +61,10 @@ class _RunLogHandler(logging.Handler):
         if self._saved_at() == self._before:
             return
         with self._path.open("a", encoding="utf-8") as log:
+            if not self._begun and log.tell():
+                log.write("\n")  # an empty line parts this run from an earlier one
             log.writelines(f"{line}\n" for line in self._waiting)
+        self._begun = True
         self._waiting.clear()
 
 

@@ -11,11 +11,22 @@ from ptycho.dataset import GroupBatch
 from ptycho.model import Prediction
 
 
-def check_power(prediction: Prediction, batch: GroupBatch) -> str | None:
-    """Compare the model's photons with the measured ones: a factor of 3 is far from any sample."""
+def power_ratio(prediction: Prediction, batch: GroupBatch) -> float:
+    """Return photons predicted / photons measured, on good pixels."""
     measured = batch.amplitude.square().sum().clamp_min(1e-12)
     seen = 1.0 if batch.mask is None else batch.mask
-    ratio = float((prediction.intensity.detach() * seen).sum() / measured)
+    return float((prediction.intensity.detach() * seen).sum() / measured)
+
+
+def patch_spread(prediction: Prediction, window: slice) -> float:
+    """Return the standard deviation between patches, mean over their pixels; 0 for equal ones."""
+    patches = prediction.patches.detach().flatten(0, 1)[..., window, window]
+    return float(patches.std(dim=0, correction=0).abs().mean())
+
+
+def check_power(prediction: Prediction, batch: GroupBatch) -> str | None:
+    """Compare the model's photons with the measured ones: a factor of 3 is far from any sample."""
+    ratio = power_ratio(prediction, batch)
     if 1 / 3 <= ratio <= 3:
         return None
     return (

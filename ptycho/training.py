@@ -24,9 +24,18 @@ from torch.utils.data import DataLoader, Sampler
 
 from ptycho.dataset import GroupBatch, GroupDataset, ManyScans
 from ptycho.errors import ModelError
-from ptycho.health import check_collapse, check_gradients, check_power, check_rails, is_finite
+from ptycho.health import (
+    check_collapse,
+    check_gradients,
+    check_power,
+    check_rails,
+    is_finite,
+    patch_spread,
+    power_ratio,
+)
 from ptycho.losses import LOSSES
 from ptycho.model import PtychoModel
+from ptycho.run_folder import append_history, begin_history
 
 log = logging.getLogger(__name__)
 
@@ -104,9 +113,10 @@ class _Module(L.LightningModule):
 class _Health(Callback):
     """Runs the checks of `ptycho.health`; says each finding once, stops on NaN."""
 
-    def __init__(self, window: slice):
-        self.window = window
+    def __init__(self, window: slice, folder: Path):
+        self.window, self.folder = window, folder
         self.said: set[str] = set()
+        self.measured: dict[str, float] = {}
 
     def on_train_batch_end(
         self, trainer: L.Trainer, module: L.LightningModule, outputs: Any, batch: Any, index: int
@@ -116,17 +126,24 @@ class _Health(Callback):
                 f"training: the loss is not a number in epoch {trainer.current_epoch + 1}, "
                 f"step {index + 1}; expected a finite one; lower --learning_rate"
             )
-        if index == 0 and trainer.current_epoch < 5:
-            self._say("power", check_power(outputs["prediction"], batch))
-            if trainer.current_epoch == 0:
-                self._say("gradients", check_gradients(module))
-        if trainer.is_last_batch and trainer.current_epoch < 5:
-            self._say("rails", check_rails(outputs["prediction"], self.window))
-            self._say("collapse", check_collapse(outputs["prediction"], self.window))
+        epoch = trainer.current_epoch + 1
+        if index == 0 and epoch <= 5:
+            self._say("power", check_power(outputs["prediction"], batch), epoch)
+            if epoch == 1:
+                self._say("gradients", check_gradients(module), epoch)
+        if trainer.is_last_batch and epoch <= 5:
+            self._say("rails", check_rails(outputs["prediction"], self.window), epoch)
+            self._say("collapse", check_collapse(outputs["prediction"], self.window), epoch)
+        if trainer.is_last_batch:
+            self.measured = {
+                "power_ratio": power_ratio(outputs["prediction"], batch),
+                "patch_spread": patch_spread(outputs["prediction"], self.window),
+            }
 
-    def _say(self, kind: str, finding: str | None) -> None:
+    def _say(self, kind: str, finding: str | None, epoch: int) -> None:
         if finding and kind not in self.said:
             self.said.add(kind)
+            append_history(self.folder, {"epoch": epoch, "finding": finding})
             log.warning("health: %s", finding)
 
 
@@ -156,22 +173,28 @@ class _ProbeSteps(Callback):
 
 
 class _Curves(Callback):
-    """Keeps the losses of each epoch, and tells them where no progress bar is drawn."""
+    """Keeps the losses of each epoch, also on disk; tells them where no progress bar is drawn."""
 
-    def __init__(self, level: int):
-        self.level = level
+    def __init__(self, level: int, health: _Health):
+        self.level, self.health = level, health
         self.values: dict[str, list[float]] = {"train_loss": [], "val_loss": []}
         self.started = time.perf_counter()
 
     def on_train_epoch_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
-        figures = []
-        for name, values in self.values.items():
-            if name in trainer.callback_metrics:
-                values.append(float(trainer.callback_metrics[name]))
-                figures.append(f"{name} {values[-1]:.4g}")
+        known = [name for name in self.values if name in trainer.callback_metrics]
+        losses = {name: float(trainer.callback_metrics[name]) for name in known}
+        for name, value in losses.items():
+            self.values[name].append(value)
+        epoch, seconds = trainer.current_epoch + 1, time.perf_counter() - self.started
+        rate = trainer.optimizers[0].param_groups[0]["lr"]
+        append_history(
+            self.health.folder,
+            {"epoch": epoch, "seconds": round(seconds, 3), **losses, "learning_rate": rate,
+             **self.health.measured},
+        )  # fmt: skip
         log.log(
-            self.level, "epoch %d of %d: %s, %.0f s", trainer.current_epoch + 1,
-            trainer.max_epochs, ", ".join(figures), time.perf_counter() - self.started,
+            self.level, "epoch %d of %d: %s, %.0f s", epoch, trainer.max_epochs,
+            ", ".join(f"{name} {value:.4g}" for name, value in losses.items()), seconds,
         )  # fmt: skip
 
 
@@ -248,7 +271,8 @@ def fit(
         model: changed in place.
         training: groups to learn from.
         validation: groups that choose the best epoch; without, the training loss does.
-        output_dir: gets `checkpoints/{best,last}.ckpt` and `logs/` (CSV and TensorBoard).
+        output_dir: gets `checkpoints/{best,last}.ckpt`, `logs/` (CSV and TensorBoard) and
+            `history.jsonl`, which grows epoch by epoch.
         epochs: passes over the training groups.
         batch_size: groups per step.
         learning_rate: at its peak.
@@ -271,9 +295,11 @@ def fit(
     checkpoints = ModelCheckpoint(filename="best", monitor=monitored, **kept)
     latest = ModelCheckpoint(filename="last", **kept)
     drawn = progress and sys.stderr.isatty()
-    curves = _Curves(logging.DEBUG if drawn else logging.INFO)
     window = model.window
     first = model.probe.shape[-1] // 2 - window // 2
+    begin_history(output_dir)
+    health = _Health(slice(first, first + window), output_dir)
+    curves = _Curves(logging.DEBUG if drawn else logging.INFO, health)
     probe_steps = []
     if probe_rate is not None:
         model.to(device).train_probe()
@@ -289,7 +315,7 @@ def fit(
             checkpoints,
             latest,
             LearningRateMonitor(logging_interval="epoch"),
-            _Health(slice(first, first + window)),
+            health,
             curves,
             *probe_steps,
             *([TQDMProgressBar()] if drawn else []),

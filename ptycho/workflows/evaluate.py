@@ -21,6 +21,7 @@ from ptycho.metrics import Comparison, compare, well_covered
 from ptycho.npz import UNREADABLE, NpzFile
 from ptycho.report.figures import save_comparison
 from ptycho.report.numbers import metrics_document, metrics_table, save_metrics
+from ptycho.workflows.page import leave_page
 
 log = logging.getLogger(__name__)
 
@@ -82,6 +83,7 @@ def run(config: EvaluateConfig) -> Path:
     for name, value in metrics_table(document):
         log.info("%-22s %s", name, value)
     log.info("%s: written, with %s", output / METRICS_FILE, COMPARISON_FILE)
+    leave_page(config, folder=output)
     return output
 
 

@@ -18,6 +18,7 @@ from ptycho.grouping import default_neighbor_count
 from ptycho.inference import choose_device
 from ptycho.simulation.random_scans import KEPT_FOR_TESTS, RandomScans
 from ptycho.workflows.components import use_threads
+from ptycho.workflows.page import leave_page
 
 log = logging.getLogger(__name__)
 
@@ -69,4 +70,5 @@ def run(config: PretrainConfig) -> Path:
     settings.training.update(figures, seconds=round(time.perf_counter() - started, 1))
     save_model(config.output_dir, model, settings)
     log.info("general model in %s", config.output_dir)
+    leave_page(config)
     return config.output_dir

@@ -28,6 +28,7 @@ from ptycho.workflows.components import (
     scaled_probe,
     use_threads,
 )
+from ptycho.workflows.page import leave_page
 from ptycho.workflows.reconstruction_output import write
 from ptycho.workflows.scan_object import reconstruct
 
@@ -66,6 +67,7 @@ def run(config: InferenceConfig) -> Path:
         f"{len(result.frames):,}", seconds, len(result.frames) / seconds,
         float(np.nanmean(result.residuals)), config.output_dir,
     )  # fmt: skip
+    leave_page(config, raw, groups)
     return config.output_dir
 
 

@@ -28,6 +28,7 @@ from ptycho.refinement import ROOM, Estimate, Plan, Refined, load_ptychi, refine
 from ptycho.sweeps import held_out_masks
 from ptycho.workflows.components import default_batch_size, load_data, use_threads
 from ptycho.workflows.evaluate import read_entries
+from ptycho.workflows.page import leave_page
 from ptycho.workflows.reconstruct import one_scan
 from ptycho.workflows.reconstruction_output import Reconstruction, write
 from ptycho.workflows.scan_object import PIXELS_AT_ONCE
@@ -74,6 +75,7 @@ def run(config: RefineConfig) -> Path:
         config.engine, refined.kept, len(refined.free_residual) - 1, seconds,
         refined.free_residual[0], refined.free_residual[refined.kept], config.output_dir,
     )  # fmt: skip
+    leave_page(config, raw, start.frames[:, None])
     return config.output_dir
 
 

@@ -32,6 +32,7 @@ from ptycho.workflows.components import (
     use_threads,
 )
 from ptycho.workflows.coverage import save_coverage
+from ptycho.workflows.page import keep_selection, leave_page
 from ptycho.workflows.training_data import open_training_data
 
 log = logging.getLogger(__name__)
@@ -69,6 +70,7 @@ def run(config: TrainConfig) -> Path:
     output.mkdir(parents=True, exist_ok=True)
     save_settings(config, output)
     save_coverage(output, raw, groups, split=split, sampling=config.sampling)
+    keep_selection(output, config, raw, groups)
     _announce(config, training, model)
     batch_size = config.batch_size or default_batch_size(config.gridsize**2, raw.frame_size, 32)
     from ptycho.training import fit  # Lightning takes seconds; mistakes show before it
@@ -115,6 +117,7 @@ def run(config: TrainConfig) -> Path:
         epochs, seconds, seconds / epochs, result.monitored,
         result.best_loss, floor, output,
     )  # fmt: skip
+    leave_page(config)
     return output
 
 
