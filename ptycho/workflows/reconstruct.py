@@ -30,6 +30,7 @@ from ptycho.workflows.components import (
 )
 from ptycho.workflows.reconstruction_output import write
 from ptycho.workflows.scan_object import reconstruct
+from ptycho.workflows.trust import check_positions, estimate_trust
 
 log = logging.getLogger(__name__)
 
@@ -53,13 +54,24 @@ def run(config: InferenceConfig) -> Path:
     raw = one_scan(config, raw)
     _check_model(config, settings, raw)
     groups = groups_of(config, settings, raw)
+    if config.trust is not None:
+        check_positions(config, groups)
     started = time.perf_counter()
     scaled = _start_probe(config, settings, model, raw)
     result = reconstruct(model, raw, groups, scaled, config, device)
     seconds = time.perf_counter() - started
+    trust = None
+    if config.trust is not None:
+        every = replace(config, n_images=None, progress=False)
+        trust = estimate_trust(
+            config, raw, result,
+            lambda scan: reconstruct(
+                model, scan, groups_of(every, settings, scan), scaled, every, device
+            ),
+        )  # fmt: skip
     config.output_dir.mkdir(parents=True, exist_ok=True)
     save_settings(config, config.output_dir)
-    write(config, raw, result)
+    write(config, raw, result, trust)
     log.info(
         "reconstructed %s frames in %.1f s (%.0f frames/s with loading and stitching), "
         "detector residual %.3g; results in %s",
