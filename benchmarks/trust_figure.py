@@ -17,7 +17,9 @@ def draw(path: Path, rows: list[dict]) -> None:
     all_axes = figure.subplots(2, 2)
     sound = [row for row in rows if not row["wrong"]]
     doses = sorted({row["dose"] for row in sound})
-    colors = dict(zip(doses, mpl.colormaps["viridis"](np.linspace(0, 0.9, len(doses))), strict=True))
+    colors = dict(
+        zip(doses, mpl.colormaps["viridis"](np.linspace(0, 0.9, len(doses))), strict=True)
+    )
     ways = (("default", "default sweeps"), (0, "one-shot"))
     for line, (part, unit, ends) in zip(
         all_axes, (("phase", "rad", (5e-3, 1)), ("amplitude", "", (3e-3, 0.4))), strict=True

@@ -30,10 +30,11 @@ from ptycho.physics.patches import Canvas
 from ptycho.raw_data import RawData
 from ptycho.simulation.noise import count_photons, smallest_counts
 
-SEEN_SHARE = 1.8
-"""Error of an object over the distance of its resampled ones: these have lost already what the
-reconstruction cannot show, fine detail above all, so they lose less. Fitted once on simulated
-scans, tested on others; see docs/benchmarks/trust.md."""
+CALIBRATION = 1.4
+"""Error of an object over the distance of its resampled ones, where the frames are explained as
+well as those drawn again: these have lost already what the reconstruction cannot show, fine detail
+above all, so they lose less. Fitted once, to simulated scans of one object, and tested on others;
+see docs/benchmarks/trust.md."""
 
 UNKNOWN_PHASE = np.pi / np.sqrt(3)
 """Standard deviation of a phase of which nothing is known: uniform over the circle."""
@@ -70,7 +71,7 @@ class HalfData(NamedTuple):
 
 
 def count_again(
-    obj: Complex[np.ndarray, "row col"],
+    obj: Complex[np.ndarray, "height width"],
     canvas: Canvas,
     probe: Complex[np.ndarray, "mode row col"],
     dataset: GroupDataset,
@@ -114,15 +115,19 @@ def same_gauge(
     reference: Complex[np.ndarray, "row col"],
     mask: Bool[np.ndarray, "row col"],
     *,
-    known_probe: bool,
+    shift: bool,
 ) -> Complex[np.ndarray, "row col"]:
     """Return an object with the freedoms of a reconstruction as another one has them.
+
+    Global phase, phase ramp and scale go, as in every comparison of this package: a probe that is
+    told is seldom quite right, and then they are free even where it is not refined.
 
     Args:
         obj: another reconstruction of the same scan.
         reference: the object it is compared with, on the same pixels.
         mask: where both are known.
-        known_probe: whether a phase is all that is free; else ramp, scale and shift are too.
+        shift: whether a shift is free too, as with a probe or positions that are refined; some
+            pixels along the rim are lost by it.
 
     Returns:
         It, NaN where it cannot be compared.
@@ -130,10 +135,7 @@ def same_gauge(
     Raises:
         ValueError: If there is no pixel to compare.
     """
-    if known_probe:
-        turn = np.exp(1j * np.angle(np.vdot(obj[mask], reference[mask])))
-        return np.where(mask, obj * turn, np.nan).astype(np.complex64)
-    aligned = align(np.where(mask, obj, 0), np.where(mask, reference, 0), mask)
+    aligned = align(np.where(mask, obj, 0), np.where(mask, reference, 0), mask, shift=shift)
     return np.where(aligned.mask, aligned.obj, np.nan).astype(np.complex64)
 
 
@@ -141,26 +143,34 @@ def uncertainty(
     obj: Complex[np.ndarray, "row col"],
     samples: Sequence[Complex[np.ndarray, "row col"]],
     *,
-    factor: float = SEEN_SHARE,
+    misfit_ratio: float = 1.0,
+    calibration: float = CALIBRATION,
 ) -> Uncertainty:
     """Return what an object is off by, from reconstructions of the frames it predicts.
 
-        std^2 = factor^2 mean over samples of (sample - object)^2
+        std^2 = calibration^2 max(1, Q) mean over samples of (sample - object)^2
 
     The distance from the object, not from the samples' mean: what all samples get wrong alike, a
-    resolution lost or a coarse phase not settled, belongs to it. Squares are averaged over samples
-    and over `_POOLED` pixels.
+    resolution lost or a coarse phase not settled, belongs to it. Q is how much worse the object
+    explains the measured frames than the samples theirs: what the samples know nothing of, a wrong
+    probe or position or detail lost, shows there. Squares are averaged over samples and over
+    `_POOLED` pixels.
 
     Args:
         obj: what the frames of the samples were predicted from.
         samples: in its gauge; NaN where unknown.
-        factor: to the truth's distance.
+        misfit_ratio: Q, mean residual of the measured frames over that of those drawn again.
+        calibration: from the samples' distance to the truth's.
+
+    Source:
+        The factor sqrt(Q) is Birge's ratio: Birge, Phys. Rev. 40, 207 (1932).
     """
     stack = np.stack(samples)
     known = np.isfinite(stack).all(axis=0)
     stack, main = np.where(known, stack, 1), np.where(known, obj, 1)
     amplitude = np.square(np.abs(stack) - np.abs(main)).mean(axis=0)
     phase = np.square(np.angle(stack * main.conj())).mean(axis=0)
+    factor = calibration * np.sqrt(max(1.0, misfit_ratio))
     amplitude_std, phase_std = (
         np.where(known, factor * np.sqrt(_pooled(squares, known)), np.nan).astype(np.float32)
         for squares in (amplitude, phase)
@@ -173,7 +183,7 @@ def half_data(
     second: Complex[np.ndarray, "row col"],
     mask: Bool[np.ndarray, "row col"],
     *,
-    known_probe: bool,
+    shift: bool,
 ) -> HalfData:
     """Compare the objects of two disjoint halves of a scan.
 
@@ -188,12 +198,12 @@ def half_data(
         first: object of one half.
         second: of the other, on the same pixels.
         mask: where both are known.
-        known_probe: as in `same_gauge`.
+        shift: as in `same_gauge`.
 
     Raises:
         ValueError: If there is no pixel to compare.
     """
-    second = same_gauge(second, first, mask, known_probe=known_probe)
+    second = same_gauge(second, first, mask, shift=shift)
     known = np.isfinite(second)
     box = inner_rectangle(known)
     pair = [np.where(known, obj, obj[known].mean())[box] for obj in (first, second)]

@@ -31,8 +31,8 @@ def balanced_halves(
     """
     first = np.zeros(len(positions), dtype=bool)
     for pair in _neighbours_in_pairs(positions, np.arange(len(positions))):
-        if len(pair) == 2 or rng.integers(2):  # one alone goes to either half
-            first[pair[rng.integers(len(pair))]] = True
+        chosen = rng.integers(2)  # beyond the end where one is alone: it goes to the other half
+        first[pair[chosen : chosen + 1]] = True
     return np.flatnonzero(first), np.flatnonzero(~first)
 
 

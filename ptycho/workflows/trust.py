@@ -64,18 +64,21 @@ def estimate_trust(
     """
     rng = np.random.default_rng(config.seed)
     mask = well_covered(result.coverage)
-    known_probe = not (config.refine_probe or config.refine_positions)
-    halves = _halves(raw, result, again, rng, known_probe)
-    samples = []
+    shift = config.refine_probe or config.refine_positions
+    halves = _halves(raw, result, again, rng, shift)
+    samples, residuals = [], []
     numbers = range(1, config.trust + 1)
     for number in progress(numbers, "drawing again", enabled=config.progress):
         drawn = _drawn_again(raw, result, rng)
         with _unsaid():
             sample = again(drawn)
         obj, seen = on_canvas(sample, result)
-        samples.append(same_gauge(obj, result.obj, mask & seen, known_probe=known_probe))
+        samples.append(same_gauge(obj, result.obj, mask & seen, shift=shift))
+        residuals.append(np.nanmean(sample.residuals))
         log.debug("sample %d of %d drawn again", number, config.trust)
-    return Trust(len(samples), uncertainty(result.obj, samples), halves)
+    ratio = float(np.nanmean(result.residuals) / np.mean(residuals))
+    found = uncertainty(result.obj, samples, misfit_ratio=ratio)
+    return Trust(len(samples), found, halves, ratio)
 
 
 def on_canvas(part: Reconstruction, whole: Reconstruction) -> tuple[np.ndarray, np.ndarray]:
@@ -110,7 +113,7 @@ def _halves(
     result: Reconstruction,
     again: Reconstruct,
     rng: np.random.Generator,
-    known_probe: bool,
+    shift: bool,
 ) -> HalfData:
     """Return what two halves of the positions agree on."""
     placed = []
@@ -118,7 +121,7 @@ def _halves(
         with _unsaid():
             placed.append(on_canvas(again(raw.subset(result.frames[half])), result))
     (first, seen_first), (second, seen_second) = placed
-    return half_data(first, second, seen_first & seen_second, known_probe=known_probe)
+    return half_data(first, second, seen_first & seen_second, shift=shift)
 
 
 @contextlib.contextmanager

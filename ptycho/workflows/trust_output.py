@@ -24,6 +24,9 @@ class Trust(NamedTuple):
     halves: HalfData
     """What two halves of the positions agree on."""
 
+    misfit_ratio: float
+    """Mean residual of the measured frames over that of the frames drawn again."""
+
     def arrays(self) -> dict[str, Float[np.ndarray, "..."]]:
         """Return what is kept beside the object."""
         rings = self.halves.rings
@@ -59,6 +62,7 @@ class Trust(NamedTuple):
         half["one_bit"] = self.halves.one_bit.tolist()
         return {
             "samples": self.samples,
+            "misfit_ratio": self.misfit_ratio,
             "amplitude_std": _typical(self.uncertainty.amplitude_std),
             "phase_std_rad": _typical(self.uncertainty.phase_std),
             "half_data": half,
@@ -79,6 +83,7 @@ class Trust(NamedTuple):
         rows = [
             ("phase uncertainty", f"{found['phase_std_rad']:.3g} rad (RMS over the object)"),
             ("amplitude uncertainty", f"{found['amplitude_std']:.3g} (RMS over the object)"),
+            ("frames explained", f"{found['misfit_ratio']:.2f} times as badly as drawn again"),
             ("phase, by halves", f"{half['phase_std_rad']:.3g} rad"),
             ("amplitude, by halves", f"{half['amplitude_std']:.3g}"),
         ]
