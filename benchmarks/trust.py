@@ -47,6 +47,19 @@ SAMPLES, BINS = 4, 8
 PARTS = ("phase", "amplitude")
 
 
+READING = (
+    "Marks are scans, lines the bins of their pixels by what is said of them; dotted: a factor of "
+    "two. Error and uncertainty are free of global phase, ramp and scale. `By halves` is the "
+    "difference of two disjoint halves over two: standard deviation alone, so too small where the "
+    "error is bias (overlap 0.8), too large where half of the positions is too sparse (0.4, 1e6). "
+    "The network alone at 1e6 photons is worse than it is said to be: it stops before the light is "
+    "used up, and does so less visibly on its own smoother object. Positions told wrong are pixels "
+    "(standard deviation), a probe told wrong is a tenth too wide; the misfit ratio widens the "
+    "uncertainty there.",
+)
+"""What stands above the table."""
+
+
 class Case(NamedTuple):
     """A scan and how it is reconstructed."""
 
@@ -109,7 +122,7 @@ def measure(case: Case, samples: int) -> dict:
         "sweeps": "default" if case.sweeps is None else case.sweeps, "wrong": case.wrong,
         "frames": raw.n_frames, "seconds": seconds, "unexplained": result.unexplained[1],
         "misfit_ratio": trust.misfit_ratio,
-        "half_data_half_bit": 2 * trust.halves.rings.crossing(trust.halves.rings.half_bit),
+        "half_data_half_bit": 2 * trust.halves.crossing(trust.halves.rings.half_bit),
         "phase_halves": trust.halves.phase_std, "amplitude_halves": trust.halves.amplitude_std,
     }  # fmt: skip
     for part in PARTS:
@@ -173,8 +186,10 @@ def page(rows: list[dict], head: dict) -> str:
             lines.append(
                 f"* {name}, {part}: the error is {middle:.2f} times what the map says (median; "
                 f"{low:.2f} to {high:.2f}); {np.mean(np.abs(np.log2(ratios)) < 0.5):.0%} of the "
-                "cells within a factor of 1.41."
+                f"cells within a factor of 1.41. {np.mean([r[part]['within'] for r in some]):.0%} of "
+                "the pixels are off by less than their standard deviation."
             )
+    lines += ["", *READING]
     titles = ["dose", "overlap", "object", "sweeps", "told wrong"]
     titles += ["phase: said, rad", "true", "true / said", "by halves"]
     titles += ["amplitude: said", "true", "true / said", "by halves", "misfit ratio"]

@@ -8,8 +8,8 @@ truth. Do the frames agree among themselves? Two halves of the positions are rec
 Knows objects and scans; nothing of how they are reconstructed.
 """
 
-import dataclasses
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -38,6 +38,9 @@ see docs/benchmarks/trust.md."""
 
 UNKNOWN_PHASE = np.pi / np.sqrt(3)
 """Standard deviation of a phase of which nothing is known: uniform over the circle."""
+
+_FIRST_RING = 3
+"""Of those whose correlation is believed; 0 is the mean."""
 
 _POOLED = 2.0
 """Pixels (standard deviation) over which squares are averaged: some samples alone would leave each
@@ -68,6 +71,18 @@ class HalfData(NamedTuple):
 
     phase_std: float
     """The same of the phase, radians."""
+
+    def crossing(self, threshold: float | Float[np.ndarray, " ring"]) -> float:
+        """Return where the correlation falls below a threshold, cycles per pixel.
+
+        The first rings do not count: they hold a few pixels, and the ramp taken out speaks there.
+
+        Args:
+            threshold: one number, or one for each ring.
+        """
+        settled = self.rings.correlation.copy()
+        settled[:_FIRST_RING] = 1.0
+        return replace(self.rings, correlation=settled).crossing(threshold)
 
 
 def count_again(
@@ -240,7 +255,7 @@ def one_bit(rings: RingCorrelation) -> Float[np.ndarray, " ring"]:
 
 def _in_photons(raw: RawData, frames: np.ndarray) -> RawData:
     """Return a scan with other frames, counted ones."""
-    return dataclasses.replace(
+    return replace(
         raw, frames=frames, measurement="counts", photons_per_unit=1.0,
         background=raw.background_intensity, patches=None, path=None,
     )  # fmt: skip

@@ -110,7 +110,9 @@ def test_one_bit_by_hand():
     # With very many pixels a half bit needs 0.2071 / 1.2071 and one bit 0.5 / 1.5.
     rings = fourier_ring_correlation(textured(0), textured(1))
     for half, one in ((0.2071 / 1.2071, 1 / 3), ((0.2071 + 0.19102) / (1.2071 + 0.09102), None)):
-        level = rings.__class__(rings.frequency, rings.correlation, np.full_like(rings.half_bit, half))
+        level = rings.__class__(
+            rings.frequency, rings.correlation, np.full_like(rings.half_bit, half)
+        )
         expected = one or (0.5 + 0.24142) / (1.5 + 0.14142)  # x = 0.1: 100 pixels in a ring
         np.testing.assert_allclose(one_bit(level), expected, rtol=1e-6)
 

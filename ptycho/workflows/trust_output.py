@@ -50,7 +50,7 @@ class Trust(NamedTuple):
             "amplitude_std": self.halves.amplitude_std, "phase_std_rad": self.halves.phase_std,
         }  # fmt: skip
         for name, threshold in self.thresholds().items():
-            crossing = rings.crossing(threshold)
+            crossing = self.halves.crossing(threshold)
             half[f"frc_{name}_cycles_per_px"] = crossing
             half[f"frc_{name}_share_of_nyquist"] = 2 * crossing
             if pixel_size_m is not None:
