@@ -186,8 +186,8 @@ def page(rows: list[dict], head: dict) -> str:
             lines.append(
                 f"* {name}, {part}: the error is {middle:.2f} times what the map says (median; "
                 f"{low:.2f} to {high:.2f}); {np.mean(np.abs(np.log2(ratios)) < 0.5):.0%} of the "
-                f"cells within a factor of 1.41. {np.mean([r[part]['within'] for r in some]):.0%} of "
-                "the pixels are off by less than their standard deviation."
+                f"cells within a factor of 1.41. {np.mean([r[part]['within'] for r in some]):.0%} "
+                "of the pixels are off by less than their standard deviation."
             )
     lines += ["", *READING]
     titles = ["dose", "overlap", "object", "sweeps", "told wrong"]
