@@ -228,6 +228,8 @@ def main() -> None:
                 *(f"{part} {row[part]['true']:.3g} / {row[part]['said']:.3g}" for part in PARTS),
                 f"{row['seconds']:.0f} s", flush=True,
             )  # fmt: skip
+        pool.close()
+        pool.join()
     head = {
         "command": "python benchmarks/trust.py" + (" --quick" if arguments.quick else ""),
         "machine": f"{platform.processor() or platform.machine()}, PyTorch {torch.__version__}",
