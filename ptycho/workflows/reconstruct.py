@@ -28,7 +28,7 @@ from ptycho.workflows.components import (
     scaled_probe,
     use_threads,
 )
-from ptycho.workflows.reconstruction_output import write
+from ptycho.workflows.reconstruction_output import Reconstruction, write
 from ptycho.workflows.scan_object import reconstruct
 from ptycho.workflows.trust import check_positions, estimate_trust
 
@@ -63,12 +63,12 @@ def run(config: InferenceConfig) -> Path:
     trust = None
     if config.trust is not None:
         every = replace(config, n_images=None, progress=False)
-        trust = estimate_trust(
-            config, raw, result,
-            lambda scan: reconstruct(
-                model, scan, groups_of(every, settings, scan), scaled, every, device
-            ),
-        )  # fmt: skip
+
+        def again(scan: RawData) -> Reconstruction:
+            found = groups_of(every, settings, scan)
+            return reconstruct(model, scan, found, scaled, every, device)
+
+        trust = estimate_trust(config, raw, result, again)
     config.output_dir.mkdir(parents=True, exist_ok=True)
     save_settings(config, config.output_dir)
     write(config, raw, result, trust)
