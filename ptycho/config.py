@@ -290,9 +290,15 @@ class InferenceConfig(_ComputeConfig):
     report: bool = True
     """Leave a page of the run, report.html, in the output folder."""
 
+    trust: int | None = None
+    """Also tell how far the object may be trusted, without a truth: its uncertainty on each pixel
+    from so many scans drawn again (8 will do), and what two halves of the positions agree on. It
+    takes as many reconstructions more, and one."""
+
     def __post_init__(self) -> None:
         _ComputeConfig.__post_init__(self)
         _at_least(self, 0, "sweeps")
+        _at_least(self, 2, "trust")
         if (self.n_modes or 1) > 1 and not self.refine_probe:
             raise ConfigError("n_modes: without --refine_probe; expected it, to find the modes")
 

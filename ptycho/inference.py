@@ -112,7 +112,7 @@ def frame_residuals(
     beside = beside or Nuisances.given(probe, dataset)
     residuals = []
     for batch in dataset.batches(batch_size):
-        expected = _expected_frames(obj, canvas, probe, batch, beside)
+        expected = expected_frames(obj, canvas, probe, batch, beside)
         amplitude = batch.amplitude.flatten(0, 1)
         wrong = (expected.sqrt() - amplitude).square()
         wrong = (wrong if batch.mask is None else wrong * batch.mask).sum(dim=(-2, -1))
@@ -145,14 +145,12 @@ def unexplained_light(
     """
     chosen = np.unique(np.linspace(0, len(dataset) - 1, min(frames, len(dataset))).astype(int))
     batch = dataset[chosen.tolist()]
-    expected = _expected_frames(
-        obj, canvas, probe, batch, beside or Nuisances.given(probe, dataset)
-    )
+    expected = expected_frames(obj, canvas, probe, batch, beside or Nuisances.given(probe, dataset))
     misfit = amplitude_loss(expected, batch.amplitude.flatten(0, 1), batch.mask)
     return float(misfit) - poisson_floor(expected, "amplitude", batch.mask)
 
 
-def _expected_frames(
+def expected_frames(
     obj: Complex[Tensor, "height width"],
     canvas: Canvas,
     probe: Complex[Tensor, "mode row col"],

@@ -5,12 +5,14 @@ Knows positions only: no frames, no files, no networks.
 
 Read in this order: neighbours (who is near whom; axes: in which unit), enumerate (all valid
 groups; limits: those that distance limits drop), sample (some of them; shuffle and balanced serve
-it), coverage (what a choice covers), split and parts (training, validation, test without a leak).
+it), coverage (what a choice covers), split and parts (training, validation, test without a leak),
+halves (to see whether they agree).
 """
 
 from ptycho.grouping.axes import axis_ratio
 from ptycho.grouping.coverage import Coverage, summarise
 from ptycho.grouping.enumerate import all_groups, count_groups, sample_rows
+from ptycho.grouping.halves import balanced_halves
 from ptycho.grouping.neighbours import default_neighbor_count, get_neighbor_indices
 from ptycho.grouping.parts import Parts, folds, split_parts
 from ptycho.grouping.sample import Sampling, sample_groups
@@ -23,6 +25,7 @@ __all__ = [
     "Split",
     "all_groups",
     "axis_ratio",
+    "balanced_halves",
     "count_groups",
     "default_neighbor_count",
     "folds",

@@ -29,8 +29,9 @@ from ptycho.workflows.components import (
     use_threads,
 )
 from ptycho.workflows.page import leave_page
-from ptycho.workflows.reconstruction_output import write
+from ptycho.workflows.reconstruction_output import Reconstruction, write
 from ptycho.workflows.scan_object import reconstruct
+from ptycho.workflows.trust import check_positions, estimate_trust
 
 log = logging.getLogger(__name__)
 
@@ -54,13 +55,26 @@ def run(config: InferenceConfig) -> Path:
     raw = one_scan(config, raw)
     _check_model(config, settings, raw)
     groups = groups_of(config, settings, raw)
+    if config.trust is not None:
+        check_positions(config, groups)
+    if groups.shape == (raw.n_frames, 1):
+        log.info("groups: all %s frames are one, so all their overlap counts", f"{raw.n_frames:,}")
     started = time.perf_counter()
     scaled = _start_probe(config, settings, model, raw)
     result = reconstruct(model, raw, groups, scaled, config, device)
     seconds = time.perf_counter() - started
+    trust = None
+    if config.trust is not None:
+        every = replace(config, n_images=None, progress=False)
+
+        def again(scan: RawData) -> Reconstruction:
+            found = groups_of(every, settings, scan)
+            return reconstruct(model, scan, found, scaled, every, device)
+
+        trust = estimate_trust(config, raw, result, again)
     config.output_dir.mkdir(parents=True, exist_ok=True)
     save_settings(config, config.output_dir)
-    write(config, raw, result)
+    write(config, raw, result, trust)
     log.info(
         "reconstructed %s frames in %.1f s (%.0f frames/s with loading and stitching), "
         "detector residual %.3g; results in %s",
@@ -140,7 +154,6 @@ def groups_of(config: InferenceConfig, settings: ModelSettings, raw: RawData) ->
         raw: the scan.
     """
     if settings.network == "lifted" and config.n_images is None:
-        log.info("groups: all %s frames are one, so all their overlap counts", f"{raw.n_frames:,}")
         return np.arange(raw.n_frames)[:, None]
     learned_with = replace(
         config, neighbor_count=config.neighbor_count or settings.neighbor_count or None

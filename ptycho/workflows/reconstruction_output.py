@@ -5,7 +5,7 @@ Way of the data: ... -> trained model -> patches -> object -> [report].
 
 import logging
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Complex, Float
@@ -19,6 +19,8 @@ from ptycho.raw_data import RawData
 from ptycho.report.figures import save_amplitude, save_comparison, save_overview, save_phase
 from ptycho.report.numbers import metrics_document, metrics_table, save_metrics
 from ptycho.report.probe_figure import save_probe
+from ptycho.report.trust_figure import PositionResiduals, save_trust
+from ptycho.workflows.trust_output import Trust
 
 log = logging.getLogger(__name__)
 
@@ -58,11 +60,23 @@ class Reconstruction(NamedTuple):
     unexplained; None when no network was asked."""
 
 
-def write(config: InferenceConfig | RefineConfig, raw: RawData, result: Reconstruction) -> None:
-    """Write arrays, pictures and numbers into the output folder."""
+def write(
+    config: InferenceConfig | RefineConfig,
+    raw: RawData,
+    result: Reconstruction,
+    trust: Trust | None = None,
+) -> None:
+    """Write arrays, pictures and numbers into the output folder.
+
+    Args:
+        config: where to, and what is compared.
+        raw: the scan.
+        result: its reconstruction.
+        trust: how far that may be trusted, where it was asked for.
+    """
     folder, pixel = config.output_dir, raw.pixel_size_m
     mask = well_covered(result.coverage)
-    _save_arrays(folder / "reconstruction.npz", raw, result)
+    _save_arrays(folder / "reconstruction.npz", raw, result, trust)
     place = {"origin": result.origin, "pixel_size_m": pixel}
     save_amplitude(folder / "reconstructed_amplitude.png", result.obj, mask, **place)
     save_phase(folder / "reconstructed_phase.png", result.obj, mask, **place)
@@ -84,8 +98,13 @@ def write(config: InferenceConfig | RefineConfig, raw: RawData, result: Reconstr
     if result.unexplained is not None:
         network, final = result.unexplained
         document["unexplained_light"] = {"network": network, "object": final}
+    rows = metrics_table(document)
+    if trust is not None:
+        document["trust"] = trust.document(pixel)
+        rows += trust.table(pixel)
+        _draw_trust(folder / "trust.png", result, trust, place, pixel)
     save_metrics(folder / "metrics.json", document)
-    for name, value in metrics_table(document):
+    for name, value in rows:
         log.info("%-24s %s", name, value)
     if config.comparison_plot and comparison is not None:
         save_comparison(folder / "comparison_plot.png", comparison, document, pixel_size_m=pixel)
@@ -109,7 +128,22 @@ def _against_truth(
         return None
 
 
-def _save_arrays(path: Path, raw: RawData, result: Reconstruction) -> None:
+def _draw_trust(
+    path: Path, result: Reconstruction, trust: Trust, place: dict[str, Any], pixel: float | None
+) -> None:
+    """Draw what is known of the quality without a truth."""
+    save_trust(
+        path,
+        trust.uncertainty,
+        trust.halves,
+        result.coverage,
+        PositionResiduals(result.beside.positions[result.frames].numpy(), result.residuals),
+        table=trust.table(pixel),
+        **place,
+    )
+
+
+def _save_arrays(path: Path, raw: RawData, result: Reconstruction, trust: Trust | None) -> None:
     """Write what later steps compute with; the file is complete or not there."""
     arrays = {
         "object": result.obj.astype(np.complex64),
@@ -129,4 +163,4 @@ def _save_arrays(path: Path, raw: RawData, result: Reconstruction) -> None:
         arrays["intensity"] = intensity[result.frames].numpy()
     if (background := result.beside.background) is not None:
         arrays["background"] = background.numpy()
-    write_npz(path, arrays)
+    write_npz(path, arrays | ({} if trust is None else trust.arrays()))
