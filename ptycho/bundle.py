@@ -162,6 +162,7 @@ def _check_settings(path: Path, content: dict[str, Any]) -> None:
         raise ModelError(f"{path}: network_options {options!r}; expected names and whole numbers")
     least = {"gridsize": 1, "neighbor_count": 0, "frame_size": 1, "n_modes": 1}
     values = {name: content.get(name) for name in least} | options
+    least |= {"steps": 0, "sweeps": 0}
     for name, value in values.items():
         if type(value) is not int or value < least.get(name, 1):
             raise ModelError(

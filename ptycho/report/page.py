@@ -128,7 +128,8 @@ def _linked(arrays: Any, selection: Selection | None) -> Linked:
         known = np.argwhere(np.asarray(arrays["coverage"]) > 0) + arrays["origin"]
         corners += [known.min(axis=0), known.max(axis=0)] if len(known) else []
     corners = corners or [np.zeros(2), np.ones(2)]
-    return Linked(tuple(np.min(corners, axis=0)), tuple(np.max(corners, axis=0)))
+    first, last = (edge(corners, axis=0).astype(float).tolist() for edge in (np.min, np.max))
+    return Linked((first[0], first[1]), (last[0], last[1]))
 
 
 def _add_scan(page: _Page, run: RunFolder, selection: Selection, linked: Linked) -> None:

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from ptycho.bundle import ModelSettings, general_model, load_model
 from ptycho.config import InferenceConfig, save_settings
@@ -17,8 +18,10 @@ from ptycho.errors import ConfigError, ModelError
 from ptycho.grouping import get_neighbor_indices
 from ptycho.inference import choose_device
 from ptycho.model import PtychoModel
+from ptycho.physics.patches import canvas_of
 from ptycho.physics.probe import probe_intensity, scale_probe
 from ptycho.raw_data import RawData
+from ptycho.stitching import light_on
 from ptycho.workflows.components import (
     Groups,
     ScaledProbe,
@@ -57,8 +60,6 @@ def run(config: InferenceConfig) -> Path:
     groups = groups_of(config, settings, raw)
     if config.trust is not None:
         check_positions(config, groups)
-    if groups.shape == (raw.n_frames, 1):
-        log.info("groups: all %s frames are one, so all their overlap counts", f"{raw.n_frames:,}")
     started = time.perf_counter()
     scaled = _start_probe(config, settings, model, raw)
     result = reconstruct(model, raw, groups, scaled, config, device)
@@ -146,20 +147,21 @@ def one_scan(config: InferenceConfig | RefineConfig, raw: RawData) -> RawData:
 def groups_of(config: InferenceConfig, settings: ModelSettings, raw: RawData) -> Groups:
     """Return the groups asked for; by default so many that every frame is in one.
 
-    A network that takes the scan as one group needs no smaller ones, unless a part is asked for.
+    A lifted network sees every frame afterwards, so there the groups need only reach every place.
 
     Args:
         config: how many groups, and which.
         settings: of the model.
         raw: the scan.
     """
-    if settings.network == "lifted" and config.n_images is None:
-        return np.arange(raw.n_frames)[:, None]
     learned_with = replace(
         config, neighbor_count=config.neighbor_count or settings.neighbor_count or None
     )
+    if config.n_images is None and settings.network == "lifted":
+        wanted = raw.n_frames / (settings.gridsize**2 * _repeats(raw))
+        learned_with = replace(learned_with, n_images=max(1, round(wanted)))
     groups = choose_groups(raw, learned_with, settings.gridsize)
-    if config.n_images is not None or settings.gridsize == 1:
+    if config.n_images is not None or settings.network == "lifted" or settings.gridsize == 1:
         return groups
     missing = np.setdiff1d(np.arange(raw.n_frames), groups)
     if len(missing) == 0:
@@ -176,3 +178,16 @@ def groups_of(config: InferenceConfig, settings: ModelSettings, raw: RawData) ->
     added = np.sort(np.column_stack([missing, near[missing]])[~lonely], axis=1)
     log.info("%s more groups take in the frames that no group had", f"{len(added):,}")
     return np.concatenate([groups, added.astype(groups.dtype)])
+
+
+_ENOUGH = 2.5  # frames that light a place; more of them tell a start nothing new
+_MOST_REPEATS = 4.0
+
+
+def _repeats(raw: RawData) -> float:
+    """Return how many times over the frames light every place they light, 1 to 4."""
+    probe = torch.from_numpy(raw.probe)
+    positions = torch.from_numpy(raw.positions)
+    light = light_on(canvas_of(positions, raw.frame_size), positions, probe)
+    lit = light[light > 0.5]
+    return min(_MOST_REPEATS, max(1.0, float(lit.mean()) / _ENOUGH)) if len(lit) else 1.0

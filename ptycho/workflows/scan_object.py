@@ -1,8 +1,9 @@
 """From frames to the object of their whole scan: a first object, then sweeps.
 
 Way of the data: file -> RawData -> [groups -> batches -> trained model -> patches -> object].
-A network whose learned step knows no group takes the scan as one large group; any other one
-reconstructs group after group, and the patches are stitched.
+A network reconstructs group after group, and the patches are stitched with their phases in
+agreement: that settles what reaches far. A lifted network then takes the whole scan as one group,
+its own few sweeps and learned step on one canvas: that settles what is fine.
 """
 
 import functools
@@ -64,27 +65,32 @@ def reconstruct(
     config: InferenceConfig,
     device: torch.device,
 ) -> Reconstruction:
-    """Reconstruct the one object that the frames of some groups show.
+    """Reconstruct the one object that the frames of a scan show.
 
     Args:
         model: trained; takes over the probe.
         raw: the scan.
-        groups: frame indices, one row per group.
+        groups: frame indices, one row per group. All frames take part in the sweeps of a lifted
+            network, unless so many groups were asked for; else those of the groups do.
         scaled: the probe of the scan.
         config: sweeps, what is refined, batch size, progress.
         device: where to compute.
     """
     model.set_probe(scaled.probe)
-    frames = np.unique(groups)
+    at_once = isinstance(model.network, LiftedUNet)
+    every = at_once and config.n_images is None
+    frames = np.arange(raw.n_frames) if every else np.unique(groups)
     canvas = canvas_of(torch.from_numpy(raw.positions[frames]), raw.frame_size)
     if config.refine_positions:
         canvas = canvas.widened(int(MOST_MOVED) + 2)
     singles = GroupDataset(raw, frames[:, None])
-    at_once = isinstance(model.network, LiftedUNet)
-    first = nothing_yet if at_once else functools.partial(stitched_groups, model, groups)
-    start, coverage = first(canvas, scaled, singles, config, device)
+    start, coverage = stitched_groups(model, groups, canvas, scaled, singles, config, device)
     network = None
-    if not at_once:
+    if at_once:
+        positions = torch.from_numpy(raw.positions[frames])
+        light = light_on(canvas, positions, scaled.probe)
+        coverage = torch.where(light > UNLIT, light, 0)
+    else:
         network = _told_if_foreign(start, canvas, singles)
     swept = start
     if at_once or config.sweeps != 0:
@@ -117,29 +123,6 @@ def reconstruct(
         beside=beside,
         unexplained=(network, final),
     )
-
-
-def nothing_yet(
-    canvas: Canvas,
-    scaled: ScaledProbe,
-    dataset: GroupDataset,
-    config: InferenceConfig,
-    device: torch.device,
-) -> tuple[Swept, Float[Tensor, "height width"]]:
-    """Return empty space to sweep from, and the light that falls on it.
-
-    Args:
-        canvas: holds the windows of all frames.
-        scaled: the probe of the scan.
-        dataset: frames, as groups of one.
-        config: not needed; kept for the common call, as the next.
-        device: where to compute.
-    """
-    positions = dataset.raw.positions[dataset.groups.ravel()]
-    light = light_on(canvas, torch.from_numpy(positions), scaled.probe)
-    obj = torch.ones(canvas.shape, dtype=torch.complex64)
-    beside = Nuisances.given(scaled.probe, dataset)
-    return Swept(obj, scaled.probe, [], 0, beside), torch.where(light > UNLIT, light, 0)
 
 
 def stitched_groups(
