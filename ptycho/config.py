@@ -310,8 +310,19 @@ class EvaluateConfig(ConsoleConfig):
     reconstruction: Path = also(must_exist="reconstruction")
     """Output folder of a reconstruction, or its reconstruction.npz."""
 
-    truth: Path = also(must_exist="scan or reconstruction")
-    """A scan file that holds its true object, or another reconstruction."""
+    truth: Path | None = also(None, must_exist="scan or reconstruction")
+    """A scan file that holds its true object, or another reconstruction; of the other half of the
+    frames, if the two are to tell the resolution without a truth."""
+
+    test_data: Path | None = also(None, must_exist="scan")
+    """The scan it was made from: its frames are compared with those the object predicts."""
+
+    twin: bool = False
+    """Also try the conjugate and the object turned by 180 degrees and conjugated, which a wrong
+    sign of the positions or of the detector makes; the best one is measured."""
+
+    metrics: Literal["standard", "ptychopinn-legacy"] = "standard"
+    """ptychopinn-legacy adds the numbers as published with PtychoPINN, for its tables only."""
 
     output_dir: Path | None = None
     """Folder for the numbers and figures; none takes the folder of the reconstruction."""

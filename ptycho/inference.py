@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ptycho.dataset import GroupBatch, GroupDataset, ManyScans
 from ptycho.errors import ConfigError
-from ptycho.losses import amplitude_loss, poisson_floor
+from ptycho.losses import DARK, amplitude_loss, poisson_floor
 from ptycho.model import PtychoModel
 from ptycho.nuisance import Nuisances
 from ptycho.physics.forward import detector_intensity, exit_waves
@@ -119,6 +119,47 @@ def frame_residuals(
         counted = amplitude.square().sum(dim=(-2, -1))
         residuals.append(torch.where(counted > 0, wrong / counted, torch.nan))
     return torch.cat(residuals)
+
+
+@torch.inference_mode()
+def frame_deviances(
+    obj: Complex[Tensor, "height width"],
+    canvas: Canvas,
+    probe: Complex[Tensor, "mode row col"],
+    dataset: GroupDataset,
+    *,
+    batch_size: int,
+    beside: Nuisances | None = None,
+) -> Float[Tensor, " frame"]:
+    """Return how unlikely the counts of each frame are, if the object were the true one.
+
+        deviance_i = 2 sum (I - n + n ln(n / I)) / number of pixels, over the good ones
+
+    Counting noise alone leaves about 1 where photons are many, less where they are few; NaN stands
+    for a frame without light.
+
+    Args:
+        obj: stitched transmission.
+        canvas: where it lies; holds the full window of every position of the dataset.
+        probe: modes in sqrt(photons) per object pixel.
+        dataset: frames to explain, as groups of one.
+        batch_size: frames at a time.
+        beside: positions, beam and background found by sweeps; None takes the scan's.
+
+    Source:
+        McCullagh & Nelder, Generalized Linear Models, 2nd ed. (1989), section 2.3.
+    """
+    beside = beside or Nuisances.given(probe, dataset)
+    deviances = []
+    for batch in dataset.batches(batch_size):
+        expected = expected_frames(obj, canvas, probe, batch, beside).clamp_min(DARK)
+        counted = batch.amplitude.flatten(0, 1).square()
+        each = expected - counted + torch.xlogy(counted, counted / expected)
+        good = torch.ones_like(each[0]) if batch.mask is None else batch.mask.to(each.dtype)
+        deviance = 2 * (each * good).sum(dim=(-2, -1)) / good.sum()
+        lit = counted.sum(dim=(-2, -1)) > 0
+        deviances.append(torch.where(lit, deviance, torch.nan))
+    return torch.cat(deviances)
 
 
 @torch.inference_mode()

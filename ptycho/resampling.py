@@ -63,9 +63,6 @@ class HalfData(NamedTuple):
     rings: RingCorrelation
     """Fourier ring correlation of the two, inside the largest rectangle that both know."""
 
-    one_bit: Float[np.ndarray, " ring"]
-    """The correlation at which a pixel of the ring carries one bit of information."""
-
     amplitude_std: float
     """Spread of the amplitude of the whole scan's object, root mean square over the pixels."""
 
@@ -226,31 +223,9 @@ def half_data(
     first, second = first[known], second[known]
     return HalfData(
         rings=rings,
-        one_bit=one_bit(rings),
         amplitude_std=_root_mean_square(np.abs(first) - np.abs(second)) / 2,
         phase_std=_root_mean_square(np.angle(first * second.conj())) / 2,
     )
-
-
-def one_bit(rings: RingCorrelation) -> Float[np.ndarray, " ring"]:
-    """Return the correlation at which a pixel of each ring carries one bit.
-
-    For two halves of the data with n independent pixels in a ring
-
-        T_1/2 = (0.2071 + 1.9102 x) / (1.2071 + 0.9102 x),   x = n^-1/2
-        T_1 = (0.5 + 2.4142 x) / (1.5 + 1.4142 x)
-
-    of which the first, known already, tells x.
-
-    Args:
-        rings: with the half-bit curve.
-
-    Source:
-        van Heel & Schatz, J. Struct. Biol. 151, 250 (2005), eq. 17.
-    """
-    half = rings.half_bit
-    x = (1.2071 * half - 0.2071) / (1.9102 - 0.9102 * half)
-    return (0.5 + 2.4142 * x) / (1.5 + 1.4142 * x)
 
 
 def _in_photons(raw: RawData, frames: np.ndarray) -> RawData:

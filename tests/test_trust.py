@@ -12,7 +12,7 @@ from tiny_scan import SIDE, simulated
 from ptycho.bundle import general_model, load_model
 from ptycho.config import InferenceConfig
 from ptycho.dataset import GroupDataset
-from ptycho.metrics import fourier_ring_correlation, well_covered
+from ptycho.metrics import well_covered
 from ptycho.nuisance import Nuisances
 from ptycho.physics.patches import canvas_of
 from ptycho.resampling import (
@@ -20,7 +20,6 @@ from ptycho.resampling import (
     UNKNOWN_PHASE,
     count_again,
     half_data,
-    one_bit,
     same_gauge,
     uncertainty,
 )
@@ -115,17 +114,6 @@ def test_crossing_leaves_out_the_first_rings():
     assert found._replace(rings=dipped).crossing(0.5) == 0.5
     correlation[10:] = 0  # ring 9 is the last above; halfway to ring 10, in 64ths
     assert found._replace(rings=dipped).crossing(0.5) == pytest.approx(9.5 / 64)
-
-
-def test_one_bit_by_hand():
-    # With very many pixels a half bit needs 0.2071 / 1.2071 and one bit 0.5 / 1.5.
-    rings = fourier_ring_correlation(textured(0), textured(1))
-    for half, one in ((0.2071 / 1.2071, 1 / 3), ((0.2071 + 0.19102) / (1.2071 + 0.09102), None)):
-        level = rings.__class__(
-            rings.frequency, rings.correlation, np.full_like(rings.half_bit, half)
-        )
-        expected = one or (0.5 + 0.24142) / (1.5 + 0.14142)  # x = 0.1: 100 pixels in a ring
-        np.testing.assert_allclose(one_bit(level), expected, rtol=1e-6)
 
 
 def test_gauge_is_gone_and_the_rest_stays():

@@ -7,9 +7,16 @@ Knows arrays only: no files, no networks, no figures.
 from ptycho.metrics.align import Aligned, align, flatten_phase, well_covered
 from ptycho.metrics.compare import Comparison, compare, detector_residual
 from ptycho.metrics.frc import RingCorrelation, fourier_ring_correlation, inner_rectangle
-from ptycho.metrics.quality import peak_signal_to_noise, structural_similarity
+from ptycho.metrics.legacy import legacy_numbers
+from ptycho.metrics.quality import (
+    MS_SSIM_LEAST_SIDE,
+    multiscale_similarity,
+    peak_signal_to_noise,
+    structural_similarity,
+)
 
 __all__ = [
+    "MS_SSIM_LEAST_SIDE",
     "Aligned",
     "Comparison",
     "RingCorrelation",
@@ -19,6 +26,8 @@ __all__ = [
     "flatten_phase",
     "fourier_ring_correlation",
     "inner_rectangle",
+    "legacy_numbers",
+    "multiscale_similarity",
     "peak_signal_to_noise",
     "structural_similarity",
     "well_covered",

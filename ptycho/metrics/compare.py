@@ -11,7 +11,11 @@ from jaxtyping import Bool, Complex, Float
 
 from ptycho.metrics.align import Aligned, align
 from ptycho.metrics.frc import RingCorrelation, fourier_ring_correlation, inner_rectangle
-from ptycho.metrics.quality import peak_signal_to_noise, structural_similarity
+from ptycho.metrics.quality import (
+    multiscale_similarity,
+    peak_signal_to_noise,
+    structural_similarity,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +30,9 @@ class Comparison:
 
     origin: tuple[int, int]
     """(row, col) of the common frame in scan coordinates, object pixels."""
+
+    box: tuple[slice, slice]
+    """The largest rectangle of the mask, on the common frame."""
 
     rings: RingCorrelation
     """Fourier ring correlation inside the largest rectangle of the mask."""
@@ -78,8 +85,8 @@ def compare(
     box = inner_rectangle(aligned.mask)
     rings = fourier_ring_correlation(aligned.obj[box], target[box])
     origin = tuple(round(float(o)) + f for o, f in zip(estimate_origin, first, strict=True))
-    numbers = _picture_numbers(aligned, target) | _ring_numbers(rings) | _removed(aligned)
-    return Comparison(aligned, target, origin, rings, numbers)
+    numbers = _picture_numbers(aligned, target, box) | _ring_numbers(rings) | _removed(aligned)
+    return Comparison(aligned, target, origin, box, rings, numbers)
 
 
 def detector_residual(
@@ -100,8 +107,10 @@ def detector_residual(
     return float(np.square(difference).sum()) / power if power > 0 else math.nan
 
 
-def _picture_numbers(aligned: Aligned, truth: Complex[np.ndarray, "row col"]) -> dict[str, float]:
-    """Return PSNR, RMSE and SSIM of phase and amplitude inside the mask."""
+def _picture_numbers(
+    aligned: Aligned, truth: Complex[np.ndarray, "row col"], box: tuple[slice, slice]
+) -> dict[str, float]:
+    """Return PSNR, RMSE, SSIM and MS-SSIM of phase and amplitude inside the mask."""
     mask = aligned.mask
     # The truth's phase about its mean; the estimate's follows as truth plus error, so both wrap at
     # the same pixels and a wrap is no edge.
@@ -119,20 +128,26 @@ def _picture_numbers(aligned: Aligned, truth: Complex[np.ndarray, "row col"]) ->
             truth_phase + phase_error, truth_phase, mask, phase_range
         ),
         "phase_ssim_range_rad": phase_range,
+        "phase_ms_ssim": multiscale_similarity(
+            (truth_phase + phase_error)[box], truth_phase[box], phase_range
+        ),
         "amplitude_psnr_db": peak_signal_to_noise(amplitude_error[mask], amplitude_range),
         "amplitude_psnr_peak": amplitude_range,
         "amplitude_rmse": _root_mean_square(amplitude_error[mask]),
         "amplitude_ssim": structural_similarity(amplitude, truth_amplitude, mask, amplitude_range),
         "amplitude_ssim_range": amplitude_range,
+        "amplitude_ms_ssim": multiscale_similarity(
+            amplitude[box], truth_amplitude[box], amplitude_range
+        ),
         "object_residual": aligned.residual,
         "compared_pixels": int(mask.sum()),
     }
 
 
 def _ring_numbers(rings: RingCorrelation) -> dict[str, float]:
-    """Return both crossings in cycles per pixel, as a share of Nyquist and as a ring number."""
+    """Return all crossings in cycles per pixel, as a share of Nyquist and as a ring number."""
     numbers: dict[str, float] = {"frc_rings": rings.n_rings}
-    for name, threshold in (("05", 0.5), ("half_bit", rings.half_bit)):
+    for name, threshold in rings.thresholds.items():
         crossing = rings.crossing(threshold)
         numbers |= {
             f"frc_{name}_cycles_per_px": crossing,

@@ -24,6 +24,14 @@ class RingCorrelation:
     half_bit: Float[np.ndarray, " ring"]
     """The correlation at which a pixel of the ring carries half a bit of information."""
 
+    one_bit: Float[np.ndarray, " ring"]
+    """The same for one bit."""
+
+    @property
+    def thresholds(self) -> dict[str, float | Float[np.ndarray, " ring"]]:
+        """Levels in use, by the name they have in documents."""
+        return {"05": 0.5, "half_bit": self.half_bit, "one_bit": self.one_bit}
+
     @property
     def n_rings(self) -> int:
         """Number of rings from zero frequency, not counted, to Nyquist."""
@@ -62,8 +70,12 @@ def fourier_ring_correlation(
 
     Both are freed of their mean and apodised with a Hann window, so that the frame's edges, equal
     in both, do not correlate. Ring k of n = min(row, col) // 2 is centred at k / 2n cycles per
-    pixel. The half-bit curve counts the independent pixels of a ring: complex objects have no
-    Friedel mates, and the window ties neighbouring pixels together.
+    pixel. With x = n^-1/2 for n independent pixels in a ring, the levels are
+
+        half-bit: (0.2071 + 1.9102 x) / (1.2071 + 0.9102 x)
+        1-bit:    (0.5 + 2.4142 x) / (1.5 + 1.4142 x)
+
+    Complex objects have no Friedel mates, and the window ties neighbouring pixels together.
 
     Args:
         first: an object.
@@ -90,8 +102,13 @@ def fourier_ring_correlation(
     correlation = np.divide(shared, power, out=np.full_like(power, np.nan), where=power > 0)
     independent = np.mean(window**2) ** 2 / np.mean(window**4)
     pixels = np.maximum(1, ring_sum(np.ones_like(radius)) * independent)
-    half_bit = (0.2071 + 1.9102 / np.sqrt(pixels)) / (1.2071 + 0.9102 / np.sqrt(pixels))
-    return RingCorrelation(np.arange(n_rings + 1) / (2 * n_rings), correlation, half_bit)
+    x = 1 / np.sqrt(pixels)
+    return RingCorrelation(
+        frequency=np.arange(n_rings + 1) / (2 * n_rings),
+        correlation=correlation,
+        half_bit=(0.2071 + 1.9102 * x) / (1.2071 + 0.9102 * x),
+        one_bit=(0.5 + 2.4142 * x) / (1.5 + 1.4142 * x),
+    )
 
 
 def inner_rectangle(mask: Bool[np.ndarray, "row col"]) -> tuple[slice, slice]:

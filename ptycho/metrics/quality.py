@@ -65,3 +65,38 @@ def structural_similarity(
         full=True,
     )
     return float(similarity[inner].mean())
+
+
+MS_SSIM_LEAST_SIDE = 176
+"""Pixels below which the five scales of MS-SSIM do not fit: 11-pixel windows on a sixteenth."""
+
+
+def multiscale_similarity(
+    estimate: Float[np.ndarray, "row col"],
+    truth: Float[np.ndarray, "row col"],
+    data_range: float,
+) -> float:
+    """Return the multi-scale SSIM, five scales with the weights of its authors.
+
+    Args:
+        estimate: picture to judge, known everywhere.
+        truth: picture it should be.
+        data_range: full scale of the pictures, same unit.
+
+    Returns:
+        1 for equal pictures; NaN for a side below `MS_SSIM_LEAST_SIDE` or a range of 0.
+
+    Source:
+        Wang, Simoncelli & Bovik, Asilomar Conf. Signals Syst. Comput. 2, 1398 (2003).
+    """
+    if min(truth.shape) < MS_SSIM_LEAST_SIDE or data_range == 0:
+        return math.nan
+    import torch  # heavy, and of use here only
+    from torchmetrics.functional.image import multiscale_structural_similarity_index_measure
+
+    pair = (
+        torch.from_numpy(np.ascontiguousarray(picture, dtype=np.float64))[None, None]
+        for picture in (estimate, truth)
+    )
+    similarity = multiscale_structural_similarity_index_measure(*pair, data_range=data_range)
+    return float(similarity)

@@ -123,9 +123,11 @@ def sweep_plot(free_residual: Sequence[float], kept: int, *, first: int = 1) -> 
 
 
 def ring_plot(frc: Mapping[str, Any]) -> Plot:
-    """Return the Fourier ring correlation of `metrics.json`, with both thresholds."""
+    """Return the Fourier ring correlation of `metrics.json`, with its thresholds."""
+    levels = {"half-bit": "half_bit", "1-bit": "one_bit"}
+    curves = {name: frc[key][1:] for name, key in levels.items() if key in frc}
     return curve_plot(
         "Fourier ring correlation", frc["frequency_cycles_per_px"][1:],
-        {"FRC": frc["correlation"][1:], "half-bit": frc["half_bit"][1:]},
+        {"FRC": frc["correlation"][1:]} | curves,
         labels=("spatial frequency (cycles/px)", "correlation"), levels={"0.5": 0.5},
     )  # fmt: skip

@@ -97,11 +97,12 @@ def draw_picture(figure: Figure, axes: Axes, picture: Picture) -> None:
 
 
 def draw_rings(axes: Axes, rings: RingCorrelation) -> None:
-    """Draw a Fourier ring correlation with both thresholds and where it crosses them."""
+    """Draw a Fourier ring correlation with its thresholds and where it crosses them."""
     axes.plot(rings.frequency[1:], rings.correlation[1:], color="C0", label="FRC")
     axes.plot(rings.frequency[1:], rings.half_bit[1:], color="0.4", ls="--", label="half-bit")
+    axes.plot(rings.frequency[1:], rings.one_bit[1:], color="0.4", ls="-.", label="1-bit")
     axes.axhline(0.5, color="0.4", ls=":", label="0.5")
-    for threshold, marker in ((0.5, "o"), (rings.half_bit, "s")):
+    for threshold, marker in zip(rings.thresholds.values(), "os^", strict=True):
         crossing = rings.crossing(threshold)
         level = np.interp(
             crossing, rings.frequency, np.broadcast_to(threshold, rings.frequency.shape)

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ptycho.metrics import Comparison
+from ptycho.metrics import MS_SSIM_LEAST_SIDE, Comparison
 
 _FORMAT_VERSION = 1
 
@@ -48,6 +48,7 @@ def metrics_document(
             "frequency_cycles_per_px": comparison.rings.frequency.tolist(),
             "correlation": comparison.rings.correlation.tolist(),
             "half_bit": comparison.rings.half_bit.tolist(),
+            "one_bit": comparison.rings.one_bit.tolist(),
         }
     return _finite(document)
 
@@ -65,6 +66,8 @@ def metrics_table(document: Mapping[str, Any]) -> list[tuple[str, str]]:
     rows = []
     if (residual := document.get("detector_residual")) is not None:
         rows.append(("detector residual", f"{100 * residual:.2f} % of the power"))
+    if (deviance := document.get("poisson_deviance_per_pixel")) is not None:
+        rows.append(("Poisson deviance", f"{deviance:.3g} per pixel of a frame"))
     if (numbers := document.get("object")) is None:
         return rows
     for name, unit in (("phase", "_rad"), ("amplitude", "")):
@@ -75,22 +78,33 @@ def metrics_table(document: Mapping[str, Any]) -> list[tuple[str, str]]:
             value = numbers[f"{name}_{key}"]
             text = missing if value is None else form.format(value) + full_scale
             rows.append((f"{name} {key.removesuffix('_db').upper()}", text))
-    for name, label in (("05", "FRC = 0.5"), ("half_bit", "FRC = half-bit")):
-        rows.append(
-            (
-                label,
-                f"ring {numbers[f'frc_{name}_ring']:.1f} of {numbers['frc_rings']}, "
-                f"{numbers[f'frc_{name}_cycles_per_px']:.3f} cycles/px",
-            )
+        similarity = numbers.get(f"{name}_ms_ssim")
+        text = (
+            f"{similarity:.3f}, range {full_scale}"
+            if similarity is not None
+            else (f"-, needs a known square of {MS_SSIM_LEAST_SIDE} px and a range")
         )
+        rows.append((f"{name} MS-SSIM", text))
+    for name, label in _CROSSINGS.items():
+        if (crossing := numbers.get(f"frc_{name}_cycles_per_px")) is None:
+            continue
+        text = f"ring {numbers[f'frc_{name}_ring']:.1f} of {numbers['frc_rings']}, "
+        text += f"{crossing:.3f} cycles/px"
+        rows.append((label, text if crossing < 0.5 else text + ", never below"))
         if (period := numbers.get(f"frc_{name}_full_period_m")) is not None:
             rows.append((f"{label}, period", with_unit(period)))
     removed = [numbers[f"removed_{key}"] for key in _REMOVED]
     rows.append(("removed shift", "({:.2f}, {:.2f}) px".format(*removed[:2])))
     rows.append(("removed ramp", "({:.4f}, {:.4f}) rad/px".format(*removed[2:4])))
     rows.append(("removed scale, phase", "{:.4g}, {:.2f} rad".format(*removed[4:])))
+    if document.get("removed_turn", "none") != "none":
+        rows.append(("removed turn", document["removed_turn"]))
+    for name, value in (document.get("legacy") or {}).items():
+        rows.append((name.replace("_", " "), "-" if value is None else f"{value:.4g}"))
     return rows
 
+
+_CROSSINGS = {"05": "FRC = 0.5", "half_bit": "FRC = half-bit", "one_bit": "FRC = 1-bit"}
 
 _REMOVED = (
     "shift_row_px",

@@ -62,11 +62,7 @@ def save_trust(
     _draw_residuals(figure, axes[1, 0], frames)
     axes[1, 0].set(xlim=axes[0, 0].get_xlim(), ylim=axes[0, 0].get_ylim())
     draw_rings(axes[1, 1], halves.rings)
-    axes[1, 1].plot(
-        halves.rings.frequency[1:], halves.one_bit[1:], color="0.4", ls="-.", label="1-bit"
-    )
     axes[1, 1].set_title("Half-data Fourier ring correlation")
-    axes[1, 1].legend(frameon=False)
     draw_table(axes[1, 2], table)
     save(figure, path)
 

@@ -7,7 +7,7 @@ import json
 import logging
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +15,14 @@ import numpy as np
 from jaxtyping import Bool, Shaped
 
 from ptycho.config import EvaluateConfig
-from ptycho.errors import DataError
+from ptycho.errors import ConfigError, DataError
 from ptycho.io import read_scan
-from ptycho.metrics import Comparison, compare, well_covered
-from ptycho.npz import UNREADABLE, NpzFile
+from ptycho.metrics import Comparison, compare, legacy_numbers, well_covered
+from ptycho.npz import UNREADABLE, NpzFile, write_npz
 from ptycho.report.figures import save_comparison
 from ptycho.report.numbers import metrics_document, metrics_table, save_metrics
+from ptycho.workflows.components import load_data
+from ptycho.workflows.explained import Explained, check_made_from, explain
 from ptycho.workflows.page import leave_page
 
 log = logging.getLogger(__name__)
@@ -28,6 +30,9 @@ log = logging.getLogger(__name__)
 RECONSTRUCTION_FILE = "reconstruction.npz"
 METRICS_FILE = "metrics.json"
 COMPARISON_FILE = "comparison_plot.png"
+FRAMES_FILE = "evaluated_frames.npz"
+
+_EXPLAINING = ("object", "probe", "positions", "frames", "origin")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,43 +53,125 @@ class PlacedObject:
 
 
 def run(config: EvaluateConfig) -> Path:
-    """Compare a reconstruction with a truth; write numbers and a figure.
+    """Compare a reconstruction with a truth, another one, or its frames; write numbers and figures.
 
     Returns:
         The folder with `metrics.json` and `comparison_plot.png`: output_dir, or that of the
         reconstruction, whose earlier metrics are kept as far as the truth has no part in them.
 
     Raises:
+        ConfigError: If there is nothing to compare with.
         DataError: If a file is missing or foreign, or both objects share no known pixel.
     """
+    if config.truth is None and config.test_data is None:
+        raise ConfigError("truth: none, and no test_data; expected one, or both")
     estimate = read_reconstruction(config.reconstruction)
-    truth = read_truth(config.truth)
-    _check_pixels(config, estimate, truth)
+    home = _file_of(config.reconstruction).parent
+    output = config.output_dir or home
+    document = _earlier_metrics(home / METRICS_FILE)
+    comparison = explained = None
+    if config.test_data is not None:
+        explained = _explained(config)
+        document |= _explained_numbers(explained)
+    if config.truth is not None:
+        truth = read_truth(config.truth)
+        _check_pixels(config, estimate, truth)
+        comparison, turned = _compared(config, estimate, truth)
+        document |= metrics_document(
+            comparison,
+            detector_residual=document.get("detector_residual"),
+            pixel_size_m=estimate.pixel_size_m or truth.pixel_size_m,
+            truth=config.truth.name,
+        )
+        document["removed_turn"] = turned
+        document["disjoint_frames"] = _disjoint(config)
+    if comparison is not None and config.metrics == "ptychopinn-legacy":
+        pair = comparison.aligned.obj[comparison.box], comparison.truth[comparison.box]
+        document["legacy"] = legacy_numbers(*pair)
+    output.mkdir(parents=True, exist_ok=True)
+    save_metrics(output / METRICS_FILE, document)
+    if explained is not None:
+        write_npz(output / FRAMES_FILE, explained._asdict())
+    if comparison is not None:
+        save_comparison(
+            output / COMPARISON_FILE, comparison, document, pixel_size_m=document["pixel_size_m"]
+        )
+    for name, value in metrics_table(document):
+        log.info("%-22s %s", name, value)
+    log.info("%s: written; all results in %s", output / METRICS_FILE, output)
+    leave_page(config, folder=output)
+    return output
+
+
+def _compared(
+    config: EvaluateConfig, estimate: PlacedObject, truth: PlacedObject
+) -> tuple[Comparison, str]:
+    """Return the comparison, and which twin was measured.
+
+    Raises:
+        DataError: If the two share no known pixel.
+    """
+    twins = {"none": estimate}
+    if config.twin:
+        twins["conjugate"] = replace(estimate, obj=estimate.obj.conj())
+        last = [start + side - 1 for start, side in zip(truth.origin, truth.obj.shape, strict=True)]
+        row, col = (
+            first + end - (start + side - 1)
+            for first, end, start, side in zip(
+                truth.origin, last, estimate.origin, estimate.obj.shape, strict=True
+            )
+        )
+        twins["conjugate, turned by 180 degrees"] = replace(
+            estimate, obj=estimate.obj[::-1, ::-1].conj(), mask=estimate.mask[::-1, ::-1],
+            origin=(row, col),
+        )  # fmt: skip
     try:
-        comparison = compare_placed(estimate, truth)
+        found = {name: compare_placed(twin, truth) for name, twin in twins.items()}
     except ValueError as problem:
         raise DataError(
             f"{config.reconstruction}, {config.truth}: cannot be compared: {problem}"
         ) from None
-    home = _file_of(config.reconstruction).parent
-    output = config.output_dir or home
-    output.mkdir(parents=True, exist_ok=True)
-    earlier = _earlier_metrics(home / METRICS_FILE)
-    document = earlier | metrics_document(
-        comparison,
-        detector_residual=earlier.get("detector_residual"),
-        pixel_size_m=estimate.pixel_size_m or truth.pixel_size_m,
-        truth=config.truth.name,
-    )
-    save_metrics(output / METRICS_FILE, document)
-    save_comparison(
-        output / COMPARISON_FILE, comparison, document, pixel_size_m=document["pixel_size_m"]
-    )
-    for name, value in metrics_table(document):
-        log.info("%-22s %s", name, value)
-    log.info("%s: written, with %s", output / METRICS_FILE, COMPARISON_FILE)
-    leave_page(config, folder=output)
-    return output
+    best = min(found, key=lambda name: found[name].aligned.residual)
+    if config.twin:
+        log.info("twin: %s fits best", best)
+    return found[best], best
+
+
+def _disjoint(config: EvaluateConfig) -> bool | None:
+    """Return whether two reconstructions share no frame; None where that is not told."""
+    files = [_file_of(path) for path in (config.reconstruction, config.truth)]
+    opened = [_open(file) for file in files]
+    if not all("frames" in entries and "object" in entries for entries in opened):
+        return None
+    first, second = (_entry(*pair, "frames") for pair in zip(files, opened, strict=True))
+    disjoint = len(np.intersect1d(first, second)) == 0
+    if disjoint:
+        log.info(
+            "two halves: no frame is in both, so the FRC tells the resolution without a truth; "
+            "half-bit is the usual level"
+        )
+    else:
+        log.info("both share frames, and with them their noise: the FRC tells agreement only")
+    return disjoint
+
+
+def _explained(config: EvaluateConfig) -> Explained:
+    """Compare the frames of the scan with those that the object predicts."""
+    raw = load_data(config.test_data)
+    entries = _open(_file_of(config.reconstruction))
+    also_found = [name for name in ("intensity", "background") if name in entries]
+    found = read_entries(config.reconstruction, (*_EXPLAINING, *also_found))
+    check_made_from(found, raw, reconstruction=config.reconstruction, scan=config.test_data)
+    return explain(found, raw)
+
+
+def _explained_numbers(explained: Explained) -> dict[str, Any]:
+    """Return the means over the frames that hold light; None where none does."""
+    means = [
+        float(np.nanmean(values)) if np.isfinite(values).any() else None
+        for values in (explained.residuals, explained.deviances)
+    ]
+    return {"detector_residual": means[0], "poisson_deviance_per_pixel": means[1]}
 
 
 def compare_placed(estimate: PlacedObject, truth: PlacedObject) -> Comparison:

@@ -19,7 +19,6 @@ from ptycho.config import save_settings
 from ptycho.config_refine import RefineConfig
 from ptycho.console import progress
 from ptycho.dataset import GroupDataset
-from ptycho.errors import DataError
 from ptycho.inference import choose_device, frame_residuals
 from ptycho.nuisance import Nuisances
 from ptycho.physics.patches import Canvas
@@ -28,6 +27,7 @@ from ptycho.refinement import ROOM, Estimate, Plan, Refined, load_ptychi, refine
 from ptycho.sweeps import held_out_masks
 from ptycho.workflows.components import default_batch_size, load_data, use_threads
 from ptycho.workflows.evaluate import read_entries
+from ptycho.workflows.explained import check_made_from
 from ptycho.workflows.page import leave_page
 from ptycho.workflows.reconstruct import one_scan
 from ptycho.workflows.reconstruction_output import Reconstruction, write
@@ -86,16 +86,8 @@ def _start(config: RefineConfig, raw: RawData) -> _Start:
         DataError: If it was not made from this scan.
     """
     found = read_entries(config.reconstruction, _ENTRIES)
-    frames, size = found["frames"].astype(np.int64), found["probe"].shape[-1]
-    fits = frames.max(initial=0) < raw.n_frames and size == raw.frame_size
-    if fits:
-        away = np.abs(found["positions"] - raw.positions[frames]).max(initial=0.0)
-        fits = away < size / 2
-    if not fits:
-        raise DataError(
-            f"{config.reconstruction}: {len(frames)} frames of {size} pixels that "
-            f"{config.test_data} does not have there; expected one made from this scan"
-        )
+    check_made_from(found, raw, reconstruction=config.reconstruction, scan=config.test_data)
+    frames = found["frames"].astype(np.int64)
     coverage = np.pad(found["coverage"], ROOM)
     obj = np.pad(found["object"], ROOM)
     obj = np.where(coverage > 0, obj, obj[coverage > 0].mean()).astype(np.complex64)

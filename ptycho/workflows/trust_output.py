@@ -36,7 +36,7 @@ class Trust(NamedTuple):
             "half_data_frequency": rings.frequency,
             "half_data_correlation": rings.correlation,
             "half_data_half_bit": rings.half_bit,
-            "half_data_one_bit": self.halves.one_bit,
+            "half_data_one_bit": rings.one_bit,
         }
 
     def document(self, pixel_size_m: float | None) -> dict[str, Any]:
@@ -49,7 +49,7 @@ class Trust(NamedTuple):
         half: dict[str, Any] = {
             "amplitude_std": self.halves.amplitude_std, "phase_std_rad": self.halves.phase_std,
         }  # fmt: skip
-        for name, threshold in self.thresholds().items():
+        for name, threshold in rings.thresholds.items():
             crossing = self.halves.crossing(threshold)
             half[f"frc_{name}_cycles_per_px"] = crossing
             half[f"frc_{name}_share_of_nyquist"] = 2 * crossing
@@ -59,7 +59,7 @@ class Trust(NamedTuple):
         half["frequency_cycles_per_px"] = rings.frequency.tolist()
         half["correlation"] = rings.correlation.tolist()
         half["half_bit"] = rings.half_bit.tolist()
-        half["one_bit"] = self.halves.one_bit.tolist()
+        half["one_bit"] = rings.one_bit.tolist()
         return {
             "samples": self.samples,
             "misfit_ratio": self.misfit_ratio,
@@ -67,10 +67,6 @@ class Trust(NamedTuple):
             "phase_std_rad": _typical(self.uncertainty.phase_std),
             "half_data": half,
         }
-
-    def thresholds(self) -> dict[str, float | Float[np.ndarray, " ring"]]:
-        """Return the levels that the correlation of the halves is measured against."""
-        return {"05": 0.5, "half_bit": self.halves.rings.half_bit, "one_bit": self.halves.one_bit}
 
     def table(self, pixel_size_m: float | None) -> list[tuple[str, str]]:
         """Return the numbers as rows (name, value with its unit).
