@@ -41,7 +41,7 @@ _MASKS = 64  # different patterns of held-out pixels; frames take them in turn
 _DAMPING = 0.1
 _GROWTH = 1.2  # of the damping per sweep, once the object has settled
 _FIRM = 20.0  # times the first damping: nothing moves any more
-_SETTLED = 0.02  # relative fall of the free residual in three sweeps, below which it has settled
+_SETTLED = 0.005  # relative fall of the free residual in three sweeps, below which it has settled
 _WAVER = 3  # sweeps whose mean free residual counts: single ones waver, and the least one flatters
 _MOMENTUM = 0.8
 """Share of the last sweep's change that the next one starts with. At 0.4 linear overlap and 1e6
