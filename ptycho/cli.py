@@ -175,6 +175,21 @@ def doctor_command(ctx: click.Context) -> Job:
     return Job(ctx.command_path, perform)
 
 
+@click.command("compare", context_settings=CONTEXT)
+@click.argument("runs", nargs=-1, type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="For a program to read.")
+@click.pass_context
+def compare_command(ctx: click.Context, runs: tuple[Path, ...], as_json: bool) -> Job:
+    """Print a table of runs: settings that differ, numbers reached, time taken."""
+
+    def perform() -> None:
+        from ptycho.workflows import compare
+
+        click.echo(compare.run(runs, as_json=as_json))
+
+    return Job(ctx.command_path, perform)
+
+
 train_command = _command("train", TrainConfig, _train)
 pretrain_command = _command("pretrain", PretrainConfig, _pretrain)
 reconstruct_command = _command("reconstruct", InferenceConfig, _reconstruct)
@@ -220,6 +235,7 @@ ptycho = Commands(
         refine_command,
         evaluate_command,
         report_command,
+        compare_command,
         cache_command,
         doctor_command,
     ],
