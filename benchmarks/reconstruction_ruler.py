@@ -164,7 +164,7 @@ def infer(
     """
     config = InferenceConfig(
         test_data=Path("memory"), output_dir=Path("nowhere"), sweeps=sweeps, progress=False,
-        cache=False, **more,
+        cache=False, n_images=None if groups is None else len(groups), **more,
     )  # fmt: skip
     model, settings = load_model(folder)
     with clocked() as clock:

@@ -40,6 +40,8 @@ class Job(NamedTuple):
 
     name: str
     run: Callable[[], object]
+    as_json: bool = False
+    """Whether mistakes, too, are told as JSON."""
 
 
 @click.pass_context
@@ -59,16 +61,19 @@ def _job(
         config = from_mapping(cls, written, given)
         _check_paths(config)
         folder = getattr(config, "output_dir", None)
-        with logging_to(verbose=config.verbose, quiet=config.quiet, folder=folder):
+        with logging_to(
+            verbose=config.verbose, quiet=config.quiet, as_json=config.json_log, folder=folder
+        ):
             # Waiting threads spin for microseconds, then sleep: endless spinning costs a factor of
             # three on cores that others use too, sleeping at once a factor of 1.7 on idle ones.
             os.environ.setdefault("GOMP_SPINCOUNT", "2000")
             # Bars written to a file are noise, whichever library draws them.
-            result = run(replace(config, progress=config.progress and sys.stderr.isatty()))
+            drawn = config.progress and sys.stderr.isatty() and not config.json_log
+            result = run(replace(config, progress=drawn))
         if result is not None:
             click.echo(result)
 
-    return Job(ctx.command_path, perform)
+    return Job(ctx.command_path, perform, flags.get("json_log") == "true")
 
 
 def _check_paths(config: Any) -> None:
@@ -265,7 +270,7 @@ def _main(command: click.Command, name: str, argv: Sequence[str] | None) -> int:
     except click.ClickException as problem:
         where = problem.ctx.command_path if getattr(problem, "ctx", None) else name
         return refuse(where, _one_line(problem))
-    return run_command(job.name, job.run) if isinstance(job, Job) else 0
+    return run_command(job.name, job.run, as_json=job.as_json) if isinstance(job, Job) else 0
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -53,6 +53,9 @@ class ConsoleConfig:
     quiet: bool = False
     """Say warnings only."""
 
+    json_log: bool = False
+    """Say each line as a JSON object with time, level, logger and message; no progress bars."""
+
     def __post_init__(self) -> None:
         convert_fields(self)
         if self.verbose and self.quiet:

@@ -6,9 +6,12 @@ refused leaves nothing behind.
 """
 
 import contextlib
+import json
 import logging
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
 
@@ -29,6 +32,18 @@ class _PlainFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         text = super().format(record)
         return text if record.levelno == logging.INFO else f"{record.levelname.lower()}: {text}"
+
+
+class _JsonFormatter(logging.Formatter):
+    """One JSON object per line, for programs that follow a run."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return _json_line(record.created, record.levelname, record.name, record.getMessage())
+
+
+def _json_line(seconds: float, level: str, logger: str, message: str) -> str:
+    when = datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")
+    return json.dumps({"time": when, "level": level, "logger": logger, "message": message})
 
 
 class _ScreenHandler(logging.StreamHandler):
@@ -70,18 +85,23 @@ class _RunLogHandler(logging.Handler):
 
 @contextlib.contextmanager
 def logging_to(
-    *, verbose: bool = False, quiet: bool = False, folder: Path | None = None
+    *,
+    verbose: bool = False,
+    quiet: bool = False,
+    as_json: bool = False,
+    folder: Path | None = None,
 ) -> Iterator[None]:
     """Show the package's log lines on stderr, and keep them in `folder/run.log`, for a while.
 
     Args:
         verbose: Show debugging lines too.
         quiet: Show warnings and errors only.
+        as_json: Show each line as a JSON object: time (UTC), level, logger, message.
         folder: Folder of the run; None keeps no file.
     """
     screen = _ScreenHandler(sys.stderr)
     screen.setLevel(logging.DEBUG if verbose else logging.WARNING if quiet else logging.INFO)
-    screen.setFormatter(_PlainFormatter())
+    screen.setFormatter(_JsonFormatter() if as_json else _PlainFormatter())
     handlers: list[logging.Handler] = [screen]
     if folder is not None:
         handlers.append(_RunLogHandler(folder))
@@ -98,13 +118,15 @@ def logging_to(
             _package.removeHandler(handler)
 
 
-def refuse(name: str, message: str) -> int:
+def refuse(name: str, message: str, *, as_json: bool = False) -> int:
     """Tell the user's mistake in one line behind the command's name; return the exit code."""
-    sys.stderr.write(f"{name}: {' '.join(message.split())}\n")
+    line = f"{name}: {' '.join(message.split())}"
+    line = _json_line(time.time(), "ERROR", name, line) if as_json else line
+    sys.stderr.write(f"{line}\n")
     return MISTAKE
 
 
-def run_command(name: str, action: Callable[[], object]) -> int:
+def run_command(name: str, action: Callable[[], object], *, as_json: bool = False) -> int:
     """Run a command and return its exit code.
 
     A mistake of the user costs one line, and so do a file system that refuses and Ctrl-C; anything
@@ -114,13 +136,14 @@ def run_command(name: str, action: Callable[[], object]) -> int:
         action()
     except PtychoError as mistake:
         _package.debug("refused: %s", mistake, exc_info=True)
-        return refuse(name, str(mistake))
+        return refuse(name, str(mistake), as_json=as_json)
     except OSError as refusal:
         if refusal.errno is None:
             raise
         _package.debug("refused: %s", refusal, exc_info=True)
         where = refusal.filename or "writing"
-        return refuse(name, f"{where}: {refusal.strerror}; expected a path we may use")
+        message = f"{where}: {refusal.strerror}; expected a path we may use"
+        return refuse(name, message, as_json=as_json)
     except KeyboardInterrupt:
         return _interrupted(name)
     except SystemExit as leaving:  # Lightning answers Ctrl-C by exit(1)

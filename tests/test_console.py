@@ -1,10 +1,13 @@
 """The console: what reaches the screen, what reaches the log of the run."""
 
+import json
 import logging
 import sys
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from ptycho.cli import main
 from ptycho.config import TrainConfig, save_settings
 from ptycho.console import INTERRUPTED, LOG_FILE, MISTAKE, logging_to, progress, run_command
 from ptycho.errors import DataError, PtychoError
@@ -112,3 +115,21 @@ def test_an_os_error_without_a_file_is_a_fault_of_ours():
 
     with pytest.raises(OSError, match="odd"):
         run_command("ptycho", action)
+
+
+def test_json_lines_hold_what_plain_ones_say(capsys):
+    with logging_to(as_json=True):
+        say_all()
+    found = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    assert [(each["level"], each["message"]) for each in found] == [
+        ("INFO", "news"), ("WARNING", "amiss"),
+    ]  # fmt: skip
+    assert {each["logger"] for each in found} == {"ptycho.somewhere"}
+    assert abs(datetime.fromisoformat(found[0]["time"]) - datetime.now(UTC)) < timedelta(minutes=1)
+
+
+def test_mistakes_are_json_too(tmp_path, capsys):
+    assert main(["evaluate", "--reconstruction", str(tmp_path / "absent"), "--json_log"]) == MISTAKE
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "nothing at" in json.loads(line)["message"]
+    assert json.loads(line)["level"] == "ERROR"

@@ -11,7 +11,7 @@ from typing import Any
 from ptycho.errors import ConfigError
 from ptycho.run_folder import RunFolder, read_run
 
-_OF_THE_CONSOLE = ("output_dir", "progress", "quiet", "verbose", "report", "cache")
+_OF_THE_CONSOLE = ("output_dir", "progress", "quiet", "verbose", "json_log", "report", "cache")
 _OBJECT = (
     "phase_psnr_db", "phase_ssim", "amplitude_psnr_db", "amplitude_ssim",
     "frc_05_share_of_nyquist", "frc_half_bit_share_of_nyquist", "object_residual",
