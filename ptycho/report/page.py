@@ -141,6 +141,11 @@ def _add_scan(page: _Page, run: RunFolder, selection: Selection, linked: Linked)
     page.roots |= view.parts
     page.starts.append(view.first)
     page.notes["frames"] = why_not if frames is None else frames.sentence()
+    swept = run.arrays.get("frames")
+    if swept is not None and len(swept) > len(np.unique(selection.groups)):
+        page.notes["groups"] = (
+            f"The reconstruction started from these groups; all {len(swept):,} frames were swept."
+        )
 
 
 def _samples(run: RunFolder, selection: Selection, diameter: float) -> list[Sample]:
