@@ -107,10 +107,11 @@ def sampling_section(rows: dict[str, Rows], head: dict) -> str:
 
 def real_section(rows: Rows) -> str:
     """Return the table of the part `real`."""
-    titles = ["scan", "frames", "method", "half-data FRC 0.5, of Nyquist", "detector residual", "s"]
+    titles = ["scan", "frames", "method", "half-data FRC 0.5, of Nyquist",
+              "FRC 0.5 against pty-chi", "detector residual", "s"]  # fmt: skip
     return table(titles, [
         [r["scan"], f"{r['frames']:,}", r["method"], number(r, "frc", ".2f"),
-         number(r, "residual", ".4f"), number(r, "seconds", ".1f")]
+         number(r, "frc_peer", ".2f"), number(r, "residual", ".4f"), number(r, "seconds", ".1f")]
         for r in rows
     ])  # fmt: skip
 
