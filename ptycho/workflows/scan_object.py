@@ -84,7 +84,14 @@ def reconstruct(
     if config.refine_positions:
         canvas = canvas.widened(int(MOST_MOVED) + 2)
     singles = GroupDataset(raw, frames[:, None])
-    start, coverage = stitched_groups(model, groups, canvas, scaled, singles, config, device)
+    if at_once and config.refine_probe:
+        # Groups know only the probe that is in doubt: on a measured scan whose file tells a wrong
+        # one, sweeps from empty space found an object at once that those from the groups did not.
+        obj = torch.ones(canvas.shape, dtype=torch.complex64)
+        start = Swept(obj, scaled.probe, [], 0, Nuisances.given(scaled.probe, singles))
+        coverage = obj.real
+    else:
+        start, coverage = stitched_groups(model, groups, canvas, scaled, singles, config, device)
     network = None
     if at_once:
         positions = torch.from_numpy(raw.positions[frames])
