@@ -3,12 +3,14 @@
 #   make test    the tests          make slow   the long tests as well
 #   make check   style and layers   make bench  the benchmarks; make bench-grouping,
 #                bench-reconstruction: one of them
+#                (which also installs pty-chi, the peer)
 #   make docs    the commands that the documents name exist
 #   make clean   remove what these made, .venv included
 
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
+PEER := .venv/.peer
 DEMO := runs/demo
 EPOCHS ?= 6
 
@@ -47,7 +49,13 @@ bench: bench-grouping $(READY)
 bench-grouping: $(READY)
 	$(BIN)/python benchmarks/grouping.py
 
-bench-reconstruction: $(READY)
+$(PEER): $(READY)
+	$(BIN)/python -m pip install --quiet --editable '.[refine]'
+	@# The torchvision of PyPI does not load beside a CPU build of torch; nothing here needs it.
+	$(BIN)/python -c 'import torchvision' 2>/dev/null || $(BIN)/python -m pip uninstall --quiet --yes torchvision
+	touch $@
+
+bench-reconstruction: $(PEER)
 	$(BIN)/python benchmarks/reconstruction.py --reduced
 
 docs: $(READY)
