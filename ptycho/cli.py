@@ -48,7 +48,7 @@ class Job(NamedTuple):
 def _job(
     ctx: click.Context,
     cls: type,
-    run: Callable[[Any], Path | None],
+    run: Callable[[Any], object],
     config_file: str | None,
     **flags: str | None,
 ) -> Job:
@@ -103,25 +103,25 @@ def _advice(path: Path) -> str:
     return ""
 
 
-def _train(config: TrainConfig) -> Path:
+def _train(config: TrainConfig) -> object:
     from ptycho.workflows import train
 
     return train.run(config)
 
 
-def _pretrain(config: PretrainConfig) -> Path:
+def _pretrain(config: PretrainConfig) -> object:
     from ptycho.workflows import pretrain
 
     return pretrain.run(config)
 
 
-def _reconstruct(config: InferenceConfig) -> Path:
+def _reconstruct(config: InferenceConfig) -> object:
     from ptycho.workflows import reconstruct
 
     return reconstruct.run(config)
 
 
-def _refine(config: RefineConfig) -> Path:
+def _refine(config: RefineConfig) -> object:
     from ptycho.workflows import refine
 
     return refine.run(config)
@@ -133,7 +133,7 @@ def _evaluate(config: EvaluateConfig) -> Path | None:
     return evaluate.run(config)
 
 
-def _simulate(config: SimulateConfig) -> Path:
+def _simulate(config: SimulateConfig) -> object:
     from ptycho.workflows import simulate
 
     return simulate.run(config)
@@ -163,7 +163,7 @@ def _cache(config: CacheConfig) -> None:
     cache.run(config)
 
 
-def _command(name: str, cls: type, run: Callable[[Any], Path | None]) -> SettingsCommand:
+def _command(name: str, cls: type, run: Callable[[Any], object]) -> SettingsCommand:
     return SettingsCommand(name, cls, functools.partial(_job, cls, run))
 
 

@@ -150,6 +150,10 @@ class _ComputeConfig(SelectionConfig):
     threads: int | None = None
     """CPU threads; none leaves the choice to PyTorch."""
 
+    dry_run: bool = False
+    """Tell what would happen and how long it would take, having tried a small part; write nothing.
+    """
+
     def __post_init__(self) -> None:
         SelectionConfig.__post_init__(self)
         _at_least(self, 1, "batch_size", "threads", "n_modes")
@@ -400,6 +404,10 @@ class SimulateConfig(ConsoleConfig):
 
     seed: int = also(0, aliases=["subsample_seed"])
     """Start of every random choice; the same seed gives the same scan."""
+
+    dry_run: bool = False
+    """Tell what would happen and how long it would take, having tried a small part; write nothing.
+    """
 
     def __post_init__(self) -> None:
         ConsoleConfig.__post_init__(self)

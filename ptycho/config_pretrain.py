@@ -40,6 +40,10 @@ class PretrainConfig(ConsoleConfig):
     threads: int | None = None
     """CPU threads; none leaves the choice to PyTorch."""
 
+    dry_run: bool = False
+    """Tell what would happen and how long it would take, having tried a small part; write nothing.
+    """
+
     report: bool = True
     """Leave a page of the run, report.html, in the output folder."""
 

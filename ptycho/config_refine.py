@@ -60,6 +60,10 @@ class RefineConfig(ConsoleConfig):
     comparison_plot: bool = False
     """Also draw the result beside the truth, where the scan file has one."""
 
+    dry_run: bool = False
+    """Tell what would happen and how long it would take, having tried a small part; write nothing.
+    """
+
     report: bool = True
     """Leave a page of the run, report.html, in the output folder."""
 

@@ -118,6 +118,17 @@ def logging_to(
             _package.removeHandler(handler)
 
 
+@contextlib.contextmanager
+def unsaid() -> Iterator[None]:
+    """Keep what the package says of its work, warnings too, from being said for a while."""
+    level = _package.level
+    _package.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        _package.setLevel(level)
+
+
 def refuse(name: str, message: str, *, as_json: bool = False) -> int:
     """Tell the user's mistake in one line behind the command's name; return the exit code."""
     line = f"{name}: {' '.join(message.split())}"

@@ -22,3 +22,18 @@ def seconds_of(text: str, name: str) -> float:
     if not seconds > 0:
         raise ConfigError(f"{name}: {text!r}; expected a time as 60s, 10min or 2h")
     return seconds
+
+
+def duration(seconds: float) -> str:
+    """Return seconds as people say them: "4 s", "6 min 10 s", "2 h 5 min".
+
+    Args:
+        seconds: 0 or more; a value below 1 is told as "under 1 s".
+    """
+    if seconds < 1:
+        return "under 1 s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"

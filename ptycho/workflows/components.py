@@ -159,7 +159,7 @@ def choose_groups(raw: RawData, config: SelectionConfig, gridsize: int) -> Group
         K=config.neighbor_count,
         seed=config.seed,
         sampling=config.sampling,
-        use_cache=config.cache,
+        use_cache=config.cache and not getattr(config, "dry_run", False),
         cache_dir=config.cache_dir,
         probe_diameter=probe_diameter(raw),
         **(distance_limits(raw, config) if gridsize > 1 else {}),

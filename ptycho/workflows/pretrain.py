@@ -13,25 +13,38 @@ from ptycho import __version__
 from ptycho.bundle import ModelSettings, build_model, save_model
 from ptycho.config import save_settings
 from ptycho.config_pretrain import PretrainConfig
-from ptycho.durations import seconds_of
+from ptycho.console import unsaid
+from ptycho.durations import duration, seconds_of
 from ptycho.grouping import default_neighbor_count
 from ptycho.inference import choose_device
+from ptycho.model import PtychoModel
 from ptycho.simulation.random_scans import KEPT_FOR_TESTS, RandomScans
 from ptycho.workflows.components import use_threads
+from ptycho.workflows.forecast import (
+    Forecast,
+    forecast,
+    memory_words,
+    model_rows,
+    output_row,
+    peak_memory,
+)
 from ptycho.workflows.page import leave_page
 
 log = logging.getLogger(__name__)
+
+TRIED_S = 5.0
+"""Seconds of training by which a dry run tells how many steps there will be."""
 
 GRIDSIZE = 2
 STEPS = 2  # learned, one after the other: the second starts where the first has ended
 """Of the groups a general model reconstructs when nothing else is asked for."""
 
 
-def run(config: PretrainConfig) -> Path:
+def run(config: PretrainConfig) -> Path | Forecast:
     """Train a general network on simulated scans.
 
     Returns:
-        The output folder: trained model and settings.
+        The output folder: trained model and settings; with dry_run what it would take to get there.
 
     Raises:
         PtychoError: If the settings are unsound or the run fails.
@@ -56,10 +69,12 @@ def run(config: PretrainConfig) -> Path:
     )
     # The probe belongs to each scan; this one is never looked at.
     model = build_model(settings, torch.ones(1, config.N, config.N, dtype=torch.complex64))
-    config.output_dir.mkdir(parents=True, exist_ok=True)
-    save_settings(config, config.output_dir)
     from ptycho.pretraining import pretrain  # Lightning takes seconds; mistakes show before it
 
+    if config.dry_run:
+        return _forecast(config, model, device)
+    config.output_dir.mkdir(parents=True, exist_ok=True)
+    save_settings(config, config.output_dir)
     log.info("drawing pictures and probes; training for %s", config.budget)
     scans = RandomScans(config.seed, frame_size=config.N)
     started = time.perf_counter()
@@ -72,3 +87,27 @@ def run(config: PretrainConfig) -> Path:
     log.info("general model in %s", config.output_dir)
     leave_page(config)
     return config.output_dir
+
+
+def _forecast(config: PretrainConfig, model: PtychoModel, device: torch.device) -> Forecast:
+    """Tell of the training after a few seconds of it."""
+    from ptycho.pretraining import pretrain
+
+    with unsaid():
+        figures = pretrain(
+            model.network, RandomScans(config.seed, frame_size=config.N), budget_s=TRIED_S,
+            learning_rate=config.learning_rate, seed=config.seed, device=device,
+        )  # fmt: skip
+    seconds = seconds_of(config.budget, "budget")
+    steps = figures["steps"] * seconds / TRIED_S
+    return forecast(
+        config,
+        {"scans": f"simulated, {config.N} x {config.N} pixels a frame"}
+        | model_rows(model, "lifted", device)
+        | {
+            "memory": f"{memory_words(peak_memory(device))} at the highest, in the steps tried",
+            "time": f"{duration(seconds)} as asked for: about {steps:.2g} steps, "
+            f"measured with {figures['steps']}",
+        }
+        | output_row(config.output_dir),
+    )

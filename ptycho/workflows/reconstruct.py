@@ -31,6 +31,14 @@ from ptycho.workflows.components import (
     scaled_probe,
     use_threads,
 )
+from ptycho.workflows.forecast import (
+    Forecast,
+    forecast,
+    model_rows,
+    output_row,
+    reconstruction_rows,
+    scan_rows,
+)
 from ptycho.workflows.page import leave_page
 from ptycho.workflows.reconstruction_output import Reconstruction, write
 from ptycho.workflows.scan_object import reconstruct
@@ -39,11 +47,12 @@ from ptycho.workflows.trust import check_positions, estimate_trust
 log = logging.getLogger(__name__)
 
 
-def run(config: InferenceConfig) -> Path:
+def run(config: InferenceConfig) -> Path | Forecast:
     """Reconstruct a scan with a trained model.
 
     Returns:
-        The output folder: reconstruction.npz, pictures, metrics.json.
+        The output folder: reconstruction.npz, pictures, metrics.json; with dry_run what it would
+        take to get there.
 
     Raises:
         PtychoError: If model, scan or settings do not fit together.
@@ -62,17 +71,26 @@ def run(config: InferenceConfig) -> Path:
         check_positions(config, groups)
     started = time.perf_counter()
     scaled = _start_probe(config, settings, model, raw)
+    every = replace(config, n_images=None, progress=False)
+
+    def again(scan: RawData) -> Reconstruction:
+        found = groups_of(every, settings, scan)
+        return reconstruct(model, scan, found, scaled, every, device)
+
+    if config.dry_run:
+        return forecast(
+            config,
+            scan_rows(
+                raw, groups, config, gridsize=settings.gridsize,
+                K=config.neighbor_count or settings.neighbor_count or None,
+            )
+            | model_rows(model, settings.network, device)
+            | reconstruction_rows(config, raw, groups, device, again)
+            | output_row(config.output_dir),
+        )  # fmt: skip
     result = reconstruct(model, raw, groups, scaled, config, device)
     seconds = time.perf_counter() - started
-    trust = None
-    if config.trust is not None:
-        every = replace(config, n_images=None, progress=False)
-
-        def again(scan: RawData) -> Reconstruction:
-            found = groups_of(every, settings, scan)
-            return reconstruct(model, scan, found, scaled, every, device)
-
-        trust = estimate_trust(config, raw, result, again)
+    trust = None if config.trust is None else estimate_trust(config, raw, result, again)
     config.output_dir.mkdir(parents=True, exist_ok=True)
     save_settings(config, config.output_dir)
     write(config, raw, result, trust)

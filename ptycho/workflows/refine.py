@@ -19,23 +19,33 @@ from ptycho.config import save_settings
 from ptycho.config_refine import RefineConfig
 from ptycho.console import progress
 from ptycho.dataset import GroupDataset
+from ptycho.durations import duration
 from ptycho.inference import choose_device, frame_residuals
 from ptycho.nuisance import Nuisances
 from ptycho.physics.patches import Canvas
 from ptycho.raw_data import RawData
-from ptycho.refinement import ROOM, Estimate, Plan, Refined, load_ptychi, refine
+from ptycho.refinement import MOST_EPOCHS, ROOM, Estimate, Plan, Refined, load_ptychi, refine
 from ptycho.sweeps import held_out_masks
 from ptycho.workflows.components import default_batch_size, load_data, use_threads
 from ptycho.workflows.evaluate import read_entries
 from ptycho.workflows.explained import check_made_from
+from ptycho.workflows.forecast import (
+    Forecast,
+    forecast,
+    memory_words,
+    output_row,
+    peak_memory,
+)
 from ptycho.workflows.page import leave_page
 from ptycho.workflows.reconstruct import one_scan
 from ptycho.workflows.reconstruction_output import Reconstruction, write
 from ptycho.workflows.scan_object import PIXELS_AT_ONCE
+from ptycho.workflows.scan_summary import summarise_scan
 
 log = logging.getLogger(__name__)
 
 _ENTRIES = ("object", "coverage", "origin", "probe", "positions", "frames")
+_TRIED = 128  # frames refined to tell how long all would take
 _LARGEST_BATCH = {"lsqml": 16, "rpie": 32}  # measured: larger ones take longer to the same object
 
 
@@ -48,11 +58,12 @@ class _Start(NamedTuple):
     frames: Int[np.ndarray, " frame"]
 
 
-def run(config: RefineConfig) -> Path:
+def run(config: RefineConfig) -> Path | Forecast:
     """Refine a reconstruction.
 
     Returns:
-        The output folder: reconstruction.npz, pictures, metrics.json.
+        The output folder: reconstruction.npz, pictures, metrics.json; with dry_run what it would
+        take to get there.
 
     Raises:
         PtychoError: If pty-chi is not installed, or reconstruction and scan do not fit together.
@@ -61,6 +72,8 @@ def run(config: RefineConfig) -> Path:
     use_threads(config.threads)
     raw = one_scan(config, load_data(config.test_data, measurement=config.measurement))
     start = _start(config, raw)
+    if config.dry_run:
+        return _forecast(config, raw, start)
     began = time.perf_counter()
     refined = _refined(config, raw, start)
     seconds = time.perf_counter() - began
@@ -94,6 +107,37 @@ def _start(config: RefineConfig, raw: RawData) -> _Start:
     row, col = (round(float(first)) - ROOM for first in found["origin"])
     positions = found["positions"] - np.array([row, col])
     return _Start(Estimate(obj, np.array(found["probe"]), positions), coverage, (row, col), frames)
+
+
+def _forecast(config: RefineConfig, raw: RawData, start: _Start) -> Forecast:
+    """Tell of the refinement after a few epochs of a part of its frames."""
+    estimate, n_frames = start.estimate, len(start.frames)
+    some = slice(0, _TRIED)
+    part = start._replace(
+        estimate=estimate._replace(positions=estimate.positions[some]), frames=start.frames[some]
+    )
+    seconds = []
+    for epochs in (1, 1, 5):  # the first one loads and plans what all need once
+        began = time.perf_counter()
+        _refined(replace(config, epochs=epochs, progress=False), raw, part)
+        seconds.append(time.perf_counter() - began)
+    epoch = max(0.0, seconds[2] - seconds[1]) / 4 * n_frames / len(part.frames)
+    most = config.epochs or MOST_EPOCHS
+    summary = summarise_scan(raw)
+    return forecast(
+        config,
+        {
+            "frames": summary.frames_sentence(),
+            "scan": summary.scan_sentence(),
+            "engine": f"{config.engine} of pty-chi on {n_frames:,} frames, "
+            f"{config.batch_size or _batch_size(config.engine, start)} at a time",
+            "memory": f"{memory_words(peak_memory(choose_device(config.device)))} at the highest, "
+            "for the part tried",
+            "time": f"{'' if config.epochs else 'at most '}{duration(most * epoch)}: {most} epochs "
+            f"of {duration(epoch)}, measured with {len(part.frames)} frames",
+        }
+        | output_row(config.output_dir),
+    )
 
 
 def _refined(config: RefineConfig, raw: RawData, start: _Start) -> Refined:

@@ -5,34 +5,41 @@ Way of the data: settings -> [simulation -> RawData -> file].
 
 import dataclasses
 import logging
+import time
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+from jaxtyping import Complex64, Float
 
 from ptycho.config import SimulateConfig, to_dict
+from ptycho.durations import duration
 from ptycho.io import write_scan
 from ptycho.raw_data import RawData
 from ptycho.simulation.objects import make_object
 from ptycho.simulation.probes import make_probe
 from ptycho.simulation.scans import fermat_scan, fly_scan, place_scan, raster_scan
 from ptycho.simulation.simulate import simulate_scan
-from ptycho.workflows.scan_summary import summarise_scan
+from ptycho.workflows.forecast import Forecast, forecast, memory_words, peak_memory
+from ptycho.workflows.scan_summary import nearest_step, summarise_scan
 
 log = logging.getLogger(__name__)
 
+_TRIED = 256  # frames simulated to tell how long all would take
 _PATHS = {"raster": raster_scan, "fly": fly_scan, "fermat": fermat_scan}
 
 
-def run(config: SimulateConfig) -> Path:
+def run(config: SimulateConfig) -> Path | Forecast:
     """Simulate a scan and write it.
 
     Returns:
-        The scan file.
+        The scan file; with dry_run what it would be.
 
     Raises:
         PtychoError: If the settings allow no such scan, or the file cannot be written.
     """
+    if config.dry_run:
+        return _forecast(config)
     raw = simulate(config)
     path = write_scan(config.output, raw)
     summary, (height, width) = summarise_scan(raw), raw.obj.shape
@@ -46,12 +53,26 @@ def run(config: SimulateConfig) -> Path:
     return path
 
 
+class _Scene(NamedTuple):
+    """What is scanned, by which light, where; and the randomness that is left."""
+
+    obj: Complex64[np.ndarray, "height width"]
+    probe: Complex64[np.ndarray, "mode row col"]
+    positions: Float[np.ndarray, "position 2"]
+    of_counts: np.random.Generator
+    of_errors: np.random.Generator
+
+
 def simulate(config: SimulateConfig) -> RawData:
     """Return the scan that the settings describe, with its true object.
 
     Object, path, counts and position errors draw from separate streams of the seed: another dose
     or position error leaves the object and the path as they are.
     """
+    return _scanned(config, _scene(config))
+
+
+def _scene(config: SimulateConfig) -> _Scene:
     streams = np.random.SeedSequence(config.seed).spawn(4)
     of_object, of_path, of_counts, of_errors = map(np.random.default_rng, streams)
     positions, shape = place_scan(_path(config, of_path), config.N)
@@ -71,15 +92,45 @@ def simulate(config: SimulateConfig) -> RawData:
         aperture=config.aperture,
         n_modes=config.modes,
     )
+    return _Scene(obj, probe, positions, of_counts, of_errors)
+
+
+def _scanned(config: SimulateConfig, scene: _Scene) -> RawData:
     raw = simulate_scan(
-        obj,
-        probe,
-        positions,
-        rng=of_counts if config.noise else None,
+        scene.obj,
+        scene.probe,
+        scene.positions,
+        rng=scene.of_counts if config.noise else None,
         background=config.background,
         metadata=_metadata(config),
     )
-    return misplaced(raw, config.position_error, of_errors) if config.position_error else raw
+    return misplaced(raw, config.position_error, scene.of_errors) if config.position_error else raw
+
+
+def _forecast(config: SimulateConfig) -> Forecast:
+    """Tell of the scan from its object, probe and path, and a few of its frames."""
+    scene = _scene(config)
+    n_frames = len(scene.positions)
+    spread = np.linspace(0, n_frames - 1, min(_TRIED, n_frames)).astype(int)
+    started = time.perf_counter()
+    part = _scanned(config, scene._replace(positions=scene.positions[spread]))
+    each = (time.perf_counter() - started) / len(spread)
+    summary, n_bytes = summarise_scan(part), n_frames * part.frames[0].nbytes
+    step, (height, width) = nearest_step(scene.positions), scene.obj.shape
+    return forecast(
+        config,
+        {
+            "frames": f"{n_frames:,} of {config.N} x {config.N} ({summary.dtype}, "
+            f"{summary.measurement}), {summary.photons:.3g} photons per frame, "
+            f"{summary.probe_photons:.3g} through empty space",
+            "scan": f"object of {height} x {width} pixels, step {step:.2f} px, probe "
+            f"{summary.fwhm:.1f} px wide, overlap {1 - step / summary.fwhm:.0%}",
+            "memory": f"{memory_words(n_bytes + peak_memory())} at the highest",
+            "time": f"{duration(each * n_frames)}, measured with {len(spread)} of the frames",
+            "output": f"{config.output}, {memory_words(n_bytes)}"
+            f"{', in place of the file that is there' if config.output.exists() else ''}",
+        },
+    )
 
 
 def _path(config: SimulateConfig, rng: np.random.Generator) -> np.ndarray:
@@ -105,6 +156,6 @@ def misplaced(raw: RawData, error: float, rng: np.random.Generator) -> RawData:
 
 def _metadata(config: SimulateConfig) -> dict[str, Any]:
     """Return what made the scan; not where it went, so that equal scans are equal files."""
-    silent = {"output", "progress", "verbose", "quiet"}
+    silent = {"output", "progress", "verbose", "quiet", "json_log", "dry_run"}
     settings = {name: value for name, value in to_dict(config).items() if name not in silent}
     return {"nphotons": config.photons, "simulation": settings}

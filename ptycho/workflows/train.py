@@ -32,17 +32,26 @@ from ptycho.workflows.components import (
     use_threads,
 )
 from ptycho.workflows.coverage import save_coverage
+from ptycho.workflows.forecast import (
+    Forecast,
+    forecast,
+    model_rows,
+    output_row,
+    scan_rows,
+    training_rows,
+)
 from ptycho.workflows.page import keep_selection, leave_page
 from ptycho.workflows.training_data import open_training_data
 
 log = logging.getLogger(__name__)
 
 
-def run(config: TrainConfig) -> Path:
+def run(config: TrainConfig) -> Path | Forecast:
     """Train a network on a scan.
 
     Returns:
-        The output folder: trained model, checkpoints, logs, settings and training curves.
+        The output folder: trained model, checkpoints, logs, settings and training curves; with
+        dry_run what it would take to get there.
 
     Raises:
         PtychoError: If the scan, the settings or the run are unsound.
@@ -66,13 +75,21 @@ def run(config: TrainConfig) -> Path:
         settings = replace(settings, network_options=before.network_options)
         settings.training["finetuned_from"] = config.finetune
         model.set_probe(more_modes(scaled.probe, config.n_modes))
+    batch_size = config.batch_size or default_batch_size(config.gridsize**2, raw.frame_size, 32)
     output = config.output_dir
+    if config.dry_run:
+        return forecast(
+            config,
+            scan_rows(raw, groups, config, gridsize=config.gridsize, K=config.neighbor_count)
+            | model_rows(model, config.network, device)
+            | training_rows(config, model, training, validation, batch_size, device)
+            | output_row(output),
+        )
     output.mkdir(parents=True, exist_ok=True)
     save_settings(config, output)
     save_coverage(output, raw, groups, split=split, sampling=config.sampling)
     keep_selection(output, config, raw, groups)
     _announce(config, training, model)
-    batch_size = config.batch_size or default_batch_size(config.gridsize**2, raw.frame_size, 32)
     from ptycho.training import fit  # Lightning takes seconds; mistakes show before it
 
     started = time.perf_counter()

@@ -4,14 +4,13 @@ Way of the data: object -> [scans drawn again -> objects -> uncertainty] -> repo
 Settings in, the stages of `ptycho.resampling` called, the result out.
 """
 
-import contextlib
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import numpy as np
 
 from ptycho.config import InferenceConfig
-from ptycho.console import progress
+from ptycho.console import progress, unsaid
 from ptycho.dataset import GroupDataset
 from ptycho.errors import ConfigError
 from ptycho.grouping import balanced_halves
@@ -70,7 +69,7 @@ def estimate_trust(
     numbers = range(1, config.trust + 1)
     for number in progress(numbers, "drawing again", enabled=config.progress):
         drawn = _drawn_again(raw, result, rng)
-        with _unsaid():
+        with unsaid():
             sample = again(drawn)
         obj, seen = on_canvas(sample, result)
         samples.append(same_gauge(obj, result.obj, mask & seen, shift=shift))
@@ -118,24 +117,7 @@ def _halves(
     """Return what two halves of the positions agree on."""
     placed = []
     for half in balanced_halves(raw.positions[result.frames], rng):
-        with _unsaid():
+        with unsaid():
             placed.append(on_canvas(again(raw.subset(result.frames[half])), result))
     (first, seen_first), (second, seen_second) = placed
     return half_data(first, second, seen_first & seen_second, shift=shift)
-
-
-@contextlib.contextmanager
-def _unsaid() -> Iterator[None]:
-    """Keep what a reconstruction says of itself from being said once per sample."""
-    speakers = [
-        logging.getLogger(f"ptycho.{name}")
-        for name in ("workflows.scan_object", "workflows.components", "raw_data")
-    ]
-    levels = [speaker.level for speaker in speakers]
-    for speaker in speakers:
-        speaker.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        for speaker, level in zip(speakers, levels, strict=True):
-            speaker.setLevel(level)
