@@ -226,6 +226,10 @@ class TrainConfig(_ComputeConfig):
     guard: float | None = None
     """Width in pixels of the strip between training and held-out area; none takes the probe's."""
 
+    picture_every: int = 5
+    """Epochs between two pictures of the object for TensorBoard and `ptycho view`; more where a
+    picture takes long, 0 for none."""
+
     report: bool = True
     """Leave a page of the run, report.html, in the output folder."""
 
@@ -234,7 +238,7 @@ class TrainConfig(_ComputeConfig):
         _at_least(self, 1, "nepochs")
         _above_zero(self, "learning_rate", "probe_learning_rate", "nphotons")
         _at_most(self, 1, "probe_learning_rate")
-        _at_least(self, 0, "guard", "probe_warmup")
+        _at_least(self, 0, "guard", "probe_warmup", "picture_every")
         if self.budget is not None:
             seconds_of(self.budget, "budget")
         if self.more_train_data is not None and self.train_probe:

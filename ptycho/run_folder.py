@@ -29,6 +29,8 @@ COVERAGE_FILE = "coverage.json"
 SELECTION_FILE = "selection.npz"
 HISTORY_FILE = "history.jsonl"
 LOG_FILE = "run.log"
+PICTURE_FILE = "logs/current.npz"
+"""The object as a training sees it: `object`, `coverage`, `origin`, `epoch`."""
 
 _HEAD = re.compile(r"# Every setting of this run \((\w+), ptycho ([^)]+)\)")
 

@@ -10,40 +10,30 @@ import math
 import sys
 import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import lightning as L
 import torch
-from lightning.pytorch.callbacks import Callback, LearningRateMonitor, ModelCheckpoint
+from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint
 from lightning.pytorch.callbacks.progress import TQDMProgressBar
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from torch.utils.data import DataLoader, Sampler
 
+from ptycho.callbacks import Curves, Health, LivePicture, Picture, ProbeSteps
 from ptycho.dataset import GroupBatch, GroupDataset, ManyScans
 from ptycho.errors import ModelError
-from ptycho.health import (
-    check_collapse,
-    check_gradients,
-    check_power,
-    check_rails,
-    is_finite,
-    patch_spread,
-    power_ratio,
-)
 from ptycho.losses import LOSSES
 from ptycho.model import PtychoModel
-from ptycho.run_folder import append_history, begin_history
+from ptycho.run_folder import begin_history
 
 log = logging.getLogger(__name__)
 
 _GRADIENT_CLIP = 0.1
 """Largest norm of a gradient; the usual one is 0.005. With room for 1, a single step once threw the
 loss from 0.005 to 300 in the 11th epoch."""
-
-_MOMENTUM = 0.5  # of the probe's steps
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,94 +98,6 @@ class _Module(L.LightningModule):
 
     def transfer_batch_to_device(self, batch: GroupBatch, device: torch.device, index: int) -> Any:
         return batch.to(device, non_blocking=True)
-
-
-class _Health(Callback):
-    """Runs the checks of `ptycho.health`; says each finding once, stops on NaN."""
-
-    def __init__(self, window: slice, folder: Path):
-        self.window, self.folder = window, folder
-        self.said: set[str] = set()
-        self.measured: dict[str, float] = {}
-
-    def on_train_batch_end(
-        self, trainer: L.Trainer, module: L.LightningModule, outputs: Any, batch: Any, index: int
-    ) -> None:
-        if not is_finite(outputs["loss"]):
-            raise ModelError(
-                f"training: the loss is not a number in epoch {trainer.current_epoch + 1}, "
-                f"step {index + 1}; expected a finite one; lower --learning_rate"
-            )
-        epoch = trainer.current_epoch + 1
-        if index == 0 and epoch <= 5:
-            self._say("power", check_power(outputs["prediction"], batch), epoch)
-            if epoch == 1:
-                self._say("gradients", check_gradients(module), epoch)
-        if trainer.is_last_batch and epoch <= 5:
-            self._say("rails", check_rails(outputs["prediction"], self.window), epoch)
-            self._say("collapse", check_collapse(outputs["prediction"], self.window), epoch)
-        if trainer.is_last_batch:
-            self.measured = {
-                "power_ratio": power_ratio(outputs["prediction"], batch),
-                "patch_spread": patch_spread(outputs["prediction"], self.window),
-            }
-
-    def _say(self, kind: str, finding: str | None, epoch: int) -> None:
-        if finding and kind not in self.said:
-            self.said.add(kind)
-            append_history(self.folder, {"epoch": epoch, "finding": finding})
-            log.warning("health: %s", finding)
-
-
-class _ProbeSteps(Callback):
-    """Corrects the probe after each batch, from some epoch on; its power stays.
-
-    The losses are sum (sqrt I - sqrt n)^2 / sum n, so for a sample near |o| = 1 a descent of
-    photons / 2 along their gradient is the whole step of rPIE (see `ptycho.sweeps`); of that a
-    share is taken.
-    """
-
-    def __init__(self, model: PtychoModel, rate: float, warmup: int):
-        self.parts, self.warmup = model.probe_parts, warmup
-        self.power = float(self.parts.detach().square().sum())
-        self.descent = torch.optim.SGD([self.parts], lr=rate * self.power / 2, momentum=_MOMENTUM)
-
-    def on_train_epoch_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
-        self.parts.requires_grad_(trainer.current_epoch >= self.warmup)
-
-    def on_train_batch_end(self, *_: Any) -> None:
-        if self.parts.grad is None:
-            return
-        self.descent.step()
-        self.descent.zero_grad()
-        with torch.no_grad():
-            self.parts *= math.sqrt(self.power / float(self.parts.square().sum()))
-
-
-class _Curves(Callback):
-    """Keeps the losses of each epoch, also on disk; tells them where no progress bar is drawn."""
-
-    def __init__(self, level: int, health: _Health):
-        self.level, self.health = level, health
-        self.values: dict[str, list[float]] = {"train_loss": [], "val_loss": []}
-        self.started = time.perf_counter()
-
-    def on_train_epoch_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
-        known = [name for name in self.values if name in trainer.callback_metrics]
-        losses = {name: float(trainer.callback_metrics[name]) for name in known}
-        for name, value in losses.items():
-            self.values[name].append(value)
-        epoch, seconds = trainer.current_epoch + 1, time.perf_counter() - self.started
-        rate = trainer.optimizers[0].param_groups[0]["lr"]
-        append_history(
-            self.health.folder,
-            {"epoch": epoch, "seconds": round(seconds, 3), **losses, "learning_rate": rate,
-             **self.health.measured},
-        )  # fmt: skip
-        log.log(
-            self.level, "epoch %d of %d: %s, %.0f s", epoch, trainer.max_epochs,
-            ", ".join(f"{name} {value:.4g}" for name, value in losses.items()), seconds,
-        )  # fmt: skip
 
 
 def rate_over_time(optimizer: torch.optim.Optimizer, budget_s: float) -> Any:
@@ -264,6 +166,8 @@ def fit(
     probe_warmup: int = 0,
     budget_s: float | None = None,
     finetuning: bool = False,
+    picture: Callable[[PtychoModel], Picture] | None = None,
+    picture_every: int = 5,
 ) -> FitResult:
     """Train a model and return it with its best weights.
 
@@ -272,7 +176,7 @@ def fit(
         training: groups to learn from.
         validation: groups that choose the best epoch; without, the training loss does.
         output_dir: gets `checkpoints/{best,last}.ckpt`, `logs/` (CSV and TensorBoard) and
-            `history.jsonl`, which grows epoch by epoch.
+            `history.jsonl`, which grows epoch by epoch; pictures in `logs/` replace each other.
         epochs: passes over the training groups.
         batch_size: groups per step.
         learning_rate: at its peak.
@@ -285,6 +189,8 @@ def fit(
         budget_s: seconds after which training ends, instead of after epochs.
         finetuning: whether the weights come from another training; they are kept unless the
             validation groups are explained better by others.
+        picture: makes a picture of the object with the model as it is; None makes none.
+        picture_every: epochs between pictures; more where one takes long.
 
     Raises:
         ModelError: If the loss becomes NaN.
@@ -298,12 +204,12 @@ def fit(
     window = model.window
     first = model.probe.shape[-1] // 2 - window // 2
     begin_history(output_dir)
-    health = _Health(slice(first, first + window), output_dir)
-    curves = _Curves(logging.DEBUG if drawn else logging.INFO, health)
+    health = Health(slice(first, first + window), output_dir)
+    curves = Curves(logging.DEBUG if drawn else logging.INFO, health)
     probe_steps = []
     if probe_rate is not None:
         model.to(device).train_probe()
-        probe_steps = [_ProbeSteps(model, probe_rate, probe_warmup)]
+        probe_steps = [ProbeSteps(model, probe_rate, probe_warmup)]
     module = _Module(model, loss, learning_rate, budget_s)
     trainer = L.Trainer(
         max_epochs=epochs if budget_s is None else -1,
@@ -318,6 +224,7 @@ def fit(
             health,
             curves,
             *probe_steps,
+            *([LivePicture(picture, picture_every, output_dir)] if picture is not None else []),
             *([TQDMProgressBar()] if drawn else []),
         ],
         enable_progress_bar=drawn,

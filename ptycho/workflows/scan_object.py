@@ -8,15 +8,14 @@ its own few sweeps and learned step on one canvas: that settles what is fine.
 
 import functools
 import logging
+from collections.abc import Callable, Iterable
 
 import numpy as np
 import torch
-from jaxtyping import Float
-from torch import Tensor
 
 from ptycho.config import InferenceConfig
 from ptycho.console import progress
-from ptycho.dataset import GroupDataset
+from ptycho.dataset import GroupBatch, GroupDataset
 from ptycho.inference import frame_residuals, predict_patches, unexplained_light
 from ptycho.learned_sweeps import learned_sweeps
 from ptycho.model import PtychoModel
@@ -26,7 +25,7 @@ from ptycho.physics.overlap import merge_weight
 from ptycho.physics.patches import Canvas, canvas_of, window_corners
 from ptycho.physics.probe import orthogonal_modes
 from ptycho.raw_data import RawData
-from ptycho.stitching import light_on, stitch
+from ptycho.stitching import Stitched, light_on, stitch
 from ptycho.sweeps import Swept, sweep_scan
 from ptycho.workflows.components import (
     Groups,
@@ -91,7 +90,14 @@ def reconstruct(
         start = Swept(obj, scaled.probe, [], 0, Nuisances.given(scaled.probe, singles))
         coverage = obj.real
     else:
-        start, coverage = stitched_groups(model, groups, canvas, scaled, singles, config, device)
+        show = functools.partial(progress, label="reconstructing", enabled=config.progress)
+        found, coverage, _ = stitched_groups(
+            model, GroupDataset(raw, groups), canvas, batch_size=config.batch_size, device=device,
+            track=lambda batches, total: show(batches, total=total),
+        )  # fmt: skip
+        # Windows reach a little beyond what was reconstructed; the mean stands for the unknown.
+        filled = torch.where(coverage > 0, found, found[coverage > 0].mean())
+        start = Swept(filled, scaled.probe, [], 0, Nuisances.given(scaled.probe, singles))
     network = None
     if at_once:
         positions = torch.from_numpy(raw.positions[frames])
@@ -134,46 +140,38 @@ def reconstruct(
 
 def stitched_groups(
     model: PtychoModel,
-    groups: Groups,
+    groups: GroupDataset,
     canvas: Canvas,
-    scaled: ScaledProbe,
-    dataset: GroupDataset,
-    config: InferenceConfig,
+    *,
+    batch_size: int | None,
     device: torch.device,
-) -> tuple[Swept, Float[Tensor, "height width"]]:
-    """Return what a network makes of the groups, stitched, and how much light tells it.
+    track: Callable[[Iterable[GroupBatch], int], Iterable[GroupBatch]],
+) -> Stitched:
+    """Return what a network makes of groups, stitched, and how much light tells it.
 
     Args:
         model: trained, with the probe of the scan.
-        groups: frame indices, one row per group.
+        groups: of a scan.
         canvas: holds the windows of all frames.
-        scaled: the probe of the scan.
-        dataset: the same frames as groups of one.
-        config: batch size, progress.
+        batch_size: groups at a time; None chooses by size.
         device: where the network computes.
+        track: wraps the batches, given their number, to show progress.
     """
-    raw, size, window = dataset.raw, dataset.raw.frame_size, model.window
-    show = functools.partial(progress, label="reconstructing", enabled=config.progress)
-    predicted = predict_patches(
-        model, GroupDataset(raw, groups), device=device,
-        batch_size=config.batch_size or default_batch_size(groups.shape[1], size, 64),
-        track=lambda batches, total: show(batches, total=total),
-    )  # fmt: skip
+    raw, size, window = groups.raw, groups.raw.frame_size, model.window
+    at_once = batch_size or default_batch_size(groups.groups.shape[1], size, 64)
+    predicted = predict_patches(model, groups, device=device, batch_size=at_once, track=track)
     first = size // 2 - window // 2
     corners, _ = window_corners(torch.from_numpy(raw.positions[predicted.members.numpy()]), size)
-    weight = merge_weight(scaled.probe)[first : first + window, first : first + window]
-    stitched = stitch(
+    weight = merge_weight(model.probe.detach().cpu())[
+        first : first + window, first : first + window
+    ]
+    return stitch(
         predicted.patches,
         corners - torch.tensor(canvas.origin) + first,
         weight,
         canvas.shape,
         group_of=predicted.group_of,
     )
-    seen = stitched.coverage > 0
-    # Windows reach a little beyond what was reconstructed; the mean stands there for the unknown.
-    filled = torch.where(seen, stitched.obj, stitched.obj[seen].mean())
-    beside = Nuisances.given(scaled.probe, dataset)
-    return Swept(filled, scaled.probe, [], 0, beside), stitched.coverage
 
 
 def _told_if_foreign(found: Swept, canvas: Canvas, dataset: GroupDataset) -> float:

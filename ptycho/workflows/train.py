@@ -42,6 +42,7 @@ from ptycho.workflows.forecast import (
 )
 from ptycho.workflows.page import keep_selection, leave_page
 from ptycho.workflows.training_data import open_training_data
+from ptycho.workflows.training_picture import picture_of
 
 log = logging.getLogger(__name__)
 
@@ -109,6 +110,10 @@ def run(config: TrainConfig) -> Path | Forecast:
         probe_warmup=config.probe_warmup,
         budget_s=None if config.budget is None else seconds_of(config.budget, "budget"),
         finetuning=begun is not None,
+        picture=picture_of(raw, groups, device, config.batch_size)
+        if config.picture_every
+        else None,
+        picture_every=config.picture_every,
     )
     seconds = time.perf_counter() - started
     if config.train_probe:
