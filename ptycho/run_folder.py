@@ -97,6 +97,9 @@ class RunFolder:
     arrays: Mapping[str, np.ndarray]
     """The arrays of `reconstruction.npz` by name."""
 
+    picture: Mapping[str, np.ndarray]
+    """The arrays of `logs/current.npz` by name: the object as a training saw it last."""
+
     selection: Selection | None = None
     """Positions and groups used."""
 
@@ -156,6 +159,7 @@ def read_run(path: Path) -> RunFolder:
         metrics=_json(path / METRICS_FILE),
         coverage=_json(path / COVERAGE_FILE),
         arrays=_arrays(path / RECONSTRUCTION_FILE),
+        picture=_arrays(path / PICTURE_FILE),
         selection=_selection(path / SELECTION_FILE),
         epochs=epochs,
         findings=findings,

@@ -8,9 +8,9 @@ from tiny_scan import saved_untrained, simulated
 
 from ptycho.cli import main
 from ptycho.config import InferenceConfig
+from ptycho.report.side_by_side import as_table, side_by_side
 from ptycho.run_folder import read_run
 from ptycho.workflows import reconstruct
-from ptycho.workflows.compare import as_table, side_by_side
 
 
 @pytest.fixture(scope="module")

@@ -6,8 +6,7 @@ The only JavaScript beside the choice of groups.
 
 from collections.abc import Iterable, Sequence
 
-from bokeh.models import ColorBar, ColumnDataSource, CustomJS, InlineStyleSheet, Legend
-from bokeh.models.plots import Plot
+from bokeh.models import ColumnDataSource, CustomJS, InlineStyleSheet
 from bokeh.models.ui import UIElement
 
 _DECODE = """
@@ -23,17 +22,21 @@ for (const source of sources) {
 # scroll the page, not move the map under it; the tool stays at hand in the toolbar.
 _FOLLOW = """
 const recolour = () => {
+  const models = roots.flatMap((root) => [...root.references()])
   const style = getComputedStyle(document.documentElement)
   const [ink, ground, rule] = ["--ink", "--ground", "--rule"].map((n) => style.getPropertyValue(n))
-  for (const bar of bars) bar.setv({major_label_text_color: ink, title_text_color: ink})
-  for (const legend of legends) {
-    legend.setv({label_text_color: ink, background_fill_color: ground, border_line_color: rule})
+  for (const model of models) {
+    if (model.type == "ColorBar") {
+      model.setv({major_label_text_color: ink, title_text_color: ink})
+    } else if (model.type == "Legend") {
+      model.setv({label_text_color: ink, background_fill_color: ground, border_line_color: rule})
+    }
   }
 }
 recolour()
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", recolour)
 if (matchMedia("(pointer: coarse)").matches) {
-  for (const plot of plots) plot.toolbar.active_drag = null
+  for (const root of roots) if (root.toolbar) root.toolbar.active_drag = null
 }
 """
 
@@ -45,15 +48,9 @@ def opening(roots: Iterable[UIElement], sources: Sequence[ColumnDataSource]) -> 
         roots: everything on the page; its plots take the colours of the page.
         sources: with `codes`, `low` and `step` in one row each; they gain `image`, float32.
     """
-    plots = [root for root in roots if isinstance(root, Plot)]
-    follow = {
-        "plots": plots,
-        "bars": [bar for plot in plots for bar in plot.select({"type": ColorBar})],
-        "legends": [legend for plot in plots for legend in plot.select({"type": Legend})],
-    }
     return [
         CustomJS(args={"sources": list(sources)}, code=_DECODE),
-        CustomJS(args=follow, code=_FOLLOW),
+        CustomJS(args={"roots": list(roots)}, code=_FOLLOW),
     ]
 
 

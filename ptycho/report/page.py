@@ -82,7 +82,7 @@ def page_html(run: RunFolder) -> str:
     """Return the page of a run as one HTML document."""
     page = _Page()
     made_from = _reconstructed(run)
-    arrays = made_from.arrays
+    arrays = made_from.arrays or run.picture
     selection = run.selection or made_from.selection
     linked = _linked(arrays, selection)
     if selection is not None:
@@ -223,6 +223,8 @@ def _add_object(page: _Page, arrays: Any, linked: Linked) -> None:
         }  # fmt: skip
         page.sources.append(view.source)
         page.notes[name] = view.note
+    if "epoch" in arrays:
+        page.notes["object"] = f"As the network saw it in epoch {int(arrays['epoch'])}."
     residual = residual_view(linked, arrays)
     if residual is not None:
         page.roots["residual"], page.roots["residual_limits"] = residual
