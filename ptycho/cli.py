@@ -28,7 +28,7 @@ from ptycho.config import (
 from ptycho.config_groups import CacheConfig, GroupsConfig
 from ptycho.config_pretrain import PretrainConfig
 from ptycho.config_refine import RefineConfig
-from ptycho.config_report import ReportConfig
+from ptycho.config_report import ReportConfig, ViewConfig
 from ptycho.console import logging_to, refuse, run_command
 from ptycho.errors import ConfigError, DataError
 from ptycho.flags import CONTEXT, SettingsCommand
@@ -157,6 +157,12 @@ def _report(config: ReportConfig) -> Path:
     return page.run(config)
 
 
+def _view(config: ViewConfig) -> None:
+    from ptycho.workflows import view
+
+    view.run(config)
+
+
 def _cache(config: CacheConfig) -> None:
     from ptycho.workflows import cache
 
@@ -204,6 +210,7 @@ simulate_command = _command("simulate", SimulateConfig, _simulate)
 import_command = _command("import", ImportConfig, _import)
 groups_command = _command("groups", GroupsConfig, _groups)
 report_command = _command("report", ReportConfig, _report)
+view_command = _command("view", ViewConfig, _view)
 cache_command = _command("cache", CacheConfig, _cache)
 
 
@@ -241,6 +248,7 @@ ptycho = Commands(
         evaluate_command,
         report_command,
         compare_command,
+        view_command,
         cache_command,
         doctor_command,
     ],

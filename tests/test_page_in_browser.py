@@ -1,8 +1,6 @@
 """The page of a run in a real browser: Chromium without a screen, driven by its own driver."""
 
 import json
-import os
-import shutil
 
 import numpy as np
 import pytest
@@ -18,27 +16,11 @@ from ptycho.report.page import write_page
 from ptycho.run_folder import Selection, file_checksum, read_run, write_selection
 
 pytest.importorskip("selenium", reason="selenium is not installed")
-from selenium import webdriver
-from selenium.webdriver.chrome.service import Service
+from browser import needs_browser, new_driver, set_window, wait
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
-from selenium.webdriver.support.ui import WebDriverWait
 
-BROWSER = shutil.which("chromium") or shutil.which("chromium-browser")
-DRIVER = shutil.which("chromedriver")
-pytestmark = pytest.mark.skipif(
-    not (BROWSER and DRIVER), reason="needs chromium and chromedriver on the path"
-)
-
-FLAGS = (
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
-)
+pytestmark = needs_browser
 READY = "return Bokeh.documents.length > 0 && Bokeh.documents[0].is_idle"
 HELPERS = """
 const all = (root) => [...root.querySelectorAll("*")].flatMap(
@@ -75,14 +57,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def driver():
-    options = webdriver.ChromeOptions()
-    options.binary_location = BROWSER
-    for flag in FLAGS:
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    # The driver is named, so that selenium does not look for one in the network.
-    found = webdriver.Chrome(options=options, service=Service(DRIVER, env=dict(os.environ)))
-    found.set_page_load_timeout(120)
+    found = new_driver()
     yield found
     found.quit()
 
@@ -94,18 +69,11 @@ def opened(driver, folder):
 
 
 def open_page(driver, folder, *, width=1280, scheme="light"):
-    size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500}
-    driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
-    features = [{"name": "prefers-color-scheme", "value": scheme}]
-    driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
+    set_window(driver, width, scheme)
     driver.get((folder / "report.html").as_uri())
     wait(driver, READY)
     driver.execute_script(HELPERS)
     return driver
-
-
-def wait(driver, script, *words):
-    WebDriverWait(driver, 60).until(lambda d: d.execute_script(script, *words))
 
 
 def changes(driver, name, script):

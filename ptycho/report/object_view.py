@@ -24,6 +24,19 @@ from ptycho.report.pictures import PALETTES, Linked, PictureView, dotted, pictur
 _MOST_MODES = 4
 
 
+def has_object(arrays: Mapping[str, np.ndarray]) -> bool:
+    """Return whether arrays of a run hold an object that can be drawn."""
+    return {"object", "coverage", "origin"} <= set(arrays)
+
+
+def corners_of(arrays: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+    """Return first and last (row, col) where an object is known; nothing where there is none."""
+    if not has_object(arrays):
+        return []
+    known = np.argwhere(np.asarray(arrays["coverage"]) > 0) + arrays["origin"]
+    return [known.min(axis=0), known.max(axis=0)] if len(known) else []
+
+
 def object_views(
     linked: Linked, arrays: Mapping[str, np.ndarray], *, most: int = 1024
 ) -> dict[str, PictureView]:

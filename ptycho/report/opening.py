@@ -50,8 +50,17 @@ def opening(roots: Iterable[UIElement], sources: Sequence[ColumnDataSource]) -> 
     """
     return [
         CustomJS(args={"sources": list(sources)}, code=_DECODE),
-        CustomJS(args={"roots": list(roots)}, code=_FOLLOW),
+        follow_colours(roots),
     ]
+
+
+def follow_colours(roots: Iterable[UIElement]) -> CustomJS:
+    """Return what gives bars and legends the colours of the page, now and when those change.
+
+    Args:
+        roots: everything on the page, or what holds it.
+    """
+    return CustomJS(args={"roots": list(roots)}, code=_FOLLOW)
 
 
 def control_style() -> InlineStyleSheet:
@@ -59,7 +68,7 @@ def control_style() -> InlineStyleSheet:
     return InlineStyleSheet(
         css="""
 :host { font: inherit; font-size: 0.95rem; color: inherit; }
-.bk-input-group, label { font-size: 0.95rem; }
+.bk-input-group, label { font-size: 0.95rem; white-space: normal; }
 .bk-input, .bk-btn, .bk-spin-btn {
   background-color: var(--raised); color: var(--ink); border-color: var(--soft); font: inherit;
 }

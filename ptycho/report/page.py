@@ -25,9 +25,15 @@ from ptycho.physics.probe import largest_pair_distance
 from ptycho.raw_data import RawData
 from ptycho.report.curves import ring_plot, sweep_plot, training_plots
 from ptycho.report.numbers import metrics_table
-from ptycho.report.object_view import object_views, probe_views, residual_view
+from ptycho.report.object_view import (
+    corners_of,
+    has_object,
+    object_views,
+    probe_views,
+    residual_view,
+)
 from ptycho.report.opening import opening
-from ptycho.report.pictures import Linked
+from ptycho.report.pictures import Linked, linked_around
 from ptycho.report.quantise import Thumbnails, thumbnails
 from ptycho.report.scan_view import Sample, scan_view
 from ptycho.run_folder import RunFolder, Selection, file_checksum, read_run
@@ -87,7 +93,7 @@ def page_html(run: RunFolder) -> str:
     linked = _linked(arrays, selection)
     if selection is not None:
         _add_scan(page, run if run.selection else made_from, selection, linked)
-    if {"object", "coverage", "origin"} <= set(arrays):
+    if has_object(arrays):
         _add_object(page, arrays, linked)
     if selection is not None or "probe" in arrays:
         _add_probe(page, arrays.get("probe", getattr(selection, "probe", None)))
@@ -120,16 +126,11 @@ def _reconstructed(run: RunFolder) -> RunFolder:
 
 def _linked(arrays: Any, selection: Selection | None) -> Linked:
     """Return axes that hold the object and the whole scan."""
-    corners = []
+    corners = corners_of(arrays)
     if selection is not None:
         positions, margin = selection.positions, selection.probe.shape[-1] / 4
         corners += [positions.min(axis=0) - margin, positions.max(axis=0) + margin]
-    if {"object", "coverage", "origin"} <= set(arrays):
-        known = np.argwhere(np.asarray(arrays["coverage"]) > 0) + arrays["origin"]
-        corners += [known.min(axis=0), known.max(axis=0)] if len(known) else []
-    corners = corners or [np.zeros(2), np.ones(2)]
-    first, last = (edge(corners, axis=0).astype(float).tolist() for edge in (np.min, np.max))
-    return Linked((first[0], first[1]), (last[0], last[1]))
+    return linked_around(corners)
 
 
 def _add_scan(page: _Page, run: RunFolder, selection: Selection, linked: Linked) -> None:

@@ -4,6 +4,7 @@ Way of the data: ... -> object -> metrics -> [report].
 Bokeh models only: a page embeds them, a server may hold the same ones.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -79,6 +80,13 @@ class Linked:
         drawn.js_on_change("inner_width", fit)
         drawn.toolbar.logo = None
         return drawn
+
+
+def linked_around(corners: Sequence[np.ndarray]) -> Linked:
+    """Return axes that hold all points (row, col) given."""
+    points = list(corners) or [np.zeros(2), np.ones(2)]
+    first, last = (edge(points, axis=0).astype(float).tolist() for edge in (np.min, np.max))
+    return Linked((first[0], first[1]), (last[0], last[1]))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -58,7 +58,7 @@ def as_table(document: Mapping[str, Any]) -> str:
         rows = document[title]
         heading = "settings that differ" if title == "settings" else title
         lines.append([heading if rows else f"{heading}: none", *[""] * len(document["runs"])])
-        lines += [[f"  {name}", *map(_word, values)] for name, values in rows.items()]
+        lines += [[f"  {name}", *map(word, values)] for name, values in rows.items()]
     widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
     padded = (
         "  ".join(word.ljust(width) for word, width in zip(line, widths, strict=True))
@@ -98,7 +98,8 @@ def _columns(each: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
     return {name: [part.get(name) for part in each] for name in names}
 
 
-def _word(value: Any) -> str:
+def word(value: Any) -> str:
+    """Return a value as people read it: four digits, a dash for none."""
     if value is None:
         return "-"
     return f"{value:.4g}" if isinstance(value, float) else str(value)

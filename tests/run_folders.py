@@ -1,0 +1,54 @@
+"""Folders as runs leave them, written by hand: tiny, and without a training."""
+
+import numpy as np
+
+from ptycho.config import InferenceConfig, TrainConfig, save_settings
+from ptycho.metrics import compare
+from ptycho.npz import write_npz
+from ptycho.report.numbers import metrics_document, save_metrics
+from ptycho.run_folder import PICTURE_FILE, append_history, begin_history
+
+SIDE = 40
+
+
+def an_object(turn=0.0, origin=(10.0, 20.0), bump=0.0):
+    """Arrays of an object with structure everywhere, turned by some phase, with a bump."""
+    rows, cols = np.mgrid[:SIDE, :SIDE]
+    phase = 0.5 * np.sin(rows / 3.0) * np.cos(cols / 4.0) + 0.3 * np.sin(rows * cols / 90.0)
+    phase[18:22, 18:22] += bump
+    amplitude = 0.8 + 0.1 * np.cos(rows / 5.0 + cols / 7.0)
+    return {
+        "object": (amplitude * np.exp(1j * (phase + turn))).astype(np.complex64),
+        "coverage": np.ones((SIDE, SIDE), np.float32),
+        "origin": np.array(origin),
+    }
+
+
+def reconstruction(folder, *, residual=0.01, psnr=30.0, seed=0, **changes):
+    """A finished reconstruction with its numbers."""
+    config = InferenceConfig(test_data="scan.npz", output_dir=folder, seed=seed)
+    save_settings(config, folder)
+    write_npz(folder / "reconstruction.npz", an_object(**changes))
+    obj = an_object()["object"]
+    found = compare(an_object(bump=0.1)["object"], obj, np.ones(obj.shape, bool))
+    document = metrics_document(found, detector_residual=residual) | {"n_frames": 9}
+    document["object"]["phase_psnr_db"] = psnr
+    save_metrics(folder / "metrics.json", document)
+    return folder
+
+
+def training(folder, epochs=2):
+    """A training that goes on."""
+    save_settings(TrainConfig(train_data_file="scan.npz", output_dir=folder), folder)
+    begin_history(folder)
+    for epoch in range(1, epochs + 1):
+        one_more_epoch(folder, epoch)
+    return folder
+
+
+def one_more_epoch(folder, epoch, turn=0.0):
+    """What a training leaves at the end of an epoch with a picture."""
+    loss = 1.0 / epoch
+    append_history(folder, {"epoch": epoch, "seconds": 1.0 * epoch, "train_loss": loss})
+    (folder / PICTURE_FILE).parent.mkdir(exist_ok=True)
+    write_npz(folder / PICTURE_FILE, an_object(turn) | {"epoch": np.int64(epoch)})
