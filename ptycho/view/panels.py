@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from bokeh.models import Column, Div, InlineStyleSheet, Row
+from bokeh.models import Column, Div, InlineStyleSheet, Plot, Row
 from bokeh.models.ui import UIElement
 
 from ptycho.metrics import Comparison, compare, well_covered
@@ -36,8 +36,9 @@ class RunPanel:
         self.linked = linked_around([])
         self.views: Views = {}
         self.warned, self.about = text(""), text("")
-        self.maps, self.curves = grid(()), grid(())
-        self.root = Column(self.warned, self.maps, self.about, self.curves, **_WIDE)
+        self.curves: dict[str, UIElement] = {}
+        self.maps, self.below = grid(()), grid(())
+        self.root = Column(self.warned, self.maps, self.about, self.below, **_WIDE)
         self.update(run)
 
     def update(self, run: RunFolder) -> None:
@@ -50,7 +51,10 @@ class RunPanel:
         if has_object(arrays) and not self.views:
             self.linked = linked_around(corners_of(arrays))
         self.warned.text, self.about.text = _warnings(run), _about(run)
-        self.curves.children = _curves(run, self.linked, arrays)
+        curves = _curves(run, self.linked, arrays)
+        if not _lengthened(self.curves, curves):
+            self.curves = curves
+            self.below.children = list(curves.values())
         views = _decoded(self.linked, arrays)
         if set(views) == set(self.views):
             for name, view in views.items():
@@ -215,22 +219,45 @@ def _about(run: RunFolder) -> str:
     return table(rows) + shown
 
 
-def _curves(run: RunFolder, linked: Linked, arrays: Mapping[str, np.ndarray]) -> list[UIElement]:
-    found: list[UIElement] = []
+def _curves(
+    run: RunFolder, linked: Linked, arrays: Mapping[str, np.ndarray]
+) -> dict[str, UIElement]:
+    found: dict[str, UIElement] = {}
     if run.epochs:
         floor = ((run.model or {}).get("training") or {}).get("noise_floor")
         loss = str(run.settings.get("loss", "training"))
-        found += training_plots(run.epochs, loss=loss, floor=floor).values()
+        found |= training_plots(run.epochs, loss=loss, floor=floor)
     metrics = run.metrics or {}
     if metrics.get("frc"):
-        found.append(ring_plot(metrics["frc"]))
+        found["rings"] = ring_plot(metrics["frc"])
     if metrics.get("free_residual"):
         first = 0 if run.kind == "refine" else 1
-        found.append(sweep_plot(metrics["free_residual"], int(metrics["sweeps"]), first=first))
+        found["sweeps"] = sweep_plot(metrics["free_residual"], int(metrics["sweeps"]), first=first)
     residual = residual_view(linked, arrays)
     if residual is not None:
-        found.append(Column(residual[1], residual[0], **_WIDE))
+        found["residual"] = Column(residual[1], residual[0], **_WIDE)
     return found
+
+
+def _lengthened(old: Mapping[str, UIElement], new: Mapping[str, UIElement]) -> bool:
+    """Give curves that stand their new values, zoom kept; False where that is not all that changed.
+
+    Args:
+        old: on the page.
+        new: drawn anew.
+    """
+    pairs = [(old.get(name), plot) for name, plot in new.items()]
+    alike = len(old) == len(new) and all(
+        isinstance(shown, Plot)
+        and isinstance(plot, Plot)
+        and len(shown.renderers) == len(plot.renderers)
+        for shown, plot in pairs
+    )
+    if alike:
+        for shown, plot in pairs:
+            for ours, theirs in zip(shown.renderers, plot.renderers, strict=True):
+                ours.data_source.data = dict(theirs.data_source.data)
+    return alike
 
 
 def _pair_tables(document: Mapping[str, Any], runs: Sequence[RunFolder]) -> str:
