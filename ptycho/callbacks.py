@@ -31,6 +31,7 @@ from ptycho.health import (
 from ptycho.metrics import flatten_phase, well_covered
 from ptycho.model import PtychoModel
 from ptycho.npz import write_npz
+from ptycho.progress import by_hand
 from ptycho.run_folder import PICTURE_FILE, append_history
 
 log = logging.getLogger(__name__)
@@ -138,6 +139,45 @@ class Curves(Callback):
             self.level, "epoch %d of %d: %s, %.0f s", epoch, trainer.max_epochs,
             ", ".join(f"{name} {value:.4g}" for name, value in losses.items()), seconds,
         )  # fmt: skip
+
+
+class Bar(Callback):
+    """One bar over the whole training: the time that remains is that of the run, not of an epoch.
+
+    Args:
+        label: what is done.
+        loss: name of a logged value to show at the end of the bar.
+        budget_s: seconds of the training, where these end it and not the number of its steps.
+    """
+
+    def __init__(self, label: str, *, budget_s: float | None, loss: str | None = None) -> None:
+        self.label, self.loss, self.budget_s = label, loss, budget_s
+        self.bar: Any = None
+        self.steps, self.started = 0, 0.0
+
+    def on_train_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        counted = {"total": self.budget_s, "unit": "s"}
+        if self.budget_s is None:
+            counted = {"total": trainer.estimated_stepping_batches, "unit": "steps"}
+        self.bar = by_hand(self.label, **counted)
+        self.started = time.perf_counter()
+
+    def on_train_batch_end(self, trainer: L.Trainer, module: L.LightningModule, *_: Any) -> None:
+        self.steps += 1
+        words, elapsed = {}, time.perf_counter() - self.started
+        if self.budget_s is not None:
+            words["steps/s"] = f"{self.steps / elapsed:.1f}"
+        if trainer.max_epochs > 0:
+            words["epoch"] = f"{trainer.current_epoch + 1}/{trainer.max_epochs}"
+        if self.loss in trainer.callback_metrics:
+            words["loss"] = f"{float(trainer.callback_metrics[self.loss]):.4g}"
+        self.bar.set_postfix(words, refresh=False)
+        done = self.steps if self.budget_s is None else min(elapsed, self.budget_s)
+        self.bar.update(done - self.bar.n)
+
+    def teardown(self, trainer: L.Trainer, module: L.LightningModule, stage: str) -> None:
+        if self.bar is not None:
+            self.bar.close()
 
 
 class LivePicture(Callback):

@@ -68,8 +68,9 @@ def _job(
             # three on cores that others use too, sleeping at once a factor of 1.7 on idle ones.
             os.environ.setdefault("GOMP_SPINCOUNT", "2000")
             # Bars written to a file are noise, whichever library draws them.
-            drawn = config.progress and sys.stderr.isatty() and not config.json_log
-            result = run(replace(config, progress=drawn))
+            bars = config.progress and sys.stderr.isatty()
+            wanted = bars and not (config.quiet or config.json_log)
+            result = run(replace(config, progress=wanted))
         if result is not None:
             click.echo(result)
 

@@ -1,4 +1,4 @@
-"""What a command shows while it runs: log lines, progress bars, and one line per mistake.
+"""What a command says while it runs: log lines, and one line per mistake.
 
 Log lines go to stderr, results to stdout. Commands keep a copy of their lines, with the time, in
 `run.log` of the run's folder; it begins when the run saves its settings there, so a run that is
@@ -10,10 +10,9 @@ import json
 import logging
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TypeVar
 
 from ptycho.errors import PtychoError
 from ptycho.settings import SETTINGS_FILE
@@ -22,7 +21,6 @@ LOG_FILE = "run.log"
 MISTAKE, INTERRUPTED = 2, 130
 """Exit codes: the user's mistake, and Ctrl-C as shells count it (128 + SIGINT)."""
 
-Item = TypeVar("Item")
 _package = logging.getLogger("ptycho")
 
 
@@ -167,20 +165,3 @@ def run_command(name: str, action: Callable[[], object], *, as_json: bool = Fals
 def _interrupted(name: str) -> int:
     sys.stderr.write(f"\n{name}: interrupted\n")
     return INTERRUPTED
-
-
-def progress(
-    items: Iterable[Item], label: str, *, enabled: bool = True, total: int | None = None
-) -> Iterable[Item]:
-    """Return the items, with a bar on stderr while they are gone through.
-
-    Args:
-        items: Anything to loop over.
-        label: What is done to them, a word or two.
-        enabled: False draws nothing; neither does a stderr that is no terminal.
-        total: How many there are, when `len` cannot tell.
-    """
-    from tqdm import tqdm
-
-    quiet = None if enabled else True  # None: tqdm asks whether stderr is a terminal
-    return tqdm(items, desc=label, total=total, disable=quiet, leave=False, dynamic_ncols=True)

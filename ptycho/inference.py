@@ -3,7 +3,6 @@
 Way of the data: trained model, batches -> [patches] -> object. Plain PyTorch.
 """
 
-from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -19,6 +18,7 @@ from ptycho.nuisance import Nuisances
 from ptycho.physics.forward import detector_intensity, exit_waves
 from ptycho.physics.patches import Canvas, cut_patches, window_corners
 from ptycho.physics.probe import shift_probe
+from ptycho.progress import Track, untracked
 
 
 class Patches(NamedTuple):
@@ -60,7 +60,7 @@ def predict_patches(
     *,
     batch_size: int,
     device: torch.device,
-    track: Callable[[Iterable[GroupBatch], int], Iterable[GroupBatch]],
+    track: Track = untracked,
 ) -> Patches:
     """Reconstruct every group of a dataset.
 
@@ -73,9 +73,8 @@ def predict_patches(
     """
     model = model.to(device).eval()
     window = model.window
-    n_batches = -(-len(dataset) // batch_size)
     patches, members = [], []
-    for batch in track(dataset.batches(batch_size), n_batches):
+    for batch in track(dataset.batches(batch_size), -(-len(dataset) // batch_size)):
         predicted = model.patches(batch.to(device))
         first = predicted.shape[-1] // 2 - window // 2
         inner = slice(first, first + window)
@@ -95,6 +94,7 @@ def frame_residuals(
     *,
     batch_size: int,
     beside: Nuisances | None = None,
+    track: Track = untracked,
 ) -> Float[Tensor, " frame"]:
     """Return how far each frame is from the one the stitched object would give.
 
@@ -108,10 +108,11 @@ def frame_residuals(
         dataset: frames to explain, as groups of one.
         batch_size: frames at a time.
         beside: positions, beam and background found by sweeps; None takes the scan's.
+        track: wraps the batches, given their number, to show progress.
     """
     beside = beside or Nuisances.given(probe, dataset)
     residuals = []
-    for batch in dataset.batches(batch_size):
+    for batch in track(dataset.batches(batch_size), -(-len(dataset) // batch_size)):
         expected = expected_frames(obj, canvas, probe, batch, beside)
         amplitude = batch.amplitude.flatten(0, 1)
         wrong = (expected.sqrt() - amplitude).square()
@@ -130,6 +131,7 @@ def frame_deviances(
     *,
     batch_size: int,
     beside: Nuisances | None = None,
+    track: Track = untracked,
 ) -> Float[Tensor, " frame"]:
     """Return how unlikely the counts of each frame are, if the object were the true one.
 
@@ -145,13 +147,14 @@ def frame_deviances(
         dataset: frames to explain, as groups of one.
         batch_size: frames at a time.
         beside: positions, beam and background found by sweeps; None takes the scan's.
+        track: wraps the batches, given their number, to show progress.
 
     Source:
         McCullagh & Nelder, Generalized Linear Models, 2nd ed. (1989), section 2.3.
     """
     beside = beside or Nuisances.given(probe, dataset)
     deviances = []
-    for batch in dataset.batches(batch_size):
+    for batch in track(dataset.batches(batch_size), -(-len(dataset) // batch_size)):
         expected = expected_frames(obj, canvas, probe, batch, beside).clamp_min(DARK)
         counted = batch.amplitude.flatten(0, 1).square()
         each = expected - counted + torch.xlogy(counted, counted / expected)

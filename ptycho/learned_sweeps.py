@@ -6,8 +6,6 @@ want of the object, and the step answers. Pixels held out of the asking judge, t
 `ptycho.sweeps`, so both kinds of sweep compete for the same number.
 """
 
-from collections.abc import Callable, Iterable
-
 import torch
 from jaxtyping import Bool, Complex, Float
 from torch import Tensor
@@ -18,6 +16,7 @@ from ptycho.nuisance import Nuisances
 from ptycho.physics.forward import back_project
 from ptycho.physics.patches import Canvas
 from ptycho.physics.probe import probe_intensity, shift_probe
+from ptycho.progress import Track
 from ptycho.sweeps import FreeResidual, PlacedFrames, Swept, held_out_masks
 
 MOST_LEARNED = 2
@@ -34,7 +33,7 @@ def learned_sweeps(
     batch_size: int,
     seed: int,
     device: torch.device,
-    track: Callable[[Iterable[int], int], Iterable[int]],
+    track: Track,
 ) -> Swept:
     """Correct an object by the learned step, and return the best met, the start included.
 

@@ -19,7 +19,9 @@ from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
 
+from ptycho.callbacks import Bar
 from ptycho.networks.lifted import LiftedUNet, back_project_group, sweep_group
+from ptycho.progress import drawn
 from ptycho.simulation.random_scans import DrawnScans, RandomScans
 from ptycho.training import quiet_lightning, rate_over_time
 
@@ -143,6 +145,7 @@ def pretrain(
     learning_rate: float,
     seed: int,
     device: torch.device,
+    progress: bool = True,
 ) -> dict[str, float | int]:
     """Teach a network's learned step on simulated scans for a given time.
 
@@ -153,6 +156,7 @@ def pretrain(
         learning_rate: at its peak.
         seed: of how far the sweeps before the step go.
         device: where to compute.
+        progress: draw a progress bar on a terminal.
 
     Returns:
         Steps taken, and the mean square error (dB) of the last hundred, before and after learning.
@@ -165,7 +169,7 @@ def pretrain(
         accelerator={"cuda": "gpu"}.get(device.type, device.type),
         devices=1,
         logger=False,
-        callbacks=[told],
+        callbacks=[told, *([Bar("learning", budget_s=budget_s)] if drawn(progress) else [])],
         enable_checkpointing=False,
         enable_progress_bar=False,
         enable_model_summary=False,

@@ -14,7 +14,7 @@ import importlib.util
 import logging
 import sys
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from types import ModuleType
 from typing import Any, Literal, NamedTuple
 
@@ -27,6 +27,7 @@ from ptycho.losses import poisson_loss
 from ptycho.physics.forward import detector_intensity, exit_waves
 from ptycho.physics.patches import cut_patches, window_corners
 from ptycho.physics.probe import shift_probe
+from ptycho.progress import Track
 from ptycho.sweeps import better
 
 log = logging.getLogger(__name__)
@@ -96,7 +97,7 @@ def refine(
     plan: Plan,
     *,
     epochs: int | None,
-    track: Callable[[Iterable[int], int], Iterable[int]],
+    track: Track,
 ) -> Refined:
     """Let an engine of pty-chi go on from an estimate.
 

@@ -7,7 +7,7 @@ ends it: a few pixels of every frame take no part in the correction, and as soon
 predicting them better it has begun to learn the noise of the others.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from statistics import fmean
 from typing import NamedTuple
 
@@ -30,6 +30,7 @@ from ptycho.physics.forward import back_project, pull_of
 from ptycho.physics.patches import Canvas, window_corners
 from ptycho.physics.probe import probe_intensity, shift_probe, unshift_to_probe
 from ptycho.physics.propagation import to_detector
+from ptycho.progress import Track
 
 HELD_OUT = 0.02
 """Share of the detector pixels kept for judging. They are few because they are missed: with 5 % the
@@ -79,7 +80,7 @@ def sweep_scan(
     seed: int,
     refine_probe: bool,
     device: torch.device,
-    track: Callable[[Iterable[int], int], Iterable[int]],
+    track: Track,
     refine_positions: bool = False,
     refine_intensity: bool = False,
     refine_background: bool = False,

@@ -7,7 +7,6 @@ Handed plain values; knows neither scan files nor settings.
 import datetime
 import logging
 import math
-import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -18,15 +17,15 @@ from typing import Any
 import lightning as L
 import torch
 from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint
-from lightning.pytorch.callbacks.progress import TQDMProgressBar
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from torch.utils.data import DataLoader, Sampler
 
-from ptycho.callbacks import Curves, Health, LivePicture, Picture, ProbeSteps
+from ptycho.callbacks import Bar, Curves, Health, LivePicture, Picture, ProbeSteps
 from ptycho.dataset import GroupBatch, GroupDataset, ManyScans
 from ptycho.errors import ModelError
 from ptycho.losses import LOSSES
 from ptycho.model import PtychoModel
+from ptycho.progress import drawn
 from ptycho.run_folder import begin_history
 
 log = logging.getLogger(__name__)
@@ -200,12 +199,12 @@ def fit(
     kept = {"dirpath": output_dir / "checkpoints", "enable_version_counter": False}
     checkpoints = ModelCheckpoint(filename="best", monitor=monitored, **kept)
     latest = ModelCheckpoint(filename="last", **kept)
-    drawn = progress and sys.stderr.isatty()
+    bar = drawn(progress)
     window = model.window
     first = model.probe.shape[-1] // 2 - window // 2
     begin_history(output_dir)
     health = Health(slice(first, first + window), output_dir)
-    curves = Curves(logging.DEBUG if drawn else logging.INFO, health)
+    curves = Curves(logging.DEBUG if bar else logging.INFO, health)
     probe_steps = []
     if probe_rate is not None:
         model.to(device).train_probe()
@@ -225,9 +224,9 @@ def fit(
             curves,
             *probe_steps,
             *([LivePicture(picture, picture_every, output_dir)] if picture is not None else []),
-            *([TQDMProgressBar()] if drawn else []),
+            *([Bar("training", budget_s=budget_s, loss=monitored)] if bar else []),
         ],
-        enable_progress_bar=drawn,
+        enable_progress_bar=False,
         enable_model_summary=False,
         num_sanity_val_steps=0,
         log_every_n_steps=10,

@@ -9,7 +9,7 @@ import pytest
 
 from ptycho.cli import main
 from ptycho.config import TrainConfig, save_settings
-from ptycho.console import INTERRUPTED, LOG_FILE, MISTAKE, logging_to, progress, run_command
+from ptycho.console import INTERRUPTED, LOG_FILE, MISTAKE, logging_to, run_command
 from ptycho.errors import DataError, PtychoError
 
 log = logging.getLogger("ptycho.somewhere")
@@ -92,12 +92,6 @@ def test_other_exits_pass_through():
 def test_a_fault_of_ours_keeps_its_traceback():
     with pytest.raises(ZeroDivisionError):
         run_command("ptycho_train", lambda: 1 / 0)
-
-
-@pytest.mark.parametrize("enabled", [True, False])
-def test_progress_passes_everything_on_and_draws_nothing_off_a_terminal(capsys, enabled):
-    assert list(progress(range(3), "counting", enabled=enabled)) == [0, 1, 2]
-    assert capsys.readouterr() == ("", "")
 
 
 def test_a_file_system_that_refuses_costs_one_line(tmp_path, capsys):

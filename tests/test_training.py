@@ -1,6 +1,8 @@
 """Training: it learns, repeats itself, keeps the best, leaks nothing, and stops in plain words."""
 
 import csv
+import io
+import sys
 import zipfile
 from dataclasses import replace
 from types import SimpleNamespace
@@ -10,7 +12,7 @@ import pytest
 import torch
 from tiny_scan import simulated, untrained
 
-from ptycho import training
+from ptycho import progress, training
 from ptycho.bundle import load_model
 from ptycho.config import InferenceConfig, TrainConfig
 from ptycho.dataset import GroupDataset
@@ -22,6 +24,11 @@ from ptycho.workflows.components import scaled_probe
 from ptycho.workflows.scan_object import reconstruct
 
 BATCH = 8
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
 
 
 def fit(folder, model, data, validation=None, **changes):
@@ -210,6 +217,19 @@ def test_each_epoch_is_one_line_where_no_bar_is_drawn(tmp_path, caplog):
         assert line.startswith(
             f"epoch {number + 1} of 2: train_loss {train_loss:.4g}, val_loss {val_loss:.4g}, "
         )
+
+
+@pytest.mark.parametrize("budget", [None, 0.5])
+def test_one_bar_tells_of_the_whole_training(tmp_path, monkeypatch, budget):
+    screen = Terminal()
+    monkeypatch.setattr(sys, "stderr", screen)
+    monkeypatch.setattr(progress, "_PATIENCE_S", 0.0)
+    raw = simulated(16)
+    data = GroupDataset(raw, np.arange(16)[:, None])
+    fit(tmp_path, untrained(raw), data, data, progress=True, budget_s=budget)
+    drawn = [part for part in screen.getvalue().split("\r") if part.startswith("training:")]
+    counted = "0/6 [00:00<?, ? steps/s]" if budget is None else "00:00<"
+    assert counted in drawn[0]  # three epochs of two batches, or the time that remains
 
 
 # It stops in plain words

@@ -15,6 +15,7 @@ from ptycho.errors import DataError
 from ptycho.physics.forward import detector_intensity, exit_waves
 from ptycho.physics.patches import cut_patches, window_corners
 from ptycho.physics.probe import shift_probe
+from ptycho.progress import Track, untracked
 from ptycho.raw_data import RawData
 from ptycho.simulation.noise import count_photons
 
@@ -27,6 +28,7 @@ def simulate_scan(
     rng: np.random.Generator | None,
     background: float = 0.0,
     metadata: dict[str, Any] | None = None,
+    track: Track = untracked,
 ) -> RawData:
     """Scan an object with a probe and count the photons of every frame.
 
@@ -37,6 +39,7 @@ def simulate_scan(
         rng: of the counts; None leaves out the shot noise and gives expected intensities.
         background: further expected photons per detector pixel.
         metadata: settings to keep with the scan, plain numbers and words.
+        track: wraps the batches of frames, given their number, to show progress.
 
     Returns:
         The scan with `obj` as its truth; frames are "counts" with noise, "intensity" without.
@@ -47,7 +50,7 @@ def simulate_scan(
     size = probe.shape[-1]
     frames = np.empty((len(positions), size, size), np.float32 if rng is None else np.uint16)
     first = 0
-    for expected in expected_frames(obj, probe, positions):
+    for expected in expected_frames(obj, probe, positions, track=track):
         if rng is None:
             batch = expected + np.float32(background)
         else:
@@ -73,6 +76,7 @@ def expected_frames(
     positions: Float[np.ndarray, "position 2"],
     *,
     batch_size: int | None = None,
+    track: Track = untracked,
 ) -> Iterator[Float[np.ndarray, "frame row col"]]:
     """Yield the expected photons per detector pixel of all frames, some at a time.
 
@@ -83,6 +87,7 @@ def expected_frames(
         probe: modes in sqrt(photons) per object pixel.
         positions: probe centres as (row, col), pixels of `obj`.
         batch_size: frames computed at a time; None bounds the memory to about 100 MB.
+        track: wraps the numbers of the first frames of the batches, given how many there are.
 
     Raises:
         DataError: If a window leaves the object.
@@ -92,7 +97,8 @@ def expected_frames(
     _check_windows(corners, size, obj.shape)
     sample, modes = torch.from_numpy(obj), torch.from_numpy(probe)
     batch_size = batch_size or max(1, 2**20 // probe.size)
-    for first in range(0, len(positions), batch_size):
+    firsts = range(0, len(positions), batch_size)
+    for first in track(firsts, len(firsts)):
         chosen = slice(first, first + batch_size)
         patches = cut_patches(sample, corners[chosen], size)
         waves = exit_waves(patches, shift_probe(modes, fractions[chosen]))

@@ -19,6 +19,7 @@ from ptycho.errors import ConfigError, DataError
 from ptycho.io import read_scan
 from ptycho.metrics import Comparison, compare, legacy_numbers, well_covered
 from ptycho.npz import UNREADABLE, NpzFile, write_npz
+from ptycho.progress import tracked
 from ptycho.report.figures import save_comparison
 from ptycho.report.numbers import metrics_document, metrics_table, save_metrics
 from ptycho.workflows.components import load_data
@@ -162,7 +163,8 @@ def _explained(config: EvaluateConfig) -> Explained:
     also_found = [name for name in ("intensity", "background") if name in entries]
     found = read_entries(config.reconstruction, (*_EXPLAINING, *also_found))
     check_made_from(found, raw, reconstruction=config.reconstruction, scan=config.test_data)
-    return explain(found, raw)
+    track = tracked("checking frames", "batches", enabled=config.progress)
+    return explain(found, raw, track=track)
 
 
 def _explained_numbers(explained: Explained) -> dict[str, Any]:

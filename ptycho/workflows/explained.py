@@ -16,6 +16,7 @@ from ptycho.errors import DataError
 from ptycho.inference import frame_deviances, frame_residuals
 from ptycho.nuisance import Nuisances
 from ptycho.physics.patches import Canvas
+from ptycho.progress import Track, untracked
 from ptycho.raw_data import RawData
 
 _FRAMES_AT_ONCE = 64
@@ -34,12 +35,15 @@ class Explained(NamedTuple):
     """Poisson deviance per pixel; about 1 when only counting noise is left of many photons."""
 
 
-def explain(found: Mapping[str, np.ndarray], raw: RawData) -> Explained:
+def explain(
+    found: Mapping[str, np.ndarray], raw: RawData, *, track: Track = untracked
+) -> Explained:
     """Return how well a reconstruction explains the frames it was made from.
 
     Args:
         found: arrays of its `reconstruction.npz`.
         raw: the scan.
+        track: wraps batches of frames, given their number, to show progress.
     """
     frames = found["frames"].astype(np.int64)
     obj = torch.from_numpy(np.array(found["object"], dtype=np.complex64))
@@ -59,10 +63,11 @@ def explain(found: Mapping[str, np.ndarray], raw: RawData) -> Explained:
         background = torch.from_numpy(np.array(found["background"], dtype=np.float32))
         beside = beside._replace(background=background)
     place = obj, canvas, probe, dataset
+    shared = {"batch_size": _FRAMES_AT_ONCE, "beside": beside, "track": track}
     return Explained(
         frames=frames,
-        residuals=frame_residuals(*place, batch_size=_FRAMES_AT_ONCE, beside=beside).numpy(),
-        deviances=frame_deviances(*place, batch_size=_FRAMES_AT_ONCE, beside=beside).numpy(),
+        residuals=frame_residuals(*place, **shared).numpy(),
+        deviances=frame_deviances(*place, **shared).numpy(),
     )
 
 

@@ -81,6 +81,7 @@ def run(config: PretrainConfig) -> Path | Forecast:
     figures = pretrain(
         model.network, scans, budget_s=seconds_of(config.budget, "budget"),
         learning_rate=config.learning_rate, seed=config.seed, device=device,
+        progress=config.progress,
     )  # fmt: skip
     settings.training.update(figures, seconds=round(time.perf_counter() - started, 1))
     save_model(config.output_dir, model, settings)
@@ -96,7 +97,7 @@ def _forecast(config: PretrainConfig, model: PtychoModel, device: torch.device) 
     with unsaid():
         figures = pretrain(
             model.network, RandomScans(config.seed, frame_size=config.N), budget_s=TRIED_S,
-            learning_rate=config.learning_rate, seed=config.seed, device=device,
+            learning_rate=config.learning_rate, seed=config.seed, device=device, progress=False,
         )  # fmt: skip
     seconds = seconds_of(config.budget, "budget")
     steps = figures["steps"] * seconds / TRIED_S

@@ -4,7 +4,6 @@ Way of the data: reconstruction.npz, file -> RawData -> [refinement] -> arrays, 
 Writes a folder as a reconstruction's, so whatever reads those reads this.
 """
 
-import functools
 import logging
 import time
 from dataclasses import replace
@@ -17,12 +16,12 @@ from jaxtyping import Float, Int
 
 from ptycho.config import save_settings
 from ptycho.config_refine import RefineConfig
-from ptycho.console import progress
 from ptycho.dataset import GroupDataset
 from ptycho.durations import duration
 from ptycho.inference import choose_device, frame_residuals
 from ptycho.nuisance import Nuisances
 from ptycho.physics.patches import Canvas
+from ptycho.progress import tracked
 from ptycho.raw_data import RawData
 from ptycho.refinement import MOST_EPOCHS, ROOM, Estimate, Plan, Refined, load_ptychi, refine
 from ptycho.sweeps import held_out_masks
@@ -151,10 +150,9 @@ def _refined(config: RefineConfig, raw: RawData, start: _Start) -> Refined:
         refine_positions=config.refine_positions,
         device="cuda" if device.type == "cuda" else "cpu",  # pty-chi knows these two
     )
-    show = functools.partial(progress, label="refining", enabled=config.progress)
     return refine(
         raw.intensity(start.frames), start.estimate, masks[start.frames % len(masks)], plan,
-        epochs=config.epochs, track=lambda numbers, total: show(numbers, total=total),
+        epochs=config.epochs, track=tracked("refining", "epochs", enabled=config.progress),
     )  # fmt: skip
 
 

@@ -6,16 +6,13 @@ agreement: that settles what reaches far. A lifted network then takes the whole 
 its own few sweeps and learned step on one canvas: that settles what is fine.
 """
 
-import functools
 import logging
-from collections.abc import Callable, Iterable
 
 import numpy as np
 import torch
 
 from ptycho.config import InferenceConfig
-from ptycho.console import progress
-from ptycho.dataset import GroupBatch, GroupDataset
+from ptycho.dataset import GroupDataset
 from ptycho.inference import frame_residuals, predict_patches, unexplained_light
 from ptycho.learned_sweeps import learned_sweeps
 from ptycho.model import PtychoModel
@@ -24,6 +21,7 @@ from ptycho.nuisance import MOST_MOVED, Nuisances
 from ptycho.physics.overlap import merge_weight
 from ptycho.physics.patches import Canvas, canvas_of, window_corners
 from ptycho.physics.probe import orthogonal_modes
+from ptycho.progress import Track, tracked, untracked
 from ptycho.raw_data import RawData
 from ptycho.stitching import Stitched, light_on, stitch
 from ptycho.sweeps import Swept, sweep_scan
@@ -90,10 +88,9 @@ def reconstruct(
         start = Swept(obj, scaled.probe, [], 0, Nuisances.given(scaled.probe, singles))
         coverage = obj.real
     else:
-        show = functools.partial(progress, label="reconstructing", enabled=config.progress)
         found, coverage, _ = stitched_groups(
             model, GroupDataset(raw, groups), canvas, batch_size=config.batch_size, device=device,
-            track=lambda batches, total: show(batches, total=total),
+            track=tracked("reconstructing", "batches", enabled=config.progress),
         )  # fmt: skip
         # Windows reach a little beyond what was reconstructed; the mean stands for the unknown.
         filled = torch.where(coverage > 0, found, found[coverage > 0].mean())
@@ -116,6 +113,7 @@ def reconstruct(
     residuals = frame_residuals(
         swept.obj, canvas, swept.probe, singles, beside=beside,
         batch_size=max(1, PIXELS_AT_ONCE // raw.probe.size),
+        track=tracked("checking frames", "batches", enabled=config.progress),
     )  # fmt: skip
     final = unexplained_light(swept.obj, canvas, swept.probe, singles, beside=beside)
     if config.sweeps != 0 and swept.kept > 0 and final > WRONG:
@@ -145,7 +143,7 @@ def stitched_groups(
     *,
     batch_size: int | None,
     device: torch.device,
-    track: Callable[[Iterable[GroupBatch], int], Iterable[GroupBatch]],
+    track: Track = untracked,
 ) -> Stitched:
     """Return what a network makes of groups, stitched, and how much light tells it.
 
@@ -204,10 +202,9 @@ def _sweep(
     if at_once:
         physical = None if physical is None else network.sweeps + physical
         last = None if physical is None else network.steps
-    show = functools.partial(progress, label="sweeping", enabled=config.progress)
     shared = {
         "batch_size": _sweep_batch(dataset), "seed": config.seed, "device": device,
-        "track": lambda numbers, total: show(numbers, total=total),
+        "track": tracked("sweeping", "sweeps", enabled=config.progress),
     }  # fmt: skip
     swept = sweep_scan(
         start.obj, canvas, more_modes(start.probe, config.n_modes), dataset, sweeps=physical,

@@ -15,6 +15,7 @@ from jaxtyping import Complex64, Float
 from ptycho.config import SimulateConfig, to_dict
 from ptycho.durations import duration
 from ptycho.io import write_scan
+from ptycho.progress import tracked
 from ptycho.raw_data import RawData
 from ptycho.simulation.objects import make_object
 from ptycho.simulation.probes import make_probe
@@ -103,6 +104,7 @@ def _scanned(config: SimulateConfig, scene: _Scene) -> RawData:
         rng=scene.of_counts if config.noise else None,
         background=config.background,
         metadata=_metadata(config),
+        track=tracked("simulating", "batches", enabled=config.progress),
     )
     return misplaced(raw, config.position_error, scene.of_errors) if config.position_error else raw
 

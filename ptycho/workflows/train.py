@@ -212,7 +212,8 @@ def _announce(
 ) -> None:
     n_parameters = sum(p.numel() for p in model.parameters())
     log.info(
-        "network %s: %.2f M parameters, decodes the central %d of %d pixels; %s samples, %d epochs",
+        "network %s: %.2f M parameters, decodes the central %d of %d pixels; %s samples, %s",
         config.network, n_parameters / 1e6, model.window, model.probe.shape[-1],
-        f"{len(training):,}", config.nepochs,
+        f"{len(training):,}",
+        f"{config.nepochs} epochs" if config.finetune is None else config.budget,
     )  # fmt: skip

@@ -36,10 +36,7 @@ def picture_of(
     canvas = canvas_of(torch.from_numpy(raw.positions), raw.frame_size)
 
     def picture(model: PtychoModel) -> Picture:
-        found = stitched_groups(
-            model, some, canvas, batch_size=batch_size, device=device,
-            track=lambda batches, total: batches,
-        )  # fmt: skip
+        found = stitched_groups(model, some, canvas, batch_size=batch_size, device=device)
         return Picture(found.obj.numpy(), found.coverage.numpy(), canvas.origin)
 
     return picture

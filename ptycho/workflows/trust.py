@@ -10,12 +10,13 @@ from collections.abc import Callable
 import numpy as np
 
 from ptycho.config import InferenceConfig
-from ptycho.console import progress, unsaid
+from ptycho.console import unsaid
 from ptycho.dataset import GroupDataset
 from ptycho.errors import ConfigError
 from ptycho.grouping import balanced_halves
 from ptycho.metrics import well_covered
 from ptycho.physics.patches import Canvas
+from ptycho.progress import progress
 from ptycho.raw_data import RawData
 from ptycho.resampling import HalfData, count_again, half_data, same_gauge, uncertainty
 from ptycho.workflows.components import Groups, default_batch_size
@@ -67,7 +68,7 @@ def estimate_trust(
     halves = _halves(raw, result, again, rng, shift)
     samples, residuals = [], []
     numbers = range(1, config.trust + 1)
-    for number in progress(numbers, "drawing again", enabled=config.progress):
+    for number in progress(numbers, "drawing again", enabled=config.progress, unit="samples"):
         drawn = _drawn_again(raw, result, rng)
         with unsaid():
             sample = again(drawn)
