@@ -16,7 +16,8 @@ from pathlib import Path
 
 import torch
 
-from ptycho.config import InferenceConfig, SimulateConfig, TrainConfig
+from ptycho.config import InferenceConfig, TrainConfig
+from ptycho.config_scans import SimulateConfig
 from ptycho.workflows import reconstruct, simulate, train
 
 SCAN = {"photons": 6e5, "seed": 1}

@@ -18,7 +18,7 @@ from ptychi_peer import run_ptychi
 from reconstruction_ruler import Form, clocked, infer, keep_picture, lit_on, residual
 from reconstruction_sampling import NETWORKS, learn
 
-from ptycho.config import SimulateConfig
+from ptycho.config_scans import SimulateConfig
 from ptycho.metrics import compare, flatten_phase
 from ptycho.physics.patches import Canvas
 from ptycho.raw_data import RawData

@@ -15,7 +15,7 @@ import torch
 from reconstruction_ruler import Form, against_truth, figures, infer, light_on, lit_on
 
 from ptycho.bundle import ModelSettings, build_model, save_model
-from ptycho.config import SimulateConfig
+from ptycho.config_scans import SimulateConfig
 from ptycho.dataset import GroupDataset
 from ptycho.grouping import sample_groups
 from ptycho.metrics import peak_signal_to_noise, well_covered

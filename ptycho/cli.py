@@ -1,12 +1,13 @@
 """The commands: flags and a settings file become one checked configuration, a workflow runs it.
 
 Way of the data: command line -> [settings] -> workflow -> ... -> result on disk.
-Every flag is generated from the dataclasses of `ptycho.config`; a flag wins over the file given by
+Every flag is generated from the dataclasses of `ptycho.config*`; a flag wins over the file given by
 `--config`, the file over the preset, the preset over the default. Workflows are imported when they
 run, so that `--help` and mistakes answer at once.
 """
 
 import functools
+import importlib
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -17,22 +18,17 @@ from typing import Any, NamedTuple
 import click
 
 from ptycho import __version__
-from ptycho.config import (
-    PRESETS,
-    EvaluateConfig,
-    ImportConfig,
-    InferenceConfig,
-    SimulateConfig,
-    TrainConfig,
-)
+from ptycho.config import InferenceConfig, TrainConfig
 from ptycho.config_groups import CacheConfig, GroupsConfig
 from ptycho.config_pretrain import PretrainConfig
 from ptycho.config_refine import RefineConfig
-from ptycho.config_report import ReportConfig, ViewConfig
+from ptycho.config_report import EvaluateConfig, ReportConfig, ViewConfig
+from ptycho.config_scans import ImportConfig, SimulateConfig
 from ptycho.console import logging_to, refuse, run_command
 from ptycho.errors import ConfigError, DataError
 from ptycho.flags import CONTEXT, SettingsCommand
 from ptycho.settings import canonical, describe, from_mapping, nearest, read_settings
+from ptycho.simulation.presets import PRESETS
 
 
 class Job(NamedTuple):
@@ -104,73 +100,12 @@ def _advice(path: Path) -> str:
     return ""
 
 
-def _train(config: TrainConfig) -> object:
-    from ptycho.workflows import train
+def _command(name: str, cls: type, workflow: str) -> SettingsCommand:
+    """Return a verb; the workflow that does it is imported when it runs."""
 
-    return train.run(config)
+    def run(config: Any) -> object:
+        return importlib.import_module(f"ptycho.workflows.{workflow}").run(config)
 
-
-def _pretrain(config: PretrainConfig) -> object:
-    from ptycho.workflows import pretrain
-
-    return pretrain.run(config)
-
-
-def _reconstruct(config: InferenceConfig) -> object:
-    from ptycho.workflows import reconstruct
-
-    return reconstruct.run(config)
-
-
-def _refine(config: RefineConfig) -> object:
-    from ptycho.workflows import refine
-
-    return refine.run(config)
-
-
-def _evaluate(config: EvaluateConfig) -> Path | None:
-    from ptycho.workflows import evaluate
-
-    return evaluate.run(config)
-
-
-def _simulate(config: SimulateConfig) -> object:
-    from ptycho.workflows import simulate
-
-    return simulate.run(config)
-
-
-def _import(config: ImportConfig) -> Path:
-    from ptycho.workflows import import_scan
-
-    return import_scan.run(config)
-
-
-def _groups(config: GroupsConfig) -> Path | None:
-    from ptycho.workflows import groups
-
-    return groups.run(config)
-
-
-def _report(config: ReportConfig) -> Path:
-    from ptycho.workflows import page
-
-    return page.run(config)
-
-
-def _view(config: ViewConfig) -> None:
-    from ptycho.workflows import view
-
-    view.run(config)
-
-
-def _cache(config: CacheConfig) -> None:
-    from ptycho.workflows import cache
-
-    cache.run(config)
-
-
-def _command(name: str, cls: type, run: Callable[[Any], object]) -> SettingsCommand:
     return SettingsCommand(name, cls, functools.partial(_job, cls, run))
 
 
@@ -202,17 +137,17 @@ def compare_command(ctx: click.Context, runs: tuple[Path, ...], as_json: bool) -
     return Job(ctx.command_path, perform)
 
 
-train_command = _command("train", TrainConfig, _train)
-pretrain_command = _command("pretrain", PretrainConfig, _pretrain)
-reconstruct_command = _command("reconstruct", InferenceConfig, _reconstruct)
-refine_command = _command("refine", RefineConfig, _refine)
-evaluate_command = _command("evaluate", EvaluateConfig, _evaluate)
-simulate_command = _command("simulate", SimulateConfig, _simulate)
-import_command = _command("import", ImportConfig, _import)
-groups_command = _command("groups", GroupsConfig, _groups)
-report_command = _command("report", ReportConfig, _report)
-view_command = _command("view", ViewConfig, _view)
-cache_command = _command("cache", CacheConfig, _cache)
+simulate_command = _command("simulate", SimulateConfig, "simulate")
+import_command = _command("import", ImportConfig, "import_scan")
+groups_command = _command("groups", GroupsConfig, "groups")
+train_command = _command("train", TrainConfig, "train")
+reconstruct_command = _command("reconstruct", InferenceConfig, "reconstruct")
+pretrain_command = _command("pretrain", PretrainConfig, "pretrain")
+refine_command = _command("refine", RefineConfig, "refine")
+evaluate_command = _command("evaluate", EvaluateConfig, "evaluate")
+report_command = _command("report", ReportConfig, "page")
+view_command = _command("view", ViewConfig, "view")
+cache_command = _command("cache", CacheConfig, "cache")
 
 
 @click.pass_context

@@ -12,28 +12,30 @@ from typing import Literal
 from ptycho.durations import seconds_of
 from ptycho.errors import ConfigError
 from ptycho.settings import also, convert_fields, from_mapping, save_settings, to_dict
-from ptycho.simulation.presets import PRESETS, Picture
 
 Measurement = Literal["counts", "intensity", "amplitude"]
 Sampling = Literal["uniform", "balanced", "sequential"]
 Device = Literal["auto", "cpu", "cuda", "mps"]
 
 
-def _at_least(config: object, least: float, *names: str) -> None:
+def at_least(config: object, least: float, *names: str) -> None:
+    """Refuse settings below a bound, naming the first; None passes."""
     for name in names:
         value = getattr(config, name)
         if value is not None and not least <= value < float("inf"):
             raise ConfigError(f"{name}: {value}; expected {least} or more")
 
 
-def _at_most(config: object, most: float, *names: str) -> None:
+def at_most(config: object, most: float, *names: str) -> None:
+    """Refuse settings above a bound, naming the first; None passes."""
     for name in names:
         value = getattr(config, name)
         if value is not None and value > most:
             raise ConfigError(f"{name}: {value}; expected {most:g} or less")
 
 
-def _above_zero(config: object, *names: str) -> None:
+def above_zero(config: object, *names: str) -> None:
+    """Refuse settings that are not above zero and finite, naming the first; None passes."""
     for name in names:
         value = getattr(config, name)
         if value is not None and not 0 < value < float("inf"):
@@ -114,10 +116,10 @@ class SelectionConfig(ConsoleConfig):
 
     def __post_init__(self) -> None:
         ConsoleConfig.__post_init__(self)
-        _at_least(self, 1, "gridsize", "n_images", "neighbor_count")
-        _at_least(self, 0, "seed", "min_distance")
-        _at_most(self, 2**63 - 1, "seed")
-        _above_zero(self, "max_distance")
+        at_least(self, 1, "gridsize", "n_images", "neighbor_count")
+        at_least(self, 0, "seed", "min_distance")
+        at_most(self, 2**63 - 1, "seed")
+        above_zero(self, "max_distance")
         if self.min_overlap is not None and not 0 <= self.min_overlap < 1:
             raise ConfigError(f"min_overlap: {self.min_overlap}; expected 0 to below 1")
         if self.min_overlap is not None and self.max_distance is not None:
@@ -156,8 +158,8 @@ class _ComputeConfig(SelectionConfig):
 
     def __post_init__(self) -> None:
         SelectionConfig.__post_init__(self)
-        _at_least(self, 1, "batch_size", "threads", "n_modes")
-        _at_least(self, 4, "N")
+        at_least(self, 1, "batch_size", "threads", "n_modes")
+        at_least(self, 4, "N")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -235,10 +237,10 @@ class TrainConfig(_ComputeConfig):
 
     def __post_init__(self) -> None:
         _ComputeConfig.__post_init__(self)
-        _at_least(self, 1, "nepochs")
-        _above_zero(self, "learning_rate", "probe_learning_rate", "nphotons")
-        _at_most(self, 1, "probe_learning_rate")
-        _at_least(self, 0, "guard", "probe_warmup", "picture_every")
+        at_least(self, 1, "nepochs")
+        above_zero(self, "learning_rate", "probe_learning_rate", "nphotons")
+        at_most(self, 1, "probe_learning_rate")
+        at_least(self, 0, "guard", "probe_warmup", "picture_every")
         if self.budget is not None:
             seconds_of(self.budget, "budget")
         if self.more_train_data is not None and self.train_probe:
@@ -308,142 +310,7 @@ class InferenceConfig(_ComputeConfig):
 
     def __post_init__(self) -> None:
         _ComputeConfig.__post_init__(self)
-        _at_least(self, 0, "sweeps")
-        _at_least(self, 2, "trust")
+        at_least(self, 0, "sweeps")
+        at_least(self, 2, "trust")
         if (self.n_modes or 1) > 1 and not self.refine_probe:
             raise ConfigError("n_modes: without --refine_probe; expected it, to find the modes")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EvaluateConfig(ConsoleConfig):
-    """Compare a reconstruction with a known object, or with another reconstruction."""
-
-    reconstruction: Path = also(must_exist="reconstruction")
-    """Output folder of a reconstruction, or its reconstruction.npz."""
-
-    truth: Path | None = also(None, must_exist="scan or reconstruction")
-    """A scan file that holds its true object, or another reconstruction; of the other half of the
-    frames, if the two are to tell the resolution without a truth."""
-
-    test_data: Path | None = also(None, must_exist="scan")
-    """The scan it was made from: its frames are compared with those the object predicts."""
-
-    twin: bool = False
-    """Also try the conjugate and the object turned by 180 degrees and conjugated, which a wrong
-    sign of the positions or of the detector makes; the best one is measured."""
-
-    metrics: Literal["standard", "ptychopinn-legacy"] = "standard"
-    """ptychopinn-legacy adds the numbers as published with PtychoPINN, for its tables only."""
-
-    output_dir: Path | None = None
-    """Folder for the numbers and figures; none takes the folder of the reconstruction."""
-
-    report: bool = True
-    """Leave a page of the run, report.html, in the output folder."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SimulateConfig(ConsoleConfig):
-    """Simulate a scan with a known object and write it as a scan file."""
-
-    output: Path = also(aliases=["output_file"])
-    """The scan file to write, .npz; a preset names one of its own."""
-
-    preset: Literal["demo", "fly001"] | None = also(None, presets=PRESETS)
-    """A ready set of values for the settings below; those given explicitly win."""
-
-    n_frames: int = 2000
-    """Scan positions."""
-
-    N: int = 64
-    """Frame size in pixels."""
-
-    scan: Literal["raster", "fly", "fermat"] = "raster"
-    """Path of the probe: row by row, a continuous sweep to and fro, or a spiral."""
-
-    step: float = 4.0
-    """Distance of neighbouring positions in object pixels; along a row, if there are rows."""
-
-    row_step: float | None = None
-    """Distance of rows in object pixels; none takes the step."""
-
-    jitter: float = 0.5
-    """Random displacement of each position in object pixels (standard deviation)."""
-
-    amplitude_image: Picture = "camera"
-    """Picture the transmission of the sample is made from."""
-
-    phase_image: Picture = "coins"
-    """Picture the phase of the sample is made from."""
-
-    min_amplitude: float = 0.5
-    """Transmission amplitude of the darkest pixel; the brightest has 1, empty space."""
-
-    phase_range: float = 2.0
-    """Difference of largest and smallest phase of the sample, radians; zero lies in the middle."""
-
-    probe: Literal["disc", "lens", "gaussian"] = "disc"
-    """Shape of the probe: a defocused disc, the beam of a lens far out of focus, a Gaussian."""
-
-    probe_fwhm: float = 16.0
-    """Full width of the probe at half its maximum intensity, object pixels."""
-
-    aperture: float = 0.15
-    """Radius of the disc that a lens probe throws on the detector, as a share of N."""
-
-    modes: int = 1
-    """Incoherent modes of the probe; each has 0.3 of the power of the one before."""
-
-    photons: float = 1e5
-    """Photons per frame through empty space."""
-
-    noise: bool = True
-    """Count whole photons (Poisson); without, frames are expected intensities."""
-
-    background: float = 0.0
-    """Further photons per detector pixel, the same everywhere."""
-
-    position_error: float = 0.0
-    """Random error of the positions the file tells, in object pixels (standard deviation)."""
-
-    seed: int = also(0, aliases=["subsample_seed"])
-    """Start of every random choice; the same seed gives the same scan."""
-
-    dry_run: bool = False
-    """Tell what would happen and how long it would take, having tried a small part; write nothing.
-    """
-
-    def __post_init__(self) -> None:
-        ConsoleConfig.__post_init__(self)
-        _at_least(self, 1, "n_frames", "modes")
-        _at_least(self, 0, "jitter", "position_error", "background", "phase_range", "seed")
-        _above_zero(self, "step", "row_step", "probe_fwhm", "photons")
-        if self.N < 8 or self.N % 2:
-            raise ConfigError(f"N: {self.N}; expected an even number, 8 or more")
-        if not 0 < self.min_amplitude <= 1:
-            raise ConfigError(f"min_amplitude: {self.min_amplitude}; expected above 0, at most 1")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ImportConfig(ConsoleConfig):
-    """Read a scan of any known format and write it as a scan file."""
-
-    source: Path = also(must_exist="scan")
-    """The file to read; `docs/FILE_FORMATS.md` lists the formats."""
-
-    output: Path = also(aliases=["output_file"])
-    """The scan file to write, .npz."""
-
-    measurement: Measurement | None = None
-    """What the frames of the source are; none believes the file."""
-
-    mask: Path | None = also(None, must_exist="mask")
-    """Which detector pixels are good: an array (N, N) in .npy or .npz, True or 1 on good ones; none
-    believes the source."""
-
-    pixel_size_m: float | None = None
-    """Side of an object pixel in metres, where the source does not tell it."""
-
-    def __post_init__(self) -> None:
-        ConsoleConfig.__post_init__(self)
-        _above_zero(self, "pixel_size_m")

@@ -6,7 +6,7 @@ As in `ptycho.config`: a frozen dataclass, no behaviour.
 from dataclasses import dataclass
 from pathlib import Path
 
-from ptycho.config import ConsoleConfig, Device, _above_zero, _at_least
+from ptycho.config import ConsoleConfig, Device, above_zero, at_least
 from ptycho.durations import seconds_of
 from ptycho.settings import also
 
@@ -49,8 +49,8 @@ class PretrainConfig(ConsoleConfig):
 
     def __post_init__(self) -> None:
         ConsoleConfig.__post_init__(self)
-        _at_least(self, 1, "width", "threads")
-        _at_least(self, 32, "N")
-        _at_least(self, 0, "seed")
-        _above_zero(self, "learning_rate")
+        at_least(self, 1, "width", "threads")
+        at_least(self, 32, "N")
+        at_least(self, 0, "seed")
+        above_zero(self, "learning_rate")
         seconds_of(self.budget, "budget")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from ptycho.config import ConsoleConfig, Measurement, _at_least, _at_most
+from ptycho.config import ConsoleConfig, Measurement, at_least, at_most
 from ptycho.settings import also
 
 
@@ -69,6 +69,6 @@ class RefineConfig(ConsoleConfig):
 
     def __post_init__(self) -> None:
         ConsoleConfig.__post_init__(self)
-        _at_least(self, 1, "epochs", "batch_size", "threads")
-        _at_least(self, 0, "seed")
-        _at_most(self, 2**63 - 1, "seed")
+        at_least(self, 1, "epochs", "batch_size", "threads")
+        at_least(self, 0, "seed")
+        at_most(self, 2**63 - 1, "seed")

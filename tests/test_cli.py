@@ -8,15 +8,11 @@ import pytest
 import yaml
 
 from ptycho import cli
-from ptycho.config import (
-    EvaluateConfig,
-    ImportConfig,
-    InferenceConfig,
-    SimulateConfig,
-    TrainConfig,
-)
+from ptycho.config import InferenceConfig, TrainConfig
 from ptycho.config_groups import CacheConfig, GroupsConfig
 from ptycho.config_refine import RefineConfig
+from ptycho.config_report import EvaluateConfig
+from ptycho.config_scans import ImportConfig, SimulateConfig
 from ptycho.settings import describe
 
 VERBS = {

@@ -11,18 +11,17 @@ import yaml
 
 from ptycho import config as config_module
 from ptycho.config import (
-    PRESETS,
-    EvaluateConfig,
-    ImportConfig,
     InferenceConfig,
-    SimulateConfig,
     TrainConfig,
     from_mapping,
     save_settings,
     to_dict,
 )
+from ptycho.config_report import EvaluateConfig
+from ptycho.config_scans import ImportConfig, SimulateConfig
 from ptycho.errors import ConfigError
 from ptycho.settings import SECTIONS, canonical, describe, read_settings
+from ptycho.simulation.presets import PRESETS
 
 CLASSES = [TrainConfig, InferenceConfig, EvaluateConfig, SimulateConfig, ImportConfig]
 NEEDED = {"train_data_file": "scan.npz", "output_dir": "run"}

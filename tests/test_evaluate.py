@@ -6,7 +6,7 @@ import logging
 import numpy as np
 import pytest
 
-from ptycho.config import EvaluateConfig
+from ptycho.config_report import EvaluateConfig
 from ptycho.errors import DataError
 from ptycho.raw_data import RawData
 from ptycho.workflows.evaluate import run

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ptycho.config import ImportConfig
+from ptycho.config_scans import ImportConfig
 from ptycho.errors import DataError
 from ptycho.io import FORMATS, read_scan, recognise, write_scan
 from ptycho.raw_data import RawData

@@ -15,8 +15,9 @@ import torch
 from tiny_scan import SIDE, saved_untrained, simulated
 
 from ptycho import cli, refinement
-from ptycho.config import EvaluateConfig, InferenceConfig
+from ptycho.config import InferenceConfig
 from ptycho.config_refine import RefineConfig
+from ptycho.config_report import EvaluateConfig
 from ptycho.errors import ConfigError, DataError
 from ptycho.physics.forward import detector_intensity, exit_waves
 from ptycho.physics.patches import canvas_of, cut_patches, window_corners

@@ -9,7 +9,8 @@ import pytest
 from tiny_scan import saved_untrained, simulated
 
 from ptycho import cli
-from ptycho.config import EvaluateConfig, save_settings
+from ptycho.config import save_settings
+from ptycho.config_report import EvaluateConfig
 from ptycho.errors import DataError
 from ptycho.run_folder import (
     Selection,

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from ptycho.config import SimulateConfig, from_mapping
+from ptycho.config import from_mapping
+from ptycho.config_scans import SimulateConfig
 from ptycho.errors import DataError
 from ptycho.io import read_scan
 from ptycho.physics.forward import detector_intensity

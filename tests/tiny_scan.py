@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from ptycho.bundle import ModelSettings, build_model, save_model
-from ptycho.config import SimulateConfig
+from ptycho.config_scans import SimulateConfig
 from ptycho.dataset import GroupDataset
 from ptycho.physics.patches import canvas_of, cut_patches, window_corners
 from ptycho.physics.probe import probe_intensity

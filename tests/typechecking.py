@@ -13,7 +13,5 @@ _checked = beartype(conf=BeartypeConf(is_pep484_tower=True))
 
 def check(function: Callable) -> Callable:
     """Return the function with its arguments and result checked on every call."""
-    parts = ("", "_groups", "_pretrain", "_refine", "_report")
-    names = [f"ptycho.config{part}" for part in parts]
-    settings = function.__module__ in names
+    settings = function.__module__.startswith("ptycho.config")
     return function if settings else _checked(function)

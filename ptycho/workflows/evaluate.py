@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Shaped
 
-from ptycho.config import EvaluateConfig
+from ptycho.config_report import EvaluateConfig
 from ptycho.errors import ConfigError, DataError
 from ptycho.io import read_scan
 from ptycho.metrics import Comparison, compare, legacy_numbers, well_covered

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ptycho.config import ImportConfig
+from ptycho.config_scans import ImportConfig
 from ptycho.errors import DataError
 from ptycho.io import read_mask, read_scan, recognise, write_scan
 from ptycho.raw_data import RawData

@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Complex64, Float
 
-from ptycho.config import SimulateConfig, to_dict
+from ptycho.config import to_dict
+from ptycho.config_scans import SimulateConfig
 from ptycho.durations import duration
 from ptycho.io import write_scan
 from ptycho.progress import tracked
