@@ -31,8 +31,10 @@ from ptycho.report.opening import control_style, follow_colours
 from ptycho.report.page import PAGE_FILE
 from ptycho.run_folder import RESULTS
 from ptycho.view.catalogue import Catalogue
-from ptycho.view.panels import RunPanel, pair_panel, text
+from ptycho.view.pair import pair_panel
+from ptycho.view.panels import RunPanel
 from ptycho.view.table import METRICS, WORDS, Filter, as_columns, rows_of
+from ptycho.view.words import text
 
 EVERY_MS = 2000
 """Between two looks at the folder."""
