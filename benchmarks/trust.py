@@ -175,8 +175,8 @@ def page(rows: list[dict], head: dict) -> str:
     one_shot = [r for r in sound if r["sweeps"] == 0]
     lines = [
         "# Trust without a truth, measured", "",
-        f"`{head['command']}`, {head['machine']}, {head['seconds'] / 60:.0f} min in "
-        f"{head['jobs']} processes of one thread.", "", "![said and true](trust.png)", "",
+        f"`{head['command']}`, {head['machine']}, {head['seconds'] / 60:.0f} min, "
+        f"processes of one thread: {head['jobs']}.", "", "![said and true](trust.png)", "",
         f"The fitted scans ask for a factor of {factor(fitted):.2f}; {CALIBRATION} is used.", "",
     ]  # fmt: skip
     for name, some in (("Default sweeps, other objects", swept), ("One-shot", one_shot)):

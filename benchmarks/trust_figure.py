@@ -22,7 +22,7 @@ def draw(path: Path, rows: list[dict]) -> None:
     )
     ways = (("default", "default sweeps"), (0, "one-shot"))
     for line, (part, unit, ends) in zip(
-        all_axes, (("phase", "rad", (5e-3, 1)), ("amplitude", "", (3e-3, 0.4))), strict=True
+        all_axes, (("phase", " (rad)", (5e-3, 1)), ("amplitude", "", (3e-3, 0.4))), strict=True
     ):
         for axes, (sweeps, way) in zip(line, ways, strict=True):
             for factor, style in ((1, "-"), (2, ":"), (0.5, ":")):
@@ -36,8 +36,8 @@ def draw(path: Path, rows: list[dict]) -> None:
                 )  # fmt: skip
             axes.set(
                 title=f"{part.capitalize()}, {way}", xscale="log", yscale="log", xlim=ends,
-                ylim=ends, xlabel=f"standard deviation said {unit}", aspect="equal",
-                ylabel=f"error from the truth, RMS {unit}",
+                ylim=ends, xlabel=f"standard deviation said{unit}", aspect="equal",
+                ylabel=f"error from the truth, RMS{unit}",
             )  # fmt: skip
     known = [Line2D([], [], color=c, lw=2, label=f"{d:.0e} photons") for d, c in colors.items()]
     known += [
