@@ -276,7 +276,7 @@ def _correct(
     if turn.probe:
         seen = patches.abs().square().sum(dim=0)
         back = unshift_to_probe(patches.conj().unsqueeze(-3) * change, frames.fractions)
-        stepped = probe + back / (damping * seen + (1 - damping) * seen.max()).clamp_min(1e-12)
+        stepped = probe + back / (seen + damping * seen.max()).clamp_min(1e-12)
         power = probe_intensity(probe).sum() / probe_intensity(stepped).sum()
         beside = beside._replace(probe=stepped * power.sqrt())
     if turn.intensity:

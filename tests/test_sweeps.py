@@ -93,6 +93,20 @@ def test_a_wrong_probe_is_mended_and_keeps_its_power():
     torch.testing.assert_close(*powers, rtol=1e-5, atol=0)
 
 
+@pytest.mark.parametrize("damping", [0.1, 1.0, 4.0])
+def test_a_step_of_the_probe_gets_shorter_with_damping_and_leads_nearer(monkeypatch, damping):
+    monkeypatch.setattr(sweeps, "_DAMPING", damping)
+    raw = simulated(49)
+    truth, canvas = truth_on_canvas(raw)
+    right = scaled_probe(raw).probe
+    grid = torch.arange(SIDE) - SIDE // 2
+    wrong = right * torch.exp(0.02j * (grid[:, None] ** 2 + 1.5 * grid**2))
+    far = (wrong - right).norm()
+    steps = [swept(raw, truth, canvas, wrong, sweeps=n, refine_probe=True).probe for n in (2, 4)]
+    assert (steps[1] - right).norm() < (steps[0] - right).norm() < far
+    assert (steps[0] - wrong).norm() < far
+
+
 def test_left_alone_they_end_and_keep_one_as_good_as_the_best():
     raw = simulated(49, photons=300, noise=True)
     _, canvas = truth_on_canvas(raw)
