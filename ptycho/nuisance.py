@@ -21,10 +21,16 @@ MOST_MOVED = 6.0
 _LONGEST_STEP = 0.3  # of a position in one sweep, object pixels
 
 
-_FIRST = (2, 4, 2, 1)
-"""Sweep from which probe, positions, intensity and background are refined. A background mistaken
-for structure of the object is hard to get out again; positions need an object to be compared with,
-and end 10 % nearer to the true ones than when they begin in sweep 2."""
+_FIRST = (2, 4, 2, 4)
+"""Sweep from which probe, positions, intensity and background are refined. Positions need an object
+to be compared with, and end 10 % nearer to the true ones than when they begin in sweep 2; so does a
+background: from sweep 1 on it cost 1.9 dB of phase beside a refined probe at 1e4 photons, and won
+0.3 dB at most."""
+
+_TELLING = 8.0
+"""How strongly light has to vary, 1/8 of <I^2>, for all of a background to be told from it. With 2
+speckles count as steady by chance: 10 dB lost at 1e5 photons and 5 per pixel of background."""
+_TINY = 1e-12
 
 
 class Refine(NamedTuple):
@@ -249,21 +255,31 @@ class BackgroundSum(NamedTuple):
 
     The least-squares background, each frame weighted by its Poisson variance, none negative:
 
-        b = max(0, sum_frames w (n - I) / sum_frames w),  w = 1 / (I + b_before + 1)
+        b = max(0, <n - I>) min(1, 8 var I / <I^2>),  < > the mean over frames with
+        weights w = 1 / (I + b_before + 1)
 
-    so a pixel is judged by the frames in which the sample leaves it dark.
+    so a pixel is judged by the frames in which the sample leaves it dark. The second factor is what
+    tells both apart: light that the sample hardly changes from frame to frame, as in the bright
+    field of a weak one, is explained by the probe as well as by a background, and is the probe's.
+    Without it the background of a measured scan grew sweep by sweep to 89 % of all light.
 
     Source:
         Marchesini et al., Inverse Problems 29, 115009 (2013), section 3 (unweighted mean).
     """
 
-    excess: Float[Tensor, "row col"]
     weight: Float[Tensor, "row col"]
+    """sum w."""
+    excess: Float[Tensor, "row col"]
+    """sum w (n - I)."""
+    light: Float[Tensor, "row col"]
+    """sum w I."""
+    squared: Float[Tensor, "row col"]
+    """sum w I^2."""
 
     @classmethod
     def nothing(cls, like: Float[Tensor, "row col"]) -> "BackgroundSum":
-        """Return the sum over no frame."""
-        return cls(torch.zeros_like(like), torch.zeros_like(like))
+        """Return the sums over no frame."""
+        return cls(*torch.zeros(4, *like.shape, dtype=like.dtype, device=like.device))
 
     def with_frames(
         self,
@@ -272,12 +288,16 @@ class BackgroundSum(NamedTuple):
         used: Bool[Tensor, "frame row col"],
         background: Float[Tensor, "row col"] | None,
     ) -> "BackgroundSum":
-        """Return the sum with some frames more; arguments as for `beam_factors`."""
+        """Return the sums with some frames more; arguments as for `beam_factors`."""
         level = expected if background is None else expected + background
         weight = used / (level + 1)
-        excess = weight * (amplitude.square() - expected)
-        return BackgroundSum(self.excess + excess.sum(0), self.weight + weight.sum(0))
+        parts = torch.stack(
+            [torch.ones_like(expected), amplitude.square() - expected, expected, expected.square()]
+        )
+        return BackgroundSum(*(torch.stack(self) + (weight * parts).sum(1)))
 
     def background(self) -> Float[Tensor, "row col"]:
         """Return photons per detector pixel, 0 or above."""
-        return (self.excess / self.weight.clamp_min(1e-12)).clamp_min(0)
+        excess, light, squared = torch.stack(self[1:]) / self.weight.clamp_min(_TINY)
+        spread = (squared - light.square()) / squared.clamp_min(_TINY)
+        return excess.clamp_min(0) * (_TELLING * spread).clamp(0, 1)

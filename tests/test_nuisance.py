@@ -151,6 +151,27 @@ def test_the_background_by_hand():
     torch.testing.assert_close(found.background(), torch.tensor([[6.5 / 1.5, 0.0]]))
 
 
+def test_light_that_hardly_varies_is_told_from_no_background():
+    expected = torch.tensor([[[9.0, 10.0]], [[9.0, 14.0]]])
+    amplitude = (expected + 4.0).sqrt()
+    used = torch.ones_like(expected, dtype=torch.bool)
+    found = BackgroundSum.nothing(expected[0]).with_frames(expected, amplitude, used, None)
+    # Weights 15/26 and 11/26: <I> = 152/13, <I^2> = 1828/13, and 8 (1 - <I>^2 / <I^2>) of the 4.
+    share = 8 * (1 - 152**2 / (13 * 1828))
+    torch.testing.assert_close(found.background(), torch.tensor([[0.0, 4.0 * share]]))
+
+
+def test_the_bright_field_of_a_weak_sample_is_no_background():
+    weak = {"phase_range": 0.5, "min_amplitude": 0.8, "photons": 1e4, "noise": True}
+    raw = simulated(100, probe="lens", **weak)
+    ones, _, canvas = wide(raw)
+    grid = torch.arange(SIDE) - SIDE // 2
+    wrong = scaled_probe(raw).probe * torch.exp(0.02j * (grid[:, None] ** 2 + 1.5 * grid**2))
+    refined = {"refine_background": True, "refine_probe": True}
+    found = swept(raw, ones, canvas, wrong, sweeps=30, **refined)
+    assert float(found.beside.background.sum()) < 0.02 * raw.photons_per_frame()
+
+
 def test_a_background_is_found_from_nothing():
     raw = simulated(100, background=20.0)
     ones, _, canvas = wide(raw)
