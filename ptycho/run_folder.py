@@ -119,6 +119,11 @@ class RunFolder:
         return (stamps[0], stamps[-1]) if stamps else None
 
     @property
+    def first_sweep(self) -> int:
+        """The number of the first free residual; 0 where that is what the run started from."""
+        return 0 if self.kind == "refine" else 1
+
+    @property
     def warnings(self) -> tuple[str, ...]:
         """What the log warned of, each once."""
         found = [line.partition(" WARNING ")[2].strip() for line in self.log if " WARNING " in line]

@@ -37,6 +37,10 @@ def test_only_what_differs_is_told_and_the_numbers_are_those_of_the_runs(runs):
     written = [json.loads((run / "metrics.json").read_text()) for run in runs]
     for name in ("detector_residual", "sweeps", "n_frames"):
         assert found["results"][name] == [document[name] for document in written]
+    kept = [max(document["sweeps"] - 1, 0) for document in written]
+    assert found["results"]["free_residual"] == [
+        document["free_residual"][number] for document, number in zip(written, kept, strict=True)
+    ]
     light = [document["unexplained_light"]["object"] for document in written]
     assert found["results"]["unexplained_light"] == light
 

@@ -1,6 +1,7 @@
 """`ptycho_inference --trust`: what a run leaves, and what is refused."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -46,6 +47,9 @@ def test_arrays_numbers_and_figure_of_a_run(home, tmp_path, network, more):
     assert 0 <= half["frc_one_bit_share_of_nyquist"] <= half["frc_half_bit_share_of_nyquist"] <= 1
     assert len(half["one_bit"]) == len(arrays["half_data_correlation"])
     assert (tmp_path / "trust.png").stat().st_size > 10_000
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert {"halves", "phase_std", "amplitude_std"} <= set(re.findall(r'<figure id="(\w+)"', page))
+    assert f"<td>{found['phase_std_rad']:.3g} rad (RMS over the object)</td>" in page
 
 
 def test_without_being_asked_nothing_is_told(home, tmp_path):

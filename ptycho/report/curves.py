@@ -12,9 +12,33 @@ from bokeh.models.plots import Plot
 from bokeh.plotting import figure
 
 from ptycho.report.pictures import TOOLS, WIDTH
+from ptycho.run_folder import RunFolder
 
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7")  # Okabe and Ito: told apart by all eyes
 DASHES = ("solid", "dashed", "dotdash", "dotted")
+
+
+def curves_of(run: RunFolder) -> dict[str, Plot]:
+    """Return what a run has to show as curves, by name: training, sweeps, ring correlations.
+
+    Args:
+        run: finished or not.
+    """
+    plots: dict[str, Plot] = {}
+    if run.epochs:
+        loss = str(run.settings.get("loss", "training"))
+        floor = ((run.model or {}).get("training") or {}).get("noise_floor")
+        plots |= training_plots(run.epochs, loss=loss, floor=floor)
+    metrics = run.metrics or {}
+    if metrics.get("free_residual"):
+        kept, first = int(metrics.get("sweeps") or 0), run.first_sweep
+        plots["sweeps"] = sweep_plot(metrics["free_residual"], kept, first=first)
+    if metrics.get("frc"):
+        plots["rings"] = ring_plot("Fourier ring correlation", metrics["frc"])
+    if metrics.get("trust"):
+        half = metrics["trust"]["half_data"]
+        plots["halves"] = ring_plot("Two halves of the positions, ring by ring", half)
+    return plots
 
 
 def curve_plot(
@@ -122,12 +146,12 @@ def sweep_plot(free_residual: Sequence[float], kept: int, *, first: int = 1) -> 
     return plot
 
 
-def ring_plot(frc: Mapping[str, Any]) -> Plot:
-    """Return the Fourier ring correlation of `metrics.json`, with its thresholds."""
+def ring_plot(title: str, frc: Mapping[str, Any]) -> Plot:
+    """Return a Fourier ring correlation of `metrics.json`, with its thresholds."""
     levels = {"half-bit": "half_bit", "1-bit": "one_bit"}
     curves = {name: frc[key][1:] for name, key in levels.items() if key in frc}
     return curve_plot(
-        "Fourier ring correlation", frc["frequency_cycles_per_px"][1:],
+        title, frc["frequency_cycles_per_px"][1:],
         {"FRC": frc["correlation"][1:]} | curves,
         labels=("spatial frequency (cycles/px)", "correlation"), levels={"0.5": 0.5},
     )  # fmt: skip

@@ -104,6 +104,30 @@ def metrics_table(document: Mapping[str, Any]) -> list[tuple[str, str]]:
     return rows
 
 
+def trust_table(trust: Mapping[str, Any] | None) -> list[tuple[str, str]]:
+    """Return what `--trust` found as rows (name, value with its unit); none where it was not asked.
+
+    Args:
+        trust: that part of the document.
+    """
+    if trust is None:
+        return []
+    half = trust["half_data"]
+    rows = [
+        ("phase uncertainty", f"{trust['phase_std_rad']:.3g} rad (RMS over the object)"),
+        ("amplitude uncertainty", f"{trust['amplitude_std']:.3g} (RMS over the object)"),
+        ("frames explained", f"{trust['misfit_ratio']:.2f} times as badly as drawn again"),
+        ("phase, by halves", f"{half['phase_std_rad']:.3g} rad"),
+        ("amplitude, by halves", f"{half['amplitude_std']:.3g}"),
+    ]
+    for name, label in _CROSSINGS.items():
+        value = f"{half[f'frc_{name}_share_of_nyquist']:.2f} of Nyquist"
+        period = half.get(f"frc_{name}_full_period_m")
+        value += "" if period is None or math.isnan(period) else f", period {with_unit(period)}"
+        rows.append((f"half-data {label}", value))
+    return rows
+
+
 _CROSSINGS = {"05": "FRC = 0.5", "half_bit": "FRC = half-bit", "one_bit": "FRC = 1-bit"}
 
 _REMOVED = (

@@ -23,8 +23,8 @@ from ptycho.grouping.sample import METHODS
 from ptycho.io import read_mask, read_scan
 from ptycho.physics.probe import largest_pair_distance
 from ptycho.raw_data import RawData
-from ptycho.report.curves import ring_plot, sweep_plot, training_plots
-from ptycho.report.numbers import metrics_table
+from ptycho.report.curves import curves_of
+from ptycho.report.numbers import metrics_table, trust_table
 from ptycho.report.object_view import (
     corners_of,
     has_object,
@@ -97,7 +97,7 @@ def page_html(run: RunFolder) -> str:
         _add_object(page, arrays, linked)
     if selection is not None or "probe" in arrays:
         _add_probe(page, arrays.get("probe", getattr(selection, "probe", None)))
-    _add_curves(page, run)
+    page.roots |= curves_of(run)
     document = Document()
     for root in page.roots.values():
         document.add_root(root)
@@ -106,7 +106,7 @@ def page_html(run: RunFolder) -> str:
     script, divs = components(page.roots) if page.roots else ("", {})
     return _template().render(
         title=_TITLES[run.kind], run=run, selection=selection, summary=_summary(run, selection),
-        numbers=metrics_table(run.metrics or {}), divs=divs, notes=page.notes, script=script,
+        numbers=_numbers(run), divs=divs, notes=page.notes, script=script,
         library=_library() if page.roots else "", downloads=_downloads(run),
         probes=[name for name in divs if name.startswith("probe_")],
     )  # fmt: skip
@@ -237,19 +237,9 @@ def _add_probe(page: _Page, probe: np.ndarray) -> None:
         page.sources.append(source)
 
 
-def _add_curves(page: _Page, run: RunFolder) -> None:
-    if run.epochs:
-        loss = str(run.settings.get("loss", "training"))
-        floor = ((run.model or {}).get("training") or {}).get("noise_floor")
-        page.roots |= training_plots(run.epochs, loss=loss, floor=floor)
+def _numbers(run: RunFolder) -> list[tuple[str, str]]:
     metrics = run.metrics or {}
-    if metrics.get("free_residual"):
-        page.roots["sweeps"] = sweep_plot(
-            metrics["free_residual"], int(metrics.get("sweeps") or 0),
-            first=0 if run.kind == "refine" else 1,
-        )  # fmt: skip
-    if metrics.get("frc"):
-        page.roots["rings"] = ring_plot(metrics["frc"])
+    return metrics_table(metrics) + trust_table(metrics.get("trust"))
 
 
 def _summary(run: RunFolder, selection: Selection | None) -> list[tuple[str, str]]:

@@ -85,7 +85,8 @@ def results_of(run: RunFolder) -> dict[str, Any]:
     if "object" in found:
         found["unexplained_light"] = found.pop("object")
     if metrics.get("free_residual"):
-        found["free_residual"] = metrics["free_residual"][-1]
+        kept = max(int(metrics["sweeps"]) - run.first_sweep, 0)
+        found["free_residual"] = metrics["free_residual"][kept]
     return found
 
 

@@ -10,8 +10,8 @@ import numpy as np
 from bokeh.models import Column, Plot, Row
 from bokeh.models.ui import UIElement
 
-from ptycho.report.curves import ring_plot, sweep_plot, training_plots
-from ptycho.report.numbers import metrics_table
+from ptycho.report.curves import curves_of
+from ptycho.report.numbers import metrics_table, trust_table
 from ptycho.report.object_view import corners_of, has_object, object_views, residual_view
 from ptycho.report.pictures import Linked, PictureView, linked_around
 from ptycho.report.quantise import Quantised
@@ -147,7 +147,8 @@ def _about(run: RunFolder) -> str:
         rows.append(("epochs", str(run.epochs[-1]["epoch"])))
     if "epoch" in drawn_from(run):
         rows.append(("object as seen in epoch", str(int(drawn_from(run)["epoch"]))))
-    rows += metrics_table(run.metrics or {})
+    metrics = run.metrics or {}
+    rows += metrics_table(metrics) + trust_table(metrics.get("trust"))
     settings = [(name, value) for name, value in run.settings.items() if value is not None]
     shown = f"<details><summary>All settings</summary>{table(settings)}</details>"
     return table(rows) + shown
@@ -156,17 +157,7 @@ def _about(run: RunFolder) -> str:
 def _curves(
     run: RunFolder, linked: Linked, arrays: Mapping[str, np.ndarray]
 ) -> dict[str, UIElement]:
-    found: dict[str, UIElement] = {}
-    if run.epochs:
-        floor = ((run.model or {}).get("training") or {}).get("noise_floor")
-        loss = str(run.settings.get("loss", "training"))
-        found |= training_plots(run.epochs, loss=loss, floor=floor)
-    metrics = run.metrics or {}
-    if metrics.get("frc"):
-        found["rings"] = ring_plot(metrics["frc"])
-    if metrics.get("free_residual"):
-        first = 0 if run.kind == "refine" else 1
-        found["sweeps"] = sweep_plot(metrics["free_residual"], int(metrics["sweeps"]), first=first)
+    found: dict[str, UIElement] = dict(curves_of(run))
     residual = residual_view(linked, arrays)
     if residual is not None:
         found["residual"] = Column(residual[1], residual[0], **WIDE)

@@ -17,7 +17,7 @@ from ptycho.npz import write_npz
 from ptycho.nuisance import Nuisances
 from ptycho.raw_data import RawData
 from ptycho.report.figures import save_amplitude, save_comparison, save_overview, save_phase
-from ptycho.report.numbers import metrics_document, metrics_table, save_metrics
+from ptycho.report.numbers import metrics_document, metrics_table, save_metrics, trust_table
 from ptycho.report.probe_figure import save_probe
 from ptycho.report.trust_figure import PositionResiduals, save_trust
 from ptycho.workflows.trust_output import Trust
@@ -98,13 +98,11 @@ def write(
     if result.unexplained is not None:
         network, final = result.unexplained
         document["unexplained_light"] = {"network": network, "object": final}
-    rows = metrics_table(document)
     if trust is not None:
         document["trust"] = trust.document(pixel)
-        rows += trust.table(pixel)
         _draw_trust(folder / "trust.png", result, trust, place, pixel)
     save_metrics(folder / "metrics.json", document)
-    for name, value in rows:
+    for name, value in metrics_table(document) + trust_table(document.get("trust")):
         log.info("%-24s %s", name, value)
     if config.comparison_plot and comparison is not None:
         save_comparison(folder / "comparison_plot.png", comparison, document, pixel_size_m=pixel)
@@ -138,7 +136,7 @@ def _draw_trust(
         trust.halves,
         result.coverage,
         PositionResiduals(result.beside.positions[result.frames].numpy(), result.residuals),
-        table=trust.table(pixel),
+        table=trust_table(trust.document(pixel)),
         **place,
     )
 

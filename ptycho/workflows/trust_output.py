@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from ptycho.report.numbers import with_unit
 from ptycho.resampling import HalfData, Uncertainty
 
 
@@ -67,28 +66,6 @@ class Trust(NamedTuple):
             "phase_std_rad": _typical(self.uncertainty.phase_std),
             "half_data": half,
         }
-
-    def table(self, pixel_size_m: float | None) -> list[tuple[str, str]]:
-        """Return the numbers as rows (name, value with its unit).
-
-        Args:
-            pixel_size_m: object pixel, for resolutions in metres.
-        """
-        found = self.document(pixel_size_m)
-        half = found["half_data"]
-        rows = [
-            ("phase uncertainty", f"{found['phase_std_rad']:.3g} rad (RMS over the object)"),
-            ("amplitude uncertainty", f"{found['amplitude_std']:.3g} (RMS over the object)"),
-            ("frames explained", f"{found['misfit_ratio']:.2f} times as badly as drawn again"),
-            ("phase, by halves", f"{half['phase_std_rad']:.3g} rad"),
-            ("amplitude, by halves", f"{half['amplitude_std']:.3g}"),
-        ]
-        for name, label in (("05", "0.5"), ("half_bit", "half-bit"), ("one_bit", "1-bit")):
-            value = f"{half[f'frc_{name}_share_of_nyquist']:.2f} of Nyquist"
-            period = half.get(f"frc_{name}_full_period_m", np.nan)
-            value += f", period {with_unit(period)}" if np.isfinite(period) else ""
-            rows.append((f"half-data FRC = {label}", value))
-        return rows
 
 
 def _typical(std: Float[np.ndarray, "row col"]) -> float:
