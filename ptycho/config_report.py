@@ -18,7 +18,7 @@ class EvaluateConfig(ConsoleConfig):
     reconstruction: Path = also(must_exist="reconstruction")
     """Output folder of a reconstruction, or its reconstruction.npz."""
 
-    truth: Path | None = also(None, must_exist="scan or reconstruction")
+    truth: Path | None = also(None, must_exist="scan or reconstruction", unnamed=True)
     """A scan file that holds its true object, or another reconstruction; of the other half of the
     frames, if the two are to tell the resolution without a truth."""
 

@@ -53,7 +53,7 @@ class SettingsCommand(click.Command):
         settings = describe(cls)
         switches = {word for setting in settings.values() for word in setting.switches}
         self.booleans = switches | {s.name for s in settings.values() if s.kind is bool}
-        self.required = [s for s in settings.values() if s.required]
+        self.unnamed = [s for s in settings.values() if s.required or s.unnamed]
         config = click.Option(
             ["config_file", "--config"],
             metavar="PATH",
@@ -76,14 +76,15 @@ class SettingsCommand(click.Command):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Read the flags; `--x`, `--no-x`, `--x true` and `--x=true` all set a boolean.
 
-        Words without a flag are the required settings not given by one, in the order of `--help`.
+        Words without a flag are the settings of the usage line not given by one, in its order.
         """
         args = _with_booleans(args, self.booleans)
-        return super().parse_args(ctx, _with_named_words(args, self.required))
+        return super().parse_args(ctx, _with_named_words(args, self.unnamed))
 
     def collect_usage_pieces(self, ctx: click.Context) -> list[str]:
-        """Return the words of the usage line: the required settings may stand there unnamed."""
-        return [*(s.name.upper() for s in self.required), *super().collect_usage_pieces(ctx)]
+        """Return the words of the usage line: the settings that may stand there unnamed."""
+        names = [s.name.upper() if s.required else f"[{s.name.upper()}]" for s in self.unnamed]
+        return [*names, *super().collect_usage_pieces(ctx)]
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the flags in sections: the command's own first."""
@@ -118,10 +119,10 @@ def _with_booleans(args: Sequence[str], booleans: set[str]) -> list[str]:
     return result
 
 
-def _with_named_words(args: Sequence[str], required: Sequence[Setting]) -> list[str]:
+def _with_named_words(args: Sequence[str], unnamed: Sequence[Setting]) -> list[str]:
     """Return the arguments with words that belong to no flag written as `--name=word`."""
     named = {arg.partition("=")[0][2:].replace("-", "_") for arg in args if arg.startswith("--")}
-    free = [s.name for s in required if named.isdisjoint((s.name, *s.aliases))]
+    free = [s.name for s in unnamed if named.isdisjoint((s.name, *s.aliases))]
     result: list[str] = []
     rest = list(args)
     while rest:

@@ -56,6 +56,8 @@ class Setting(NamedTuple):
     """Values of other settings that each word of this one brings along."""
     must_exist: str
     """What the file or folder is, when the command needs it to exist; else empty."""
+    unnamed: bool
+    """Whether a word without a flag may set it though it is not required."""
     section: str
     """What an inherited setting is about, one line; empty for a class's own."""
 
@@ -67,6 +69,7 @@ def also(
     switches: Mapping[str, str] | None = None,
     presets: Mapping[str, Mapping[str, Any]] | None = None,
     must_exist: str = "",
+    unnamed: bool = False,
 ) -> Any:
     """Return a dataclass field with the extra knowledge that `Setting` lists."""
     extra = {
@@ -74,6 +77,7 @@ def also(
         "switches": dict(switches or {}),
         "presets": dict(presets or {}),
         "must_exist": must_exist,
+        "unnamed": unnamed,
     }
     return dataclasses.field(default=default, metadata=extra)
 
@@ -97,7 +101,7 @@ def _setting(field: dataclasses.Field, hint: Any, text: str, section: str) -> Se
     optional = types.NoneType in parts
     kind = next(part for part in parts if part is not types.NoneType)
     choices = typing.get_args(kind)
-    extra = {"aliases": (), "switches": {}, "presets": {}, "must_exist": "", **field.metadata}
+    extra = also().metadata | field.metadata
     return Setting(
         name=field.name,
         kind=str if choices else kind,

@@ -103,6 +103,13 @@ def test_required_settings_may_be_given_as_plain_words_in_order(ran, scan, words
     assert (ran[0].source, ran[0].output) == (scan, out)
 
 
+@pytest.mark.parametrize(("words", "truth"), [(["{scan}"], None), (["{scan}", "{scan}"], "{scan}")])
+def test_the_truth_may_be_given_as_a_second_word(ran, scan, words, truth):
+    assert run("evaluate", *(word.format(scan=scan) for word in words)) == 0
+    assert ran[0].reconstruction == scan
+    assert ran[0].truth == (None if truth is None else scan)
+
+
 @pytest.mark.parametrize("dash", ["_", "-"])
 @pytest.mark.parametrize(("name", "setting", "word"), SPELLINGS)
 def test_every_flag_in_every_spelling_reaches_its_setting(ran, scan, name, setting, word, dash):

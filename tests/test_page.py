@@ -1,6 +1,7 @@
 """The page of a run: what is on it, and that it never costs the run."""
 
 import dataclasses
+import json
 import re
 
 import numpy as np
@@ -8,8 +9,10 @@ import pytest
 from tiny_scan import saved_untrained, simulated
 
 from ptycho import cli
+from ptycho.config import TrainConfig, save_settings
 from ptycho.config_groups import GroupsConfig
 from ptycho.npz import NpzFile, write_npz
+from ptycho.report.numbers import numbers_of
 from ptycho.report.page import page_html
 from ptycho.run_folder import read_run
 from ptycho.workflows import page
@@ -107,6 +110,19 @@ def test_the_page_of_a_training_that_goes_on_shows_its_curves(tmp_path):
     text = html(folder)
     assert {"loss", "power", "spread"} <= ids(text)
     assert "not finished" in text
+
+
+def test_a_trained_model_tells_what_it_has_reached(tmp_path):
+    training = {"n_groups": 1500, "epochs": 3, "best_loss": 0.0123456, "monitored": "val_loss",
+                "noise_floor": 0.01, "seconds": 75.0}  # fmt: skip
+    save_settings(TrainConfig(train_data_file="scan.npz", output_dir=tmp_path), tmp_path)
+    (tmp_path / "settings.json").write_text(json.dumps({"training": training}))
+    assert numbers_of(read_run(tmp_path)) == [
+        ("samples learned from", "1,500"),
+        ("epochs", "3"),
+        ("best val_loss", "0.01235; counting noise alone would leave 0.01"),
+        ("time of learning", "1 min 15 s"),
+    ]
 
 
 def test_an_evaluation_shows_the_reconstruction_it_judges(reconstructed, tmp_path):

@@ -10,7 +10,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ptycho.durations import duration
 from ptycho.metrics import MS_SSIM_LEAST_SIDE, Comparison
+from ptycho.run_folder import RunFolder
 
 _FORMAT_VERSION = 1
 
@@ -59,6 +61,39 @@ def save_metrics(path: Path, document: Mapping[str, Any]) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     temporary.write_text(text + "\n", encoding="utf-8")
     os.replace(temporary, path)
+
+
+def numbers_of(run: RunFolder) -> list[tuple[str, str]]:
+    """Return the numbers that a run has reached as rows (name, value with its unit)."""
+    training = (run.model or {}).get("training") or {}
+    metrics = run.metrics or {}
+    return _training_table(training) + metrics_table(metrics) + trust_table(metrics.get("trust"))
+
+
+def _training_table(training: Mapping[str, Any]) -> list[tuple[str, str]]:
+    rows = []
+    if "n_groups" in training:
+        rows.append(("samples learned from", f"{training['n_groups']:,}"))
+    if "epochs" in training:
+        rows.append(("epochs", f"{training['epochs']}"))
+    if "best_loss" in training:
+        floor = training.get("noise_floor")
+        floor = "" if floor is None else f"; counting noise alone would leave {floor:.4g}"
+        name = f"best {training.get('monitored', 'loss')}"
+        rows.append((name, f"{training['best_loss']:.4g}{floor}"))
+    if "steps" in training:
+        rows.append(("steps", f"{training['steps']:,}"))
+    if "learned_error_db" in training:
+        rows.append(
+            (
+                "mean square error",
+                f"{training['learned_error_db']:.2f} dB; after the sweeps alone "
+                f"{training['swept_error_db']:.2f} dB",
+            )
+        )
+    if "seconds" in training:
+        rows.append(("time of learning", duration(training["seconds"])))
+    return rows
 
 
 def metrics_table(document: Mapping[str, Any]) -> list[tuple[str, str]]:

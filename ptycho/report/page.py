@@ -24,7 +24,7 @@ from ptycho.io import read_mask, read_scan
 from ptycho.physics.probe import largest_pair_distance
 from ptycho.raw_data import RawData
 from ptycho.report.curves import curves_of
-from ptycho.report.numbers import metrics_table, trust_table
+from ptycho.report.numbers import numbers_of
 from ptycho.report.object_view import (
     corners_of,
     has_object,
@@ -106,7 +106,7 @@ def page_html(run: RunFolder) -> str:
     script, divs = components(page.roots) if page.roots else ("", {})
     return _template().render(
         title=_TITLES[run.kind], run=run, selection=selection, summary=_summary(run, selection),
-        numbers=_numbers(run), divs=divs, notes=page.notes, script=script,
+        numbers=numbers_of(run), divs=divs, notes=page.notes, script=script,
         library=_library() if page.roots else "", downloads=_downloads(run),
         probes=[name for name in divs if name.startswith("probe_")],
     )  # fmt: skip
@@ -235,11 +235,6 @@ def _add_probe(page: _Page, probe: np.ndarray) -> None:
     for number, (plot, source) in enumerate(probe_views(np.asarray(probe))):
         page.roots[f"probe_{number}"] = plot
         page.sources.append(source)
-
-
-def _numbers(run: RunFolder) -> list[tuple[str, str]]:
-    metrics = run.metrics or {}
-    return metrics_table(metrics) + trust_table(metrics.get("trust"))
 
 
 def _summary(run: RunFolder, selection: Selection | None) -> list[tuple[str, str]]:

@@ -11,7 +11,7 @@ from bokeh.models import Column, Plot, Row
 from bokeh.models.ui import UIElement
 
 from ptycho.report.curves import curves_of
-from ptycho.report.numbers import metrics_table, trust_table
+from ptycho.report.numbers import numbers_of
 from ptycho.report.object_view import corners_of, has_object, object_views, residual_view
 from ptycho.report.pictures import Linked, PictureView, linked_around
 from ptycho.report.quantise import Quantised
@@ -143,12 +143,11 @@ def _warnings(run: RunFolder) -> str:
 def _about(run: RunFolder) -> str:
     """Return the numbers reached, and the settings."""
     rows = [("state", "finished" if run.finished else "not finished")]
-    if run.epochs:
+    if run.epochs and not run.finished:
         rows.append(("epochs", str(run.epochs[-1]["epoch"])))
     if "epoch" in drawn_from(run):
         rows.append(("object as seen in epoch", str(int(drawn_from(run)["epoch"]))))
-    metrics = run.metrics or {}
-    rows += metrics_table(metrics) + trust_table(metrics.get("trust"))
+    rows += numbers_of(run)
     settings = [(name, value) for name, value in run.settings.items() if value is not None]
     shown = f"<details><summary>All settings</summary>{table(settings)}</details>"
     return table(rows) + shown

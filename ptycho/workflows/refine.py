@@ -73,6 +73,10 @@ def run(config: RefineConfig) -> Path | Forecast:
     start = _start(config, raw)
     if config.dry_run:
         return _forecast(config, raw, start)
+    log.info(
+        "%s of pty-chi: %s frames, from %s", config.engine, f"{len(start.frames):,}",
+        config.reconstruction,
+    )  # fmt: skip
     began = time.perf_counter()
     refined = _refined(config, raw, start)
     seconds = time.perf_counter() - began
