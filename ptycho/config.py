@@ -53,7 +53,7 @@ class ConsoleConfig:
     """Also say what matters only when something is amiss."""
 
     quiet: bool = False
-    """Say warnings only."""
+    """Say warnings only; no progress bars."""
 
     json_log: bool = False
     """Say each line as a JSON object with time, level, logger and message; no progress bars."""
