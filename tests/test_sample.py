@@ -8,7 +8,7 @@ from scan_shapes import awkward_scan, raster, slow_groups, tuples
 
 from ptycho.errors import GroupingError
 from ptycho.grouping import all_groups, count_groups, on_demand, sample_groups
-from ptycho.grouping import sample as module
+from ptycho.grouping import deck
 from ptycho.grouping.enumerate import tabulate
 from ptycho.grouping.neighbours import find_neighbourhood
 from ptycho.grouping.sample import draw
@@ -112,7 +112,7 @@ def test_shuffles_of_huge_decks_stay_inside_and_differ():
 def test_the_size_of_the_steps_does_not_change_the_uniform_sample(monkeypatch):
     x, y = raster(12, 12)
     whole = sample_groups(x, y, gridsize=2, n=500, seed=1)
-    monkeypatch.setattr(module, "_CELLS_AT_ONCE", 300)
+    monkeypatch.setattr(deck, "_CELLS_AT_ONCE", 300)
     np.testing.assert_array_equal(sample_groups(x, y, gridsize=2, n=500, seed=1), whole)
 
 
@@ -183,7 +183,7 @@ def test_a_sample_that_cannot_be_drawn_is_refused_in_one_line(change, message):
 
 
 def test_a_filter_that_rejects_nearly_everything_is_reported(monkeypatch):
-    monkeypatch.setattr(module, "_PATIENCE", 100)
+    monkeypatch.setattr(deck, "_PATIENCE", 100)
     x, y = raster(40, 40)
     with pytest.raises(GroupingError, match=r"0 of [\d,]+ combinations keep the distance limits"):
         sample_groups(x, y, gridsize=2, K=12, n=5, max_distance=2.0, min_distance=1.5)

@@ -4,9 +4,9 @@ Way of the data: file -> RawData -> [groups] -> batches -> ... -> report.
 Knows positions only: no frames, no files, no networks.
 
 Read in this order: neighbours (who is near whom; axes: in which unit), enumerate (all valid
-groups; limits: those that distance limits drop), sample (some of them; shuffle and balanced serve
-it), coverage (what a choice covers), split and parts (training, validation, test without a leak),
-halves (to see whether they agree).
+groups; limits: those that distance limits drop), sample (some of them; deck, shuffle, on_demand and
+balanced serve it), coverage (what a choice covers), split and parts (training, validation, test
+without a leak), halves (to see whether they agree).
 """
 
 from ptycho.grouping.axes import axis_ratio

@@ -16,8 +16,8 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, Int32
 
 from ptycho.grouping import compiled
+from ptycho.grouping.deck import draw_uniform, first_occurrences, keeps_distances, reach_all
 from ptycho.grouping.neighbours import Neighbourhood, neighbours_by_scan
-from ptycho.grouping.sample import draw_uniform, first_occurrences, keeps_distances, reach_all
 
 _NEIGHBOURING_BLOCKS = 8
 _EXCHANGE_ROUNDS = 100

@@ -9,9 +9,9 @@ from dataclasses import replace
 import numpy as np
 
 from ptycho.errors import GroupingError
+from ptycho.grouping.deck import draw_uniform, keeps_distances
 from ptycho.grouping.enumerate import count
 from ptycho.grouping.neighbours import Neighbourhood, neighbours_by_scan, pair_distance
-from ptycho.grouping.sample import draw_uniform, keeps_distances
 
 _EXACT_UP_TO = 3_000_000  # combinations; below, counting takes a fraction of a second
 _LOOKED_AT = 10_000  # groups otherwise: a share known to 0.5 % of all groups

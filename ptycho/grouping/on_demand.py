@@ -13,6 +13,7 @@ from math import comb
 import numpy as np
 from jaxtyping import Float, Int, Int32, Shaped
 
+from ptycho.grouping.deck import check_deck, owned, walk_deck
 from ptycho.grouping.neighbours import (
     Neighbourhood,
     checked_neighbor_count,
@@ -21,7 +22,6 @@ from ptycho.grouping.neighbours import (
     ratio_of,
     scan_labels,
 )
-from ptycho.grouping.sample import check_deck, owned, walk_deck
 
 PAYS_FROM = 50_000
 """Positions from which a small sample is faster without all neighbour lists."""
