@@ -7,8 +7,7 @@ from hypothesis import strategies as st
 from scan_shapes import awkward_scan, raster, slow_groups, tuples
 
 from ptycho.errors import GroupingError
-from ptycho.grouping import all_groups, count_groups, on_demand, sample_groups
-from ptycho.grouping import deck
+from ptycho.grouping import all_groups, count_groups, deck, on_demand, sample_groups
 from ptycho.grouping.enumerate import tabulate
 from ptycho.grouping.neighbours import find_neighbourhood
 from ptycho.grouping.sample import draw
