@@ -33,7 +33,7 @@ demo: $(READY)
 	@echo "The demo lies in $(DEMO): look at object/comparison_plot.png first"
 
 test: $(READY)
-	$(PYTEST) -q -m "not slow"
+	$(PYTEST) -q -m "not slow" -n 2 --dist loadfile
 
 slow: $(READY)
 	$(PYTEST) -q --durations 10

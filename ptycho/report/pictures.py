@@ -158,7 +158,7 @@ def _source(coded: Quantised, corner: tuple[int, int], extent: tuple[int, int]) 
 
 def _colour_menu(mapper: LinearColorMapper, chosen: str, title: str) -> Select:
     menu = Select(
-        title=f"Colours of {title.lower()}", value=chosen, options=list(PALETTES), width=150,
+        title=f"Colours of {title.lower()}", value=chosen, options=list(PALETTES), width=180,
         stylesheets=[control_style()],
     )  # fmt: skip
     code = "mapper.palette = palettes[this.value]"
