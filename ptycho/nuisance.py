@@ -139,7 +139,7 @@ class Nuisances(NamedTuple):
 
     def settled(
         self,
-        given: Float[Tensor, "frame 2"],
+        start: "Nuisances",
         members: Int[np.ndarray, " member"],
         stray: "BackgroundSum | None",
     ) -> "Nuisances":
@@ -148,19 +148,19 @@ class Nuisances(NamedTuple):
         A common shift of all positions is one of the object, a common factor of the light too.
 
         Args:
-            given: positions as the scan has them.
+            start: positions and background as the scan has them.
             members: frames that take part.
             stray: what the sweep has found of the background; None leaves it.
         """
         positions, intensity, background = self.positions, self.intensity, self.background
-        if positions is not given:
-            drift = torch.zeros_like(given)
-            drift[members] = (positions - given)[members].mean(dim=0)
+        if positions is not start.positions:
+            drift = torch.zeros_like(positions)
+            drift[members] = (positions - start.positions)[members].mean(dim=0)
             positions = positions - drift
         if intensity is not None:
             intensity = intensity / intensity[members].mean()
         if stray is not None:
-            background = stray.background()
+            background = stray.background(start.background)
         return Nuisances(self.probe, positions, intensity, background)
 
 
@@ -255,13 +255,13 @@ class BackgroundSum(NamedTuple):
 
     The least-squares background, each frame weighted by its Poisson variance, none negative:
 
-        b = max(0, <n - I>) min(1, 8 var I / <I^2>),  < > the mean over frames with
-        weights w = 1 / (I + b_before + 1)
+        b = max(0, b_0 + t (<n - I> - b_0)),  t = min(1, 8 var I / <I^2>)
 
-    so a pixel is judged by the frames in which the sample leaves it dark. The second factor is what
-    tells both apart: light that the sample hardly changes from frame to frame, as in the bright
-    field of a weak one, is explained by the probe as well as by a background, and is the probe's.
-    Without it the background of a measured scan grew sweep by sweep to 89 % of all light.
+    with < > the mean over frames with weights w = 1 / (I + b_before + 1), so that a pixel is judged
+    by the frames in which the sample leaves it dark, and b_0 what the scan tells, or 0. Light that
+    the sample hardly changes from frame to frame, as in the bright field of a weak one, is
+    explained by the probe as well as by a background; t leaves it to the probe. Without t the
+    background of a measured scan grew sweep by sweep to 89 % of all light.
 
     Source:
         Marchesini et al., Inverse Problems 29, 115009 (2013), section 3 (unweighted mean).
@@ -296,8 +296,13 @@ class BackgroundSum(NamedTuple):
         )
         return BackgroundSum(*(torch.stack(self) + (weight * parts).sum(1)))
 
-    def background(self) -> Float[Tensor, "row col"]:
-        """Return photons per detector pixel, 0 or above."""
+    def background(self, known: Float[Tensor, "row col"] | None = None) -> Float[Tensor, "row col"]:
+        """Return photons per detector pixel, 0 or above.
+
+        Args:
+            known: b_0; None knows of none.
+        """
+        known = torch.zeros_like(self.weight) if known is None else known
         excess, light, squared = torch.stack(self[1:]) / self.weight.clamp_min(_TINY)
         spread = (squared - light.square()) / squared.clamp_min(_TINY)
-        return excess.clamp_min(0) * (_TELLING * spread).clamp(0, 1)
+        return torch.lerp(known, excess, (_TELLING * spread).clamp(0, 1)).clamp_min(0)

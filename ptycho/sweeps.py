@@ -122,7 +122,7 @@ def sweep_scan(
     masks = held_out_masks(probe.shape[-1], generator).to(device)
     refine = Refine(refine_probe, refine_positions, refine_intensity, refine_background)
     obj, beside = obj.to(device), Nuisances.given(probe.to(device), dataset)
-    given, members = beside.positions, dataset.groups.ravel()
+    start, members = beside, dataset.groups.ravel()
     kept = Swept(obj, beside.probe, [], 0, beside)
     history: list[float] = []
     least, before = float("inf"), obj
@@ -138,9 +138,9 @@ def sweep_scan(
         ahead = obj + _MOMENTUM * (obj - before)
         before = obj
         obj, beside, stray, misfit = _sweep(
-            ahead, beside, batches, given, damping, refine.in_sweep(number)
+            ahead, beside, batches, start.positions, damping, refine.in_sweep(number)
         )
-        beside = beside.settled(given, members, stray)
+        beside = beside.settled(start, members, stray)
         history.append(misfit.value)
         level = fmean(history[-_WAVER:])
         if (

@@ -159,6 +159,8 @@ def test_light_that_hardly_varies_is_told_from_no_background():
     # Weights 15/26 and 11/26: <I> = 152/13, <I^2> = 1828/13, and 8 (1 - <I>^2 / <I^2>) of the 4.
     share = 8 * (1 - 152**2 / (13 * 1828))
     torch.testing.assert_close(found.background(), torch.tensor([[0.0, 4.0 * share]]))
+    known = torch.tensor([[7.0, 2.0]])  # what a scan tells stands where the light tells nothing
+    torch.testing.assert_close(found.background(known), torch.tensor([[7.0, 2.0 + 2.0 * share]]))
 
 
 def test_the_bright_field_of_a_weak_sample_is_no_background():
