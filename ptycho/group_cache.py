@@ -8,11 +8,12 @@ listing of the groups in later runs. It is never needed: whatever is wrong with 
 found again and the log says why. A sample of groups is the same with and without it.
 """
 
+import errno
 import hashlib
 import logging
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,6 +45,7 @@ LARGEST_BYTES = 400_000_000
 """A larger table is not built for the cache; samples do not need it."""
 
 _LOCK_PATIENCE_S = 120.0
+_UNKNOWN_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)  # on network and FUSE folders
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -300,15 +302,25 @@ def _only_writer(path) -> Iterator[None]:
     lock = filelock.FileLock(path.with_name(f".{path.name}.lock"), timeout=_LOCK_PATIENCE_S)
     try:
         lock.acquire()
-    except (filelock.Timeout, NotImplementedError) as problem:
+    except (OSError, NotImplementedError) as problem:
+        # A folder that cannot be written is for the caller, who knows another one.
+        if not _without_locks(problem):
+            raise
         # The file is moved into place whole, so two writers waste work and harm nothing.
         logger.warning("groups cache: no lock (%s); going on without it", problem)
     try:
         yield
     finally:
         if lock.is_locked:
-            Path(lock.lock_file).unlink(missing_ok=True)
+            with suppress(OSError):  # Windows removes no file that is open; it may lie there
+                Path(lock.lock_file).unlink()
             lock.release()
+
+
+def _without_locks(problem: Exception) -> bool:
+    """Return whether a lock is held by another for too long, or unknown to the file system."""
+    unknown = isinstance(problem, NotImplementedError) or problem.errno in _UNKNOWN_LOCKS
+    return unknown or isinstance(problem, filelock.Timeout)
 
 
 def size_words(n_bytes: int) -> str:

@@ -8,7 +8,6 @@ Frames stay as they are stored, often mapped from the file; only those asked for
 
 import dataclasses
 import functools
-import logging
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,22 +17,16 @@ import numpy as np
 from jaxtyping import Float, Float32, Int, Int32, Shaped
 
 from ptycho import scan_checks as checks
-from ptycho.errors import DataError, GroupingError
-from ptycho.group_cache import find_groups
+from ptycho.errors import DataError
 from ptycho.grouped_arrays import grouped_arrays, true_windows
-from ptycho.grouping.coverage import summarise
 from ptycho.grouping.enumerate import all_groups, sample_rows
-from ptycho.grouping.limits import limits_sentence
 from ptycho.grouping.neighbours import get_neighbor_indices
-from ptycho.grouping.on_demand import sample_on_demand
-from ptycho.grouping.sample import draw
 from ptycho.measurement import Measurement, amplitude_of, intensity_of
 from ptycho.scan_file import read_scan_file, write_scan_file
+from ptycho.selection import select_groups
 
 # The last two are found here by those who know them from here.
 __all__ = ["Measurement", "RawData", "get_neighbor_indices", "sample_rows"]
-
-logger = logging.getLogger(__name__)
 
 _CHECKED_FRAMES = 16
 _FRAMES_FOR_PHOTONS = 256
@@ -218,14 +211,8 @@ class RawData:
         n: int | None,
         *,
         gridsize: int,
-        K: int | None = None,
-        seed: int | None = None,
-        sampling: str = "uniform",
-        use_cache: bool = True,
-        cache_dir: Path | str | None = None,
         dataset_path: Path | str | None = None,
-        probe_diameter: float | None = None,
-        **limits: float | str | None,
+        **rule: Any,
     ) -> Int32[np.ndarray, "group member"]:
         """Return the groups to work with; says in the log what the number meant.
 
@@ -234,45 +221,17 @@ class RawData:
                 groups as use every frame once.
             gridsize: 1 takes the first n frames in their order, each a group of its own; above,
                 groups hold gridsize * gridsize overlapping frames.
-            K: Neighbours a group may draw from; None for the default of the gridsize.
-            seed: Fixes the sample; None is 0.
-            sampling: uniform, balanced or sequential; without meaning at gridsize 1.
-            use_cache: Whether to keep the groups on disk; the sample is the same without.
-            cache_dir: Folder for the groups cache instead of the dataset's.
             dataset_path: File whose name and folder the cache takes; None for the scan's own.
-            probe_diameter: What the overlap told in the log is measured in, pixels.
-            **limits: `max_distance`, `min_distance`, `metric`; see `find_groups`.
+            **rule: `K`, `seed`, `sampling`, `use_cache`, `cache_dir`, `probe_diameter` and limits;
+                see `select_groups` in `ptycho.selection`.
 
         Raises:
             GroupingError: When no such groups exist.
         """
-        wanted = max(1, self.n_frames // gridsize**2) if n is None else n
-        if wanted < 1:
-            raise GroupingError(
-                f"{self._where}: n_images = {wanted}, {self.n_frames:,} frames, gridsize "
-                f"{gridsize}; expected at least 1"
-            )
-        if gridsize == 1:
-            return self._first_frames(wanted)
-        if sampling == "uniform":
-            groups = sample_on_demand(
-                self.xcoords, self.ycoords, n=wanted, seed=seed or 0, gridsize=gridsize, K=K,
-                scan_index=self.scan_index, **limits,
-            )  # fmt: skip
-            if groups is not None:
-                self._tell_groups(groups, gridsize, " drawn without a list", probe_diameter, wanted)
-                return groups
-        table = find_groups(
-            self.xcoords, self.ycoords, gridsize=gridsize, K=K, scan_index=self.scan_index,
-            dataset_path=dataset_path or self.path, cache_dir=cache_dir, use_cache=use_cache,
-            **limits,
+        return select_groups(
+            self.xcoords, self.ycoords, n, gridsize=gridsize, scan_index=self.scan_index,
+            dataset_path=dataset_path or self.path, where=self._where, **rule,
         )  # fmt: skip
-        if table.neighbourhood.filtered:
-            logger.info("%s", limits_sentence(table.neighbourhood))
-        groups = draw(table.neighbourhood, n=wanted, method=sampling, seed=seed or 0)
-        available = "" if table.groups is None else f" of {len(table.groups):,} valid ones"
-        self._tell_groups(groups, gridsize, available, probe_diameter, wanted)
-        return groups
 
     def generate_grouped_data(
         self,
@@ -354,20 +313,3 @@ class RawData:
         frames = np.asarray(self.frames[indices])
         checks.check_values(self._where, frames, indices, self.mask)
         return frames if self.mask is None else np.where(self.mask, frames, frames.dtype.type(0))
-
-    def _tell_groups(self, groups, gridsize, available, probe_diameter, wanted):
-        covered = summarise(self.xcoords, self.ycoords, groups, probe_diameter=probe_diameter)
-        logger.info(
-            "n_images=%d refers to neighbor groups (gridsize=%d)%s: %s",
-            wanted, gridsize, available, covered.paragraph(),
-        )  # fmt: skip
-
-    def _first_frames(self, n):
-        if n > self.n_frames:
-            logger.warning("n_images=%d asked for, %d frames exist; taking all", n, self.n_frames)
-        chosen = min(n, self.n_frames)
-        logger.info(
-            "n_images=%d refers to individual images (gridsize=1): the first %s of %s frames",
-            n, f"{chosen:,}", f"{self.n_frames:,}",
-        )  # fmt: skip
-        return np.arange(chosen, dtype=np.int32)[:, None]

@@ -1,4 +1,4 @@
-"""What every test run shares: one Hypothesis profile, and no thread storm on small arrays."""
+"""What test runs share: one Hypothesis profile, no thread storm on small arrays, a browser."""
 
 import os
 
@@ -17,3 +17,13 @@ settings.load_profile("repeatable")
 def the_numpy_way(monkeypatch):
     """Tests of grouping go the NumPy way, whichever test loaded the compiled one before."""
     monkeypatch.setattr(compiled, "pays", lambda n: n >= compiled.PAYS_FROM)
+
+
+@pytest.fixture(scope="module")
+def driver():
+    """A browser, for the tests that need one; see `browser`."""
+    from browser import new_driver  # selenium may be missing where nothing needs it
+
+    found = new_driver()
+    yield found
+    found.quit()

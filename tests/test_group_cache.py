@@ -1,5 +1,6 @@
 """The groups cache: what it holds, and that no fault of it stops or changes a run."""
 
+import errno
 import logging
 import multiprocessing
 import zipfile
@@ -284,7 +285,41 @@ def test_two_at_once_both_get_the_groups(scan_file):
     assert [p.name for p in scan_file.parent.glob("*.npz")] == [name.name]
 
 
-def test_the_lock_is_no_obstacle_when_it_cannot_be_had(scan_file, log, monkeypatch):
+@pytest.mark.parametrize(
+    "problem",
+    [
+        group_cache.filelock.Timeout("held"),
+        NotImplementedError("no flock"),
+        OSError(errno.ENOLCK, "no locks available"),
+    ],
+    ids=["held for long", "unknown to the library", "unknown to the file system"],
+)
+def test_the_lock_is_no_obstacle_when_it_cannot_be_had(scan_file, log, monkeypatch, problem):
+    monkeypatch.setattr(group_cache.filelock, "FileLock", lock_that_fails(problem))
+    assert find(scan_file).path.parent == scan_file.parent
+    assert "no lock" in log.text
+
+
+def test_a_folder_that_takes_no_lock_file_is_passed_over(scan_file, log, monkeypatch, tmp_path):
+    refused = PermissionError(errno.EACCES, "Permission denied")
+    monkeypatch.setattr(group_cache.filelock, "FileLock", lock_that_fails(refused))
+    assert find(scan_file).path is None
+    assert "cannot write to" in log.text
+    assert not list(scan_file.parent.glob("*.groups_cache.npz"))
+
+
+def test_a_lock_file_that_stays_costs_nothing(scan_file, log, monkeypatch):
+    def refuse(path, missing_ok=False):
+        raise PermissionError(errno.EACCES, "in use", str(path))
+
+    monkeypatch.setattr(group_cache.Path, "unlink", refuse)
+    assert find(scan_file).path.parent == scan_file.parent
+    assert "cannot write" not in log.text
+
+
+def lock_that_fails(problem):
+    """A stand-in for filelock's lock that cannot be had."""
+
     class NoLock:
         is_locked = False
 
@@ -292,14 +327,9 @@ def test_the_lock_is_no_obstacle_when_it_cannot_be_had(scan_file, log, monkeypat
             self.lock_file = str(path)
 
         def acquire(self):
-            raise group_cache.filelock.Timeout(self.lock_file)
+            raise problem
 
-        def release(self):
-            pass
-
-    monkeypatch.setattr(group_cache.filelock, "FileLock", NoLock)
-    assert find(scan_file).path.exists()
-    assert "no lock" in log.text
+    return NoLock
 
 
 def test_the_checksum_is_the_same_on_every_machine(scan_file):

@@ -16,7 +16,7 @@ from ptycho.report.page import write_page
 from ptycho.run_folder import Selection, file_checksum, read_run, write_selection
 
 pytest.importorskip("selenium", reason="selenium is not installed")
-from browser import needs_browser, new_driver, set_window, wait
+from browser import needs_browser, set_window, wait
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
@@ -53,13 +53,6 @@ def folder(tmp_path_factory):
              30, "--sweeps", 1, "--quiet", "--output_dir", home / "object"]  # fmt: skip
     assert cli.inference_main([str(word) for word in words]) == 0
     return home / "object"
-
-
-@pytest.fixture(scope="module")
-def driver():
-    found = new_driver()
-    yield found
-    found.quit()
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 from run_folders import one_more_epoch, reconstruction, training
 
 pytest.importorskip("selenium", reason="selenium is not installed")
-from browser import needs_browser, new_driver, set_window, wait
+from browser import needs_browser, set_window, wait
 
 pytestmark = needs_browser
 
@@ -43,13 +43,6 @@ def address(home):
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
         yield process.stdout.readline().strip()
         process.terminate()
-
-
-@pytest.fixture(scope="module")
-def driver():
-    found = new_driver()
-    yield found
-    found.quit()
 
 
 @pytest.fixture

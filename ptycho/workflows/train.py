@@ -215,5 +215,5 @@ def _announce(
         "network %s: %.2f M parameters, decodes the central %d of %d pixels; %s samples, %s",
         config.network, n_parameters / 1e6, model.window, model.probe.shape[-1],
         f"{len(training):,}",
-        f"{config.nepochs} epochs" if config.finetune is None else config.budget,
+        f"{config.nepochs} epochs" if config.budget is None else config.budget,
     )  # fmt: skip
