@@ -160,8 +160,16 @@ def read_run(path: Path) -> RunFolder:
         version=version,
         settings=_settings(path / SETTINGS_FILE),
         finished=(path / RESULTS[kind]).is_file(),
-        model=_json(path / MODEL_FILE),
-        metrics=_json(path / METRICS_FILE),
+        model=_json(path / MODEL_FILE, training=dict),
+        metrics=_json(
+            path / METRICS_FILE,
+            object=dict,
+            frc=dict,
+            trust=dict,
+            unexplained_light=dict,
+            free_residual=list,
+            sweeps=int,
+        ),
         coverage=_json(path / COVERAGE_FILE),
         arrays=_arrays(path / RECONSTRUCTION_FILE),
         picture=_arrays(path / PICTURE_FILE),
@@ -232,8 +240,11 @@ def _settings(path: Path) -> dict[str, Any]:
     return found
 
 
-def _json(path: Path) -> dict[str, Any] | None:
-    """Return a JSON document; None when there is none."""
+def _json(path: Path, **parts: type) -> dict[str, Any] | None:
+    """Return a JSON document whose named parts, where they are there, are of these types.
+
+    None when there is no such file.
+    """
     if not path.is_file():
         return None
     try:
@@ -242,6 +253,12 @@ def _json(path: Path) -> dict[str, Any] | None:
         raise DataError(f"{path}: no JSON ({problem}); expected what a run writes") from None
     if not isinstance(found, dict):
         raise DataError(f"{path}: holds a {type(found).__name__}; expected names and values")
+    for name, kind in parts.items():
+        value = found.get(name)
+        if value is not None and not isinstance(value, kind):
+            raise DataError(
+                f"{path}: {name} is a {type(value).__name__}; expected a {kind.__name__}"
+            )
     return found
 
 

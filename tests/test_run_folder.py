@@ -106,6 +106,8 @@ def test_what_is_no_run_is_told_in_one_line(tmp_path, make):
     [
         ("metrics.json", "{", "no JSON"),
         ("metrics.json", "[1]", "holds a list; expected names and values"),
+        ("metrics.json", '{"object": 3}', "object is a int; expected a dict"),
+        ("metrics.json", '{"free_residual": "abc"}', "free_residual is a str; expected a list"),
         ("reconstruction.npz", "PK", "cannot be read"),
         ("selection.npz", "", "cannot be read"),
     ],

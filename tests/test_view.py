@@ -107,6 +107,27 @@ def test_an_unfinished_run_that_is_silent_is_not_running(home):
     assert catalogue.entries["learning"].state() == "not finished"
 
 
+@pytest.mark.parametrize(
+    "metrics",
+    [
+        {"object": 3},
+        {"trust": {"samples": 2}},
+        {"detector_residual": {"a": 1}},
+        {"free_residual": [1.0, 2.0]},
+        {"free_residual": [1.0, 2.0], "sweeps": 9},
+        {"free_residual": ["x"], "sweeps": 1},
+    ],
+    ids=str,
+)
+def test_strange_numbers_of_one_run_leave_the_list_to_the_others(home, metrics):
+    (home / "first" / "metrics.json").write_text(json.dumps(metrics))
+    viewer = Viewer(Document(), home)
+    assert sorted(viewer.source.data["run"]) == ["deep/second", "first", "learning"]
+    viewer.open("first")
+    viewer.open("deep/second")
+    assert viewer.panel is not None
+
+
 @pytest.mark.parametrize("name", ["metrics.json", "reconstruction.npz", "settings_used.yaml"])
 def test_a_damaged_run_is_told_and_the_others_stand(home, name):
     path = home / "first" / name

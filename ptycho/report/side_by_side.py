@@ -85,8 +85,8 @@ def results_of(run: RunFolder) -> dict[str, Any]:
     if "object" in found:
         found["unexplained_light"] = found.pop("object")
     if metrics.get("free_residual"):
-        kept = max(int(metrics["sweeps"]) - run.first_sweep, 0)
-        found["free_residual"] = metrics["free_residual"][kept]
+        kept = max((metrics.get("sweeps") or 0) - run.first_sweep, 0)
+        found["free_residual"] = metrics["free_residual"][: kept + 1][-1]
     return found
 
 

@@ -138,9 +138,15 @@ class Catalogue:
             return Entry(run=None, fault=f"{strange[0]} lies outside its folder", **about)
         try:
             run = replace(read_run(folder), arrays={}, picture={}, selection=None)
-            return Entry(run=run, **about)
+            entry = Entry(run=run, **about)
+            entry.numbers()
         except (PtychoError, OSError) as problem:
             return Entry(run=None, fault=str(problem), **about)
+        except (LookupError, TypeError, ValueError) as problem:
+            # One strange file must not take the list away from all the others.
+            fault = f"{name}: holds what no run writes ({problem})"
+            return Entry(run=None, fault=fault, **about)
+        return entry
 
 
 def _runs(folder: Path, deeper: int) -> Iterator[Path]:
