@@ -106,9 +106,11 @@ def test_fine_tuning_starts_from_the_weights_and_never_ends_below_them(
     assert settings.network_options == {"width": 8, "sweeps": 1}
 
 
-def test_a_gentle_rate_improves_them(scans, tmp_path):
+def test_a_gentle_rate_improves_them(scans, tmp_path, caplog):
     start = saved_untrained(tmp_path / "start", simulated(25), stirred=0.01)
-    out = trained(scans, tmp_path / "m", finetune=str(start), learning_rate=1e-3, nepochs=5)
+    with caplog.at_level("INFO", logger="ptycho"):
+        out = trained(scans, tmp_path / "m", finetune=str(start), learning_rate=1e-3, nepochs=5)
+    assert "samples, 5 epochs" in caplog.text
     (before, _), (after, _) = load_model(start), load_model(out)
     weights = [model.network.step.body.stem.weight for model in (before, after)]
     assert not torch.equal(*weights)
