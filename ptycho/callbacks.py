@@ -135,8 +135,10 @@ class Curves(Callback):
             {"epoch": epoch, "seconds": round(seconds, 3), **losses, "learning_rate": rate,
              **self.health.measured},
         )  # fmt: skip
+        # Where time ends the training nobody knows how many there will be.
+        most = f" of {trainer.max_epochs}" if trainer.max_epochs > 0 else ""
         log.log(
-            self.level, "epoch %d of %d: %s, %.0f s", epoch, trainer.max_epochs,
+            self.level, "epoch %d%s: %s, %.0f s", epoch, most,
             ", ".join(f"{name} {value:.4g}" for name, value in losses.items()), seconds,
         )  # fmt: skip
 
@@ -175,7 +177,13 @@ class Bar(Callback):
         done = self.steps if self.budget_s is None else min(elapsed, self.budget_s)
         self.bar.update(done - self.bar.n)
 
+    def on_exception(self, *_: Any) -> None:  # Lightning tears no callback down then
+        self._close()
+
     def teardown(self, trainer: L.Trainer, module: L.LightningModule, stage: str) -> None:
+        self._close()
+
+    def _close(self) -> None:
         if self.bar is not None:
             self.bar.close()
 

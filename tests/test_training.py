@@ -219,6 +219,15 @@ def test_each_epoch_is_one_line_where_no_bar_is_drawn(tmp_path, caplog):
         )
 
 
+def test_a_budget_promises_no_number_of_epochs(tmp_path, caplog):
+    raw = simulated(16)
+    data = GroupDataset(raw, np.arange(16)[:, None])
+    with caplog.at_level("INFO", logger="ptycho"):
+        fit(tmp_path, untrained(raw), data, data, budget_s=1.0)
+    told = [r.getMessage() for r in caplog.records if r.getMessage().startswith("epoch")]
+    assert told[0].startswith("epoch 1: train_loss ")
+
+
 @pytest.mark.parametrize("budget", [None, 0.5])
 def test_one_bar_tells_of_the_whole_training(tmp_path, monkeypatch, budget):
     screen = Terminal()
