@@ -83,8 +83,8 @@ def measure(row: dict) -> dict:
     """Return the figures of one row; runs in a process of its own."""
     shape, n, gridsize, k = row["scan"], row["M"], row["gridsize"], row["K"]
     x, y = positions(shape, n)
-    from ptycho.group_cache import find_groups
     from ptycho.grouping import compiled, count_groups, sample_groups
+    from ptycho.grouping.cache import find_groups
     from ptycho.grouping.enumerate import count, tabulate
     from ptycho.grouping.neighbours import find_neighbourhood
     from ptycho.grouping.sample import draw
@@ -172,8 +172,8 @@ def _memory(name: str = "peak_mb") -> dict:
 
 def rules() -> list[dict]:
     """Return the three rules of the grouping plan, measured on 10,304 frames of 64 x 64."""
-    from ptycho.group_cache import find_groups
-    from ptycho.raw_data import RawData
+    from ptycho.grouping.cache import find_groups
+    from ptycho.scan.raw_data import RawData
 
     x, y = positions("raster", 10_304)
     frames = np.random.default_rng(0).poisson(3.0, (len(x), 64, 64)).astype(np.float32)

@@ -16,9 +16,9 @@ from pathlib import Path
 
 import torch
 
-from ptycho.config import InferenceConfig, TrainConfig
-from ptycho.config_scans import SimulateConfig
-from ptycho.workflows import reconstruct, simulate, train
+from ptycho.commands import reconstruct, simulate, train
+from ptycho.settings.config import InferenceConfig, TrainConfig
+from ptycho.settings.scans import SimulateConfig
 
 SCAN = {"photons": 6e5, "seed": 1}
 ROWS = [("unet", 1), ("lifted", 1), ("unet", 2), ("lifted", 2)]

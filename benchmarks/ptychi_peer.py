@@ -19,10 +19,7 @@ import numpy as np
 import torch
 from jaxtyping import Complex, Float, Shaped
 
-from ptycho.io import read_scan
-from ptycho.metrics import compare, well_covered
-from ptycho.physics.patches import Canvas, canvas_of
-from ptycho.refinement import (
+from ptycho.engines.ptychi import (
     ROOM,
     Engine,
     Estimate,
@@ -32,7 +29,10 @@ from ptycho.refinement import (
     load_ptychi,
     start_engine,
 )
-from ptycho.stitching import light_on
+from ptycho.engines.stitching import light_on
+from ptycho.io import read_scan
+from ptycho.metrics import compare, well_covered
+from ptycho.physics.patches import Canvas, canvas_of
 
 BATCH = {"lsqml": 16, "rpie": 32}
 

@@ -15,13 +15,13 @@ import torch
 from ptychi_peer import run_ptychi
 from reconstruction_ruler import Form, against_truth, by_network, by_ptychi, infer, keep_picture
 
-from ptycho.config import TrainConfig
-from ptycho.raw_data import RawData
+from ptycho.commands import train
+from ptycho.scan.raw_data import RawData
+from ptycho.settings.config import TrainConfig
 from ptycho.simulation.objects import make_object
 from ptycho.simulation.probes import make_probe
 from ptycho.simulation.scans import place_scan, raster_scan
 from ptycho.simulation.simulate import simulate_scan
-from ptycho.workflows import train
 
 FRAME, FWHM = 64, 16.0
 UNSEEN, OTHER = ("camera", "coins"), ("astronaut", "brick")

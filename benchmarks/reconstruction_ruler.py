@@ -15,20 +15,20 @@ import numpy as np
 import torch
 from ptychi_peer import BATCH, run_ptychi
 
-from ptycho import stitching
-from ptycho.bundle import load_model
-from ptycho.config import InferenceConfig
-from ptycho.dataset import GroupDataset
+from ptycho.api.components import Groups, scaled_probe
+from ptycho.api.reconstruction_output import Reconstruction
+from ptycho.commands.reconstruct import groups_of
+from ptycho.engines import stitching
+from ptycho.engines.ptychi import load_ptychi
+from ptycho.engines.reconstruction import reconstruct
+from ptycho.engines.residuals import frame_residuals
 from ptycho.errors import ConfigError
-from ptycho.inference import frame_residuals
+from ptycho.learning.model_folder import load_model
 from ptycho.metrics import Comparison, compare, well_covered
 from ptycho.physics.patches import Canvas, canvas_of
-from ptycho.raw_data import RawData
-from ptycho.refinement import load_ptychi
-from ptycho.workflows.components import Groups, scaled_probe
-from ptycho.workflows.reconstruct import groups_of
-from ptycho.workflows.reconstruction_output import Reconstruction
-from ptycho.workflows.scan_object import reconstruct
+from ptycho.scan.dataset import GroupDataset
+from ptycho.scan.raw_data import RawData
+from ptycho.settings.config import InferenceConfig
 
 KEPT_NUMBERS = {
     "phase_psnr": "phase_psnr_db", "amplitude_psnr": "amplitude_psnr_db",

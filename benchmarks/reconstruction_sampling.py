@@ -14,18 +14,18 @@ import numpy as np
 import torch
 from reconstruction_ruler import Form, against_truth, figures, infer, light_on, lit_on
 
-from ptycho.bundle import ModelSettings, build_model, save_model
-from ptycho.config_scans import SimulateConfig
-from ptycho.dataset import GroupDataset
+from ptycho.api.components import Groups, scaled_probe
+from ptycho.api.reconstruction_output import Reconstruction
+from ptycho.commands.simulate import simulate
 from ptycho.grouping import sample_groups
+from ptycho.learning.model import decoded_window
+from ptycho.learning.model_folder import ModelSettings, build_model, save_model
 from ptycho.metrics import peak_signal_to_noise, well_covered
-from ptycho.model import decoded_window
 from ptycho.physics.patches import Canvas
-from ptycho.raw_data import RawData
+from ptycho.scan.dataset import GroupDataset
+from ptycho.scan.raw_data import RawData
+from ptycho.settings.scans import SimulateConfig
 from ptycho.simulation.presets import PRESETS
-from ptycho.workflows.components import Groups, scaled_probe
-from ptycho.workflows.reconstruction_output import Reconstruction
-from ptycho.workflows.simulate import simulate
 
 FRAMES_PER_STEP = 32
 METHODS = ("sequential", "uniform", "balanced")
@@ -75,7 +75,7 @@ def exact_steps(groups: Groups, steps: int, size: int, seed: int) -> Groups:
 
 def learn(raw: RawData, groups: Groups, network: str, steps: int, seed: int, output: Path) -> None:
     """Train a network for so many steps of 32 frames, and write it as a trained model."""
-    from ptycho.training import fit
+    from ptycho.learning.training import fit
 
     members = groups.shape[1]
     probe = scaled_probe(raw).probe

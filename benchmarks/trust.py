@@ -2,7 +2,8 @@
 
 Doses times overlaps times objects that the general model has never seen, with the default sweeps
 and one-shot; then scans told wrong, which the uncertainty knows nothing of. The one factor in
-`ptycho.resampling.CALIBRATION` is what the first object's scans with default sweeps say; all others
+`ptycho.engines.resampling.CALIBRATION` is what the first object's scans with default sweeps say;
+all others
 test it. Writes trust.md, trust.json and trust.png. About a quarter of an hour on one core.
 
     python benchmarks/trust.py [--quick] [--output docs/benchmarks]
@@ -26,17 +27,17 @@ from reconstruction_cells import FRAME, FWHM, Cell
 from reconstruction_table import table
 from trust_figure import draw
 
-from ptycho.bundle import general_model, load_model
-from ptycho.config import InferenceConfig
+from ptycho.api.components import scaled_probe
+from ptycho.api.reconstruction_output import Reconstruction
+from ptycho.api.trust import estimate_trust
+from ptycho.api.trust_output import Trust
+from ptycho.engines.reconstruction import reconstruct
+from ptycho.engines.resampling import CALIBRATION, same_gauge
+from ptycho.learning.model_folder import general_model, load_model
 from ptycho.metrics import well_covered
-from ptycho.raw_data import RawData
-from ptycho.resampling import CALIBRATION, same_gauge
+from ptycho.scan.raw_data import RawData
+from ptycho.settings.config import InferenceConfig
 from ptycho.simulation.probes import make_probe
-from ptycho.workflows.components import scaled_probe
-from ptycho.workflows.reconstruction_output import Reconstruction
-from ptycho.workflows.scan_object import reconstruct
-from ptycho.workflows.trust import estimate_trust
-from ptycho.workflows.trust_output import Trust
 
 FITTED = ("rocket", "clock")
 TESTED = (("camera", "coins"), ("clock", "text"))

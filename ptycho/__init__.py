@@ -13,7 +13,7 @@ Read the modules in the order of the data:
     inference  a trained model, frames -> patches
     stitching  patches and positions -> one object
     metrics    how good the object is, after the ambiguities are removed
-    workflows  one function per command that joins the stages; `ptycho.cli` calls them
+    workflows  one function per command that joins the stages; `ptycho.commands.cli` calls them
 
 Importing this package imports nothing else.
 """

@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from ptycho.config import InferenceConfig, TrainConfig, save_settings
+from ptycho.io.npz import write_npz
 from ptycho.metrics import compare
-from ptycho.npz import write_npz
 from ptycho.report.numbers import metrics_document, save_metrics
-from ptycho.run_folder import PICTURE_FILE, append_history, begin_history
+from ptycho.runs.folder import PICTURE_FILE, append_history, begin_history
+from ptycho.settings.config import InferenceConfig, TrainConfig, save_settings
 
 SIDE = 40
 

@@ -9,8 +9,8 @@ import click
 import pytest
 import yaml
 
-from ptycho import cli
-from ptycho.config import TrainConfig, from_mapping
+from ptycho.commands import cli
+from ptycho.settings.config import TrainConfig, from_mapping
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = sorted([ROOT / "README.md", *ROOT.glob("docs/**/*.md"), *ROOT.glob("scripts/**/*.md")])
@@ -29,7 +29,7 @@ def test_every_program_is_installed_under_its_name():
     assert set(scripts) == {"ptycho", *PROGRAMS}
     for target in scripts.values():
         module, function = target.split(":")
-        assert module == "ptycho.cli"
+        assert module == "ptycho.commands.cli"
         assert callable(getattr(cli, function))
 
 

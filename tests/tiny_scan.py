@@ -5,15 +5,15 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ptycho.bundle import ModelSettings, build_model, save_model
-from ptycho.config_scans import SimulateConfig
-from ptycho.dataset import GroupDataset
+from ptycho.api.components import scaled_probe
+from ptycho.commands.simulate import simulate
+from ptycho.engines.sweeps import sweep_scan
+from ptycho.learning.model_folder import ModelSettings, build_model, save_model
 from ptycho.physics.patches import canvas_of, cut_patches, window_corners
 from ptycho.physics.probe import probe_intensity
-from ptycho.raw_data import RawData
-from ptycho.sweeps import sweep_scan
-from ptycho.workflows.components import scaled_probe
-from ptycho.workflows.simulate import simulate
+from ptycho.scan.dataset import GroupDataset
+from ptycho.scan.raw_data import RawData
+from ptycho.settings.scans import SimulateConfig
 
 SIDE = 16
 

@@ -13,5 +13,5 @@ _checked = beartype(conf=BeartypeConf(is_pep484_tower=True))
 
 def check(function: Callable) -> Callable:
     """Return the function with its arguments and result checked on every call."""
-    settings = function.__module__.startswith("ptycho.config")
+    settings = function.__module__.startswith("ptycho.settings")
     return function if settings else _checked(function)

@@ -19,8 +19,8 @@ import numpy as np
 from jaxtyping import Complex64
 
 from ptycho.errors import DataError
-from ptycho.npz import UNREADABLE, NpzFile
-from ptycho.raw_data import Measurement, RawData
+from ptycho.io.npz import UNREADABLE, NpzFile
+from ptycho.scan.raw_data import Measurement, RawData
 
 _ENTRIES = frozenset(
     {"counts", "position_row", "position_col", "probe", "scan_row", "scan_col", "mask"}

@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 
 from ptycho.errors import DataError
-from ptycho.npz import UNREADABLE, NpzFile
-from ptycho.raw_data import Measurement, RawData
+from ptycho.io.npz import UNREADABLE, NpzFile
+from ptycho.scan.raw_data import Measurement, RawData
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

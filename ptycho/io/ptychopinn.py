@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ptycho.raw_data import Measurement, RawData
+from ptycho.scan.raw_data import Measurement, RawData
 
 
 def read(path: Path, measurement: Measurement | None, mask: np.ndarray | None = None) -> RawData:

@@ -9,8 +9,8 @@ import torch
 from jaxtyping import Complex, Float
 from torch import Tensor, nn
 
-from ptycho.dataset import GroupBatch
 from ptycho.networks.blocks import Body
+from ptycho.scan.dataset import GroupBatch
 
 _USUAL_STEP = 4.0  # pixels; brings positions into the range networks like
 

@@ -7,10 +7,10 @@ import torch
 from jaxtyping import Complex, Float
 from torch import Tensor, nn
 
-from ptycho.dataset import GroupBatch
 from ptycho.networks.learned_step import LearnedStep
 from ptycho.physics.forward import BackProjection, back_project, pull_of
 from ptycho.physics.patches import cut_patches
+from ptycho.scan.dataset import GroupBatch
 
 _MOMENTUM = 0.8
 

@@ -12,7 +12,7 @@ from bokeh.models.plots import Plot
 from bokeh.plotting import figure
 
 from ptycho.report.pictures import TOOLS, WIDTH
-from ptycho.run_folder import RunFolder
+from ptycho.runs.folder import RunFolder
 
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7")  # Okabe and Ito: told apart by all eyes
 DASHES = ("solid", "dashed", "dotdash", "dotted")

@@ -12,7 +12,7 @@ from typing import Any
 
 from ptycho.durations import duration
 from ptycho.metrics import MS_SSIM_LEAST_SIDE, Comparison
-from ptycho.run_folder import RunFolder
+from ptycho.runs.folder import RunFolder
 
 _FORMAT_VERSION = 1
 

@@ -22,7 +22,6 @@ from ptycho.grouping import sample_groups, summarise
 from ptycho.grouping.sample import METHODS
 from ptycho.io import read_mask, read_scan
 from ptycho.physics.probe import largest_pair_distance
-from ptycho.raw_data import RawData
 from ptycho.report.curves import curves_of
 from ptycho.report.numbers import numbers_of
 from ptycho.report.object_view import (
@@ -36,7 +35,8 @@ from ptycho.report.opening import opening
 from ptycho.report.pictures import Linked, linked_around
 from ptycho.report.quantise import Thumbnails, thumbnails
 from ptycho.report.scan_view import Sample, scan_view
-from ptycho.run_folder import RunFolder, Selection, file_checksum, read_run
+from ptycho.runs.folder import RunFolder, Selection, file_checksum, read_run
+from ptycho.scan.raw_data import RawData
 
 PAGE_FILE = "report.html"
 

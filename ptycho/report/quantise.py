@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float, Float64, Shaped, UInt8, UInt16
 
-from ptycho.raw_data import RawData
+from ptycho.scan.raw_data import RawData
 
 _LEVELS = 2**16 - 2  # steps between the codes 1 and 2^16 - 1
 _LIGHT_SHOWN = 0.999  # share of the photons inside the part of a frame that is shown

@@ -6,7 +6,7 @@ Way of the data: ... -> [folders of runs -> table]. Plain words and numbers.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ptycho.run_folder import RunFolder
+from ptycho.runs.folder import RunFolder
 
 _OF_THE_CONSOLE = ("output_dir", "progress", "quiet", "verbose", "json_log", "report", "cache")
 _OBJECT = (

@@ -12,8 +12,8 @@ from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from ptycho.engines.resampling import HalfData, Uncertainty
 from ptycho.report.drawing import Picture, draw_picture, draw_rings, draw_table, new_figure, save
-from ptycho.resampling import HalfData, Uncertainty
 
 
 class PositionResiduals(NamedTuple):

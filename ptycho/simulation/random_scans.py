@@ -14,11 +14,11 @@ import torch
 from jaxtyping import Complex, Float
 from torch import Tensor
 
-from ptycho.dataset import GroupBatch
 from ptycho.errors import ConfigError
 from ptycho.physics.forward import detector_intensity, exit_waves
 from ptycho.physics.patches import cut_patches, window_corners
 from ptycho.physics.probe import probe_fwhm, probe_intensity, shift_probe
+from ptycho.scan.dataset import GroupBatch
 from ptycho.simulation.noise import count_photons
 from ptycho.simulation.objects import PHOTOGRAPHS, dead_leaves, gaussian_field, grey_photograph
 from ptycho.simulation.probes import (

@@ -16,7 +16,7 @@ from ptycho.physics.forward import detector_intensity, exit_waves
 from ptycho.physics.patches import cut_patches, window_corners
 from ptycho.physics.probe import shift_probe
 from ptycho.progress import Track, untracked
-from ptycho.raw_data import RawData
+from ptycho.scan.raw_data import RawData
 from ptycho.simulation.noise import count_photons
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from ptycho.errors import DataError, PtychoError
 from ptycho.report.side_by_side import results_of
-from ptycho.run_folder import (
+from ptycho.runs.folder import (
     COVERAGE_FILE,
     HISTORY_FILE,
     LOG_FILE,

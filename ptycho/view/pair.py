@@ -15,7 +15,7 @@ from ptycho.metrics import Comparison, compare, well_covered
 from ptycho.report.object_view import corners_of
 from ptycho.report.pictures import Linked, linked_around, picture_view
 from ptycho.report.side_by_side import side_by_side
-from ptycho.run_folder import RunFolder
+from ptycho.runs.folder import RunFolder
 from ptycho.view.panels import MOST, WIDE, Views, decode, decoded_views, drawn_from, framed, grid
 from ptycho.view.words import table, text
 

@@ -15,7 +15,7 @@ from ptycho.report.numbers import numbers_of
 from ptycho.report.object_view import corners_of, has_object, object_views, residual_view
 from ptycho.report.pictures import Linked, PictureView, linked_around
 from ptycho.report.quantise import Quantised
-from ptycho.run_folder import RunFolder
+from ptycho.runs.folder import RunFolder
 from ptycho.view.words import table, text
 
 Views = dict[str, PictureView]

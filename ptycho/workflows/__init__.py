@@ -1,1 +1,1 @@
-"""The commands as functions: settings in, stages called in the order of the data, result out."""
+"""Import paths of the users' documents; the functions live in `ptycho.api`."""

@@ -5,7 +5,7 @@ The same as the installed command `ptycho_inference`.
 
 import sys
 
-from ptycho.cli import inference_main
+from ptycho.commands.cli import inference_main
 
 if __name__ == "__main__":
     sys.exit(inference_main())

@@ -5,7 +5,7 @@ The same as the installed command `ptycho_train`.
 
 import sys
 
-from ptycho.cli import train_main
+from ptycho.commands.cli import train_main
 
 if __name__ == "__main__":
     sys.exit(train_main())

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from tiny_scan import saved_untrained, simulated
 
-from ptycho import cli
+from ptycho.commands import cli
 
 
 @pytest.fixture(scope="module")

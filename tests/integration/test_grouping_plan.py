@@ -10,9 +10,9 @@ import logging
 import numpy as np
 import pytest
 
-from ptycho import group_cache
+from ptycho.grouping import cache as group_cache
 from ptycho.grouping import summarise
-from ptycho.raw_data import RawData
+from ptycho.scan.raw_data import RawData
 
 N = 4
 ROWS, COLS = 92, 112

@@ -13,7 +13,7 @@ import pytest
 import yaml
 from tiny_scan import saved_untrained
 
-from ptycho import cli
+from ptycho.commands import cli
 from ptycho.io import read_scan
 
 ROOT = Path(__file__).parents[2]

@@ -1,0 +1,1 @@
+"""The functions that notebooks, scripts and commands call: one for each task."""

@@ -1,0 +1,42 @@
+"""The object as a training sees it, epoch by epoch.
+
+Way of the data: [groups -> batches -> network of the moment -> patches -> object] -> logs.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+
+from ptycho.api.components import Groups
+from ptycho.engines.reconstruction import stitched_groups
+from ptycho.learning.callbacks import Picture
+from ptycho.learning.model import PtychoModel
+from ptycho.physics.patches import canvas_of
+from ptycho.scan.dataset import GroupDataset
+from ptycho.scan.raw_data import RawData
+
+_MOST_FRAMES = 1024
+"""Frames that a picture is made from: seconds on one core."""
+
+
+def picture_of(
+    raw: RawData, groups: Groups, device: torch.device, batch_size: int | None = None
+) -> Callable[[PtychoModel], Picture]:
+    """Return what makes a picture of the scan with a model, the same groups each time.
+
+    Args:
+        raw: the scan.
+        groups: chosen for the training, those that watch included; of many, some spread over them.
+        device: where to compute.
+        batch_size: groups at a time; None chooses by size.
+    """
+    n = min(len(groups), max(1, _MOST_FRAMES // groups.shape[1]))
+    some = GroupDataset(raw, groups[np.linspace(0, len(groups) - 1, n).astype(int)])
+    canvas = canvas_of(torch.from_numpy(raw.positions), raw.frame_size)
+
+    def picture(model: PtychoModel) -> Picture:
+        found = stitched_groups(model, some, canvas, batch_size=batch_size, device=device)
+        return Picture(found.obj.numpy(), found.coverage.numpy(), canvas.origin)
+
+    return picture

@@ -1,0 +1,242 @@
+"""The commands: flags and a settings file become one checked configuration, a workflow runs it.
+
+Way of the data: command line -> [settings] -> workflow -> ... -> result on disk.
+Every flag is generated from the dataclasses of `ptycho.settings`; a flag wins over the file given
+by `--config`, the file over the preset, the preset over the default. Commands load when they
+run, so that `--help` and mistakes answer at once.
+"""
+
+import functools
+import importlib
+import os
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import click
+
+from ptycho import __version__
+from ptycho.commands.console import logging_to, refuse, run_command
+from ptycho.commands.flags import CONTEXT, SettingsCommand
+from ptycho.errors import ConfigError, DataError
+from ptycho.settings.base import canonical, describe, from_mapping, nearest, read_settings
+from ptycho.settings.config import InferenceConfig, TrainConfig
+from ptycho.settings.groups import CacheConfig, GroupsConfig
+from ptycho.settings.pretrain import PretrainConfig
+from ptycho.settings.refine import RefineConfig
+from ptycho.settings.report import EvaluateConfig, ReportConfig, ViewConfig
+from ptycho.settings.scans import ImportConfig, SimulateConfig
+from ptycho.simulation.presets import PRESETS
+
+
+class Job(NamedTuple):
+    """A parsed command line: what to run, and the name to put before a mistake."""
+
+    name: str
+    run: Callable[[], object]
+    as_json: bool = False
+    """Whether mistakes, too, are told as JSON."""
+
+
+@click.pass_context
+def _job(
+    ctx: click.Context,
+    cls: type,
+    run: Callable[[Any], object],
+    config_file: str | None,
+    **flags: str | None,
+) -> Job:
+    given = {name: value for name, value in flags.items() if value is not None}
+
+    def perform() -> None:
+        written = {}
+        if config_file:
+            written = canonical(cls, read_settings(Path(config_file)), where=config_file)
+        config = from_mapping(cls, written, given)
+        _check_paths(config)
+        folder = getattr(config, "output_dir", None)
+        with logging_to(
+            verbose=config.verbose, quiet=config.quiet, as_json=config.json_log, folder=folder
+        ):
+            # Waiting threads spin for microseconds, then sleep: endless spinning costs a factor of
+            # three on cores that others use too, sleeping at once a factor of 1.7 on idle ones.
+            os.environ.setdefault("GOMP_SPINCOUNT", "2000")
+            # Bars written to a file are noise, whichever library draws them.
+            bars = config.progress and sys.stderr.isatty()
+            wanted = bars and not (config.quiet or config.json_log)
+            result = run(replace(config, progress=wanted))
+        if result is not None:
+            click.echo(result)
+
+    return Job(ctx.command_path, perform, flags.get("json_log") == "true")
+
+
+def _check_paths(config: Any) -> None:
+    """Refuse missing inputs and unusable outputs before anything slow is imported."""
+    for setting in describe(type(config)).values():
+        path = getattr(config, setting.name)
+        if setting.must_exist and path is not None and not path.exists():
+            raise DataError(
+                f"{setting.name}: nothing at {path}; expected a {setting.must_exist}{_advice(path)}"
+            )
+    folder = getattr(config, "output_dir", None)
+    if folder is not None:
+        standing = next(p for p in (folder, *folder.absolute().parents) if p.exists())
+        if not standing.is_dir():
+            raise ConfigError(f"output_dir: {standing} is a file; expected a folder, new or old")
+        if not os.access(standing, os.W_OK):
+            raise ConfigError(f"output_dir: {standing} is read-only; expected a writable folder")
+    output = getattr(config, "output", None)
+    if output is not None and output.is_dir():
+        raise ConfigError(f"output: {output} is a folder; expected a file name")
+
+
+def _advice(path: Path) -> str:
+    for name, values in PRESETS.items():
+        if path.name == Path(str(values["output"])).name:
+            return f"; `ptycho simulate --preset {name} --output {path}` makes one"
+    return ""
+
+
+def _command(name: str, cls: type, workflow: str) -> SettingsCommand:
+    """Return a verb; the workflow that does it is imported when it runs."""
+
+    def run(config: Any) -> object:
+        return importlib.import_module(f"ptycho.commands.{workflow}").run(config)
+
+    return SettingsCommand(name, cls, functools.partial(_job, cls, run))
+
+
+@click.command("doctor", context_settings=CONTEXT)
+@click.pass_context
+def doctor_command(ctx: click.Context) -> Job:
+    """Show versions, device, threads and a quick measure of speed."""
+
+    def perform() -> None:
+        from ptycho.commands import doctor
+
+        click.echo(doctor.run())
+
+    return Job(ctx.command_path, perform)
+
+
+@click.command("compare", context_settings=CONTEXT)
+@click.argument("runs", nargs=-1, type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="For a program to read.")
+@click.pass_context
+def compare_command(ctx: click.Context, runs: tuple[Path, ...], as_json: bool) -> Job:
+    """Print a table of runs: settings that differ, numbers reached, time taken."""
+
+    def perform() -> None:
+        from ptycho.commands import compare
+
+        click.echo(compare.run(runs, as_json=as_json))
+
+    return Job(ctx.command_path, perform)
+
+
+simulate_command = _command("simulate", SimulateConfig, "simulate")
+import_command = _command("import", ImportConfig, "import_scan")
+groups_command = _command("groups", GroupsConfig, "groups")
+train_command = _command("train", TrainConfig, "train")
+reconstruct_command = _command("reconstruct", InferenceConfig, "reconstruct")
+pretrain_command = _command("pretrain", PretrainConfig, "pretrain")
+refine_command = _command("refine", RefineConfig, "refine")
+evaluate_command = _command("evaluate", EvaluateConfig, "evaluate")
+report_command = _command("report", ReportConfig, "page")
+view_command = _command("view", ViewConfig, "view")
+cache_command = _command("cache", CacheConfig, "cache")
+
+
+@click.pass_context
+def _greet(ctx: click.Context, version: bool) -> None:
+    if version:
+        click.echo(f"ptycho {__version__}")
+        ctx.exit()
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())
+
+
+class Commands(click.Group):
+    """The verbs, in the order a user meets them; `inference` is another word for reconstruct."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the verbs in the order of the work."""
+        return list(self.commands)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return the command for a verb; also for the other word of one."""
+        return super().get_command(ctx, "reconstruct" if cmd_name == "inference" else cmd_name)
+
+
+ptycho = Commands(
+    name="ptycho",
+    commands=[
+        simulate_command,
+        import_command,
+        groups_command,
+        train_command,
+        reconstruct_command,
+        pretrain_command,
+        refine_command,
+        evaluate_command,
+        report_command,
+        compare_command,
+        view_command,
+        cache_command,
+        doctor_command,
+    ],
+    help="Ptychography with networks that learn from groups of overlapping scan positions.",
+    context_settings=CONTEXT,
+    no_args_is_help=False,
+    invoke_without_command=True,
+    callback=_greet,
+    params=[click.Option(["--version"], is_flag=True, help="Show the version and exit.")],
+)
+
+
+def _one_line(problem: click.ClickException) -> str:
+    """Return click's complaint in our form, with the nearest known word."""
+    if isinstance(problem, click.NoSuchOption):
+        known = [name for param in problem.ctx.command.params for name in param.opts]
+        word = problem.option_name.replace("-", "_").replace("__", "--", 1)
+        hint = nearest(word, known) or "; --help lists the flags"
+        return f"{problem.option_name}: no such flag{hint}"
+    return problem.format_message()
+
+
+def _main(command: click.Command, name: str, argv: Sequence[str] | None) -> int:
+    args = None if argv is None else list(argv)
+    try:
+        job = command.main(args=args, prog_name=name, standalone_mode=False)
+    except click.ClickException as problem:
+        where = problem.ctx.command_path if getattr(problem, "ctx", None) else name
+        return refuse(where, _one_line(problem))
+    return run_command(job.name, job.run, as_json=job.as_json) if isinstance(job, Job) else 0
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run `ptycho VERB ...`; return the exit code."""
+    return _main(ptycho, "ptycho", argv)
+
+
+def train_main(argv: Sequence[str] | None = None) -> int:
+    """Run `ptycho_train`; return the exit code."""
+    return _main(train_command, "ptycho_train", argv)
+
+
+def inference_main(argv: Sequence[str] | None = None) -> int:
+    """Run `ptycho_inference`; return the exit code."""
+    return _main(reconstruct_command, "ptycho_inference", argv)
+
+
+def evaluate_main(argv: Sequence[str] | None = None) -> int:
+    """Run `ptycho_evaluate`; return the exit code."""
+    return _main(evaluate_command, "ptycho_evaluate", argv)
+
+
+def simulate_main(argv: Sequence[str] | None = None) -> int:
+    """Run `ptycho_simulate`; return the exit code."""
+    return _main(simulate_command, "ptycho_simulate", argv)

@@ -1,0 +1,77 @@
+"""`ptycho import`: a scan file of any known format -> our NPZ, with a look at what was found.
+
+Way of the data: [file -> RawData -> file].
+"""
+
+import dataclasses
+import logging
+from pathlib import Path
+
+import numpy as np
+
+from ptycho.api.components import is_transmission, tell_pixels
+from ptycho.errors import DataError
+from ptycho.io import read_mask, read_scan, recognise, write_scan
+from ptycho.scan.raw_data import RawData
+from ptycho.scan.summary import ScanSummary, summarise_scan
+from ptycho.settings.scans import ImportConfig
+
+log = logging.getLogger(__name__)
+
+
+def run(config: ImportConfig) -> Path:
+    """Convert a scan and say what it holds.
+
+    Returns:
+        The scan file written.
+
+    Raises:
+        DataError: If the source is of no known format or not a sound scan, or would be overwritten.
+    """
+    if config.output.exists() and config.output.samefile(config.source):
+        raise DataError(f"{config.output}: is the source itself; expected another name to write to")
+    log.info("%s: read as %s", config.source, recognise(config.source).name)
+    mask = None if config.mask is None else read_mask(config.mask)
+    raw = read_scan(config.source, measurement=config.measurement, mask=mask)
+    found = summarise_scan(raw)
+    log.info("%s", found.frames_sentence())
+    raw = _prepared(raw, found, config)
+    summary = summarise_scan(raw)
+    log.info("%s", summary.scan_sentence())
+    tell_pixels(raw)
+    _warn(summary)
+    path = write_scan(config.output, raw)
+    log.info("%s: written, %.0f MB", path, path.stat().st_size / 1e6)
+    return path
+
+
+def _prepared(raw: RawData, found: ScanSummary, config: ImportConfig) -> RawData:
+    """Return the scan with its probe in sqrt(photons), its pixel size and where it came from."""
+    ratio = found.photons / found.probe_photons
+    scale = 1.0 if is_transmission(ratio) else float(np.sqrt(ratio))
+    if scale != 1.0:
+        log.info(
+            "probe: %.3g photons in the file, %.3g in the mean frame; scaled by %.4g to match",
+            found.probe_photons, found.photons, scale,
+        )  # fmt: skip
+    return dataclasses.replace(
+        raw,
+        probe=raw.probe * np.float32(scale),
+        pixel_size_m=config.pixel_size_m or raw.pixel_size_m,
+        metadata={**raw.metadata, "source_file": config.source.name},
+    )
+
+
+def _warn(summary: ScanSummary) -> None:
+    """Say what will hurt a reconstruction and can be seen now."""
+    away = max(abs(place - summary.size // 2) for place in summary.centre)
+    if away > 0.05 * summary.size:
+        log.warning(
+            "frames are %.1f px off centre; expected the zero frequency at pixel %d",
+            away, summary.size // 2,
+        )  # fmt: skip
+    if summary.overlap < 0.4:
+        log.warning(
+            "neighbouring probes overlap by %.0f %%; expected 60 %% or more for a sound "
+            "reconstruction", 100 * summary.overlap,
+        )  # fmt: skip

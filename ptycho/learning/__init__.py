@@ -1,0 +1,1 @@
+"""Networks constrained by the measurement: the model, its training and its files."""

@@ -1,0 +1,175 @@
+"""A trained model on disk: a folder with weights (safetensors) and settings (JSON). No pickle.
+
+Way of the data: training -> [trained model] -> inference.
+The folder is enough to reconstruct: it holds the probe and everything needed to build the network
+again, and never the training file.
+"""
+
+import json
+import os
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Complex
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from ptycho.errors import ModelError
+from ptycho.learning.model import PtychoModel
+from ptycho.networks import NETWORKS
+
+FORMAT_VERSION = 2
+WEIGHTS = "model.safetensors"
+SETTINGS = "settings.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelSettings:
+    """What is needed to build a model again, and to know where it came from."""
+
+    network: str
+    """Name in `ptycho.networks.NETWORKS`."""
+
+    network_options: dict[str, Any]
+    """Keyword arguments of its builder."""
+
+    gridsize: int
+    """Groups have gridsize^2 members."""
+
+    neighbor_count: int
+    """K, nearest positions a training group could draw from; 0 at gridsize 1."""
+
+    frame_size: int
+    """N, pixels per side of a frame."""
+
+    n_modes: int
+    """Incoherent probe modes."""
+
+    training: dict[str, Any] = field(default_factory=dict)
+    """For the reader: data, samples, loss, seed, versions, final figures."""
+
+    format_version: int = FORMAT_VERSION
+    """Of the folder."""
+
+
+def build_model(settings: ModelSettings, probe: Complex[Tensor, "mode row col"]) -> PtychoModel:
+    """Build the untrained model that the settings describe.
+
+    Args:
+        settings: names and sizes.
+        probe: modes in sqrt(photons) per object pixel.
+
+    Raises:
+        ModelError: If the network or its options are unknown.
+    """
+    if settings.network not in NETWORKS:
+        known = ", ".join(sorted(NETWORKS))
+        raise ModelError(f"network: {settings.network!r}; expected one of {known}")
+    build = NETWORKS[settings.network]
+    try:
+        network = build(group_size=settings.gridsize**2, **settings.network_options)
+    except TypeError as error:
+        raise ModelError(f"network {settings.network}: {error}; expected its own options") from None
+    return PtychoModel(network, probe)
+
+
+def save_model(folder: Path, model: PtychoModel, settings: ModelSettings) -> None:
+    """Write weights and settings; each file appears whole or not at all.
+
+    Args:
+        folder: made when missing.
+        model: its weights and its probe are kept.
+        settings: those `build_model` was called with.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    weights = {k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}
+    half_written = folder / f".{WEIGHTS}.{os.getpid()}"
+    save_file(weights, half_written)
+    # safetensors keeps its files to their owner; a model is read by whoever may read its folder.
+    half_written.chmod((folder.stat().st_mode & 0o444) | 0o200)
+    half_written.replace(folder / WEIGHTS)
+    half_written = folder / f".{SETTINGS}.{os.getpid()}"
+    half_written.write_text(json.dumps(asdict(settings), indent=2) + "\n", encoding="utf-8")
+    half_written.replace(folder / SETTINGS)
+
+
+def general_model() -> Path:
+    """Return the folder of the general model that comes with the package."""
+    return Path(__file__).parent / "general_model"
+
+
+def load_model(folder: Path) -> tuple[PtychoModel, ModelSettings]:
+    """Read a trained model.
+
+    Args:
+        folder: as written by `save_model`.
+
+    Raises:
+        ModelError: If a file is missing, damaged or of another version.
+    """
+    for name in (SETTINGS, WEIGHTS):
+        if not (folder / name).is_file():
+            raise ModelError(
+                f"{folder}: no {name}; expected the output folder of a finished training"
+            )
+    settings = _read_settings(folder / SETTINGS)
+    try:
+        weights = load_file(folder / WEIGHTS)
+    except (SafetensorError, OSError) as error:
+        raise ModelError(
+            f"{folder / WEIGHTS}: {error}; expected safetensors weights; train again"
+        ) from None
+    shape = (settings.n_modes, settings.frame_size, settings.frame_size)
+    model = build_model(settings, torch.ones(shape, dtype=torch.complex64))
+    try:
+        model.load_state_dict(weights)
+    except RuntimeError as error:
+        first = str(error).splitlines()[-1].strip()
+        raise ModelError(
+            f"{folder / WEIGHTS}: {first}; expected the weights that {SETTINGS} describes"
+        ) from None
+    return model.eval(), settings
+
+
+def _read_settings(path: Path) -> ModelSettings:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ModelError(f"{path}: {error}; expected JSON settings; train again") from None
+    version = content.get("format_version") if isinstance(content, dict) else None
+    if version != FORMAT_VERSION:
+        raise ModelError(
+            f"{path}: format_version {version!r}; expected {FORMAT_VERSION}; train again"
+        )
+    _check_settings(path, content)
+    names = {f.name for f in fields(ModelSettings)}
+    try:
+        return ModelSettings(**{k: v for k, v in content.items() if k in names})
+    except TypeError as error:
+        raise ModelError(f"{path}: {error}; expected the settings of a trained model") from None
+
+
+def _check_settings(path: Path, content: dict[str, Any]) -> None:
+    """Refuse values that no training writes, before a network is built from them."""
+    if content.get("network") not in list(NETWORKS):
+        known = ", ".join(sorted(NETWORKS))
+        raise ModelError(f"{path}: network {content.get('network')!r}; expected one of {known}")
+    options = content.get("network_options")
+    if not isinstance(options, dict):
+        raise ModelError(f"{path}: network_options {options!r}; expected names and whole numbers")
+    least = {"gridsize": 1, "neighbor_count": 0, "frame_size": 1, "n_modes": 1}
+    values = {name: content.get(name) for name in least} | options
+    least |= {"steps": 0, "sweeps": 0}
+    for name, value in values.items():
+        if type(value) is not int or value < least.get(name, 1):
+            raise ModelError(
+                f"{path}: {name} {value!r}; expected a whole number from {least.get(name, 1)} on"
+            )
+    if options.get("window", 1) > content["frame_size"]:
+        raise ModelError(
+            f"{path}: window {options['window']}; expected at most frame_size, "
+            f"{content['frame_size']}"
+        )

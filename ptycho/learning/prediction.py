@@ -1,0 +1,85 @@
+"""A trained model applied to groups of frames.
+
+Data flow: trained model, batches -> [patches] -> object. Plain PyTorch.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Complex, Int
+from torch import Tensor
+
+from ptycho.learning.model import PtychoModel
+from ptycho.physics.losses import poisson_floor
+from ptycho.progress import Track, untracked
+from ptycho.scan.dataset import GroupDataset, ManyScans
+
+
+class Patches(NamedTuple):
+    """Predicted object windows, in the order of the groups."""
+
+    patches: Complex[Tensor, "patch side side"]
+    """The decoded centre of each window."""
+
+    members: Int[Tensor, " patch"]
+    """Frame each patch belongs to."""
+
+    group_of: Int[Tensor, " patch"]
+    """Group each patch was merged in; its members share one phase."""
+
+
+@torch.inference_mode()
+def predict_patches(
+    model: PtychoModel,
+    dataset: GroupDataset,
+    *,
+    batch_size: int,
+    device: torch.device,
+    track: Track = untracked,
+) -> Patches:
+    """Reconstruct every group of a dataset.
+
+    Args:
+        model: its window is what is kept of each patch.
+        dataset: groups of a scan.
+        batch_size: groups at a time.
+        device: where to compute; results come back to the CPU.
+        track: wraps the batches, given their number, to show progress.
+    """
+    model = model.to(device).eval()
+    window = model.window
+    patches, members = [], []
+    for batch in track(dataset.batches(batch_size), -(-len(dataset) // batch_size)):
+        predicted = model.patches(batch.to(device))
+        first = predicted.shape[-1] // 2 - window // 2
+        inner = slice(first, first + window)
+        patches.append(predicted[..., inner, inner].flatten(0, 1).cpu())
+        members.append(batch.members)
+    all_members = torch.cat(members)
+    group_of = torch.arange(len(all_members)).repeat_interleave(all_members.shape[1])
+    return Patches(torch.cat(patches), all_members.flatten(), group_of)
+
+
+@torch.inference_mode()
+def noise_floor(
+    model: PtychoModel,
+    dataset: GroupDataset | ManyScans,
+    *,
+    batch_size: int,
+    loss: str = "amplitude",
+) -> float:
+    """Return the loss that counting noise alone would leave, by the model's own frames.
+
+    Args:
+        model: trained.
+        dataset: groups; up to 8 batches spread over them are looked at.
+        batch_size: groups at a time.
+        loss: name in `ptycho.physics.losses.LOSSES`.
+    """
+    batches = dataset.batch_numbers(batch_size)
+    floors = []
+    for which in np.unique(np.linspace(0, len(batches) - 1, 8).astype(int)):
+        batch = dataset[batches[which]]
+        floors.append(poisson_floor(model(batch).intensity, loss, batch.mask))
+    return float(np.mean(floors))

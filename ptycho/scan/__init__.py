@@ -1,0 +1,1 @@
+"""One scan: its arrays, their checks, and the batches made of them."""

@@ -1,0 +1,315 @@
+"""RawData: one scan, checked once, and the groups of frames drawn from it.
+
+Way of the data: file -> [RawData] -> groups -> batches -> ... -> report.
+Knows frames, positions, probe and files; no networks, no torch.
+
+Frames stay as they are stored, often mapped from the file; only those asked for are converted.
+"""
+
+import dataclasses
+import functools
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Float32, Int, Int32, Shaped
+
+from ptycho.errors import DataError
+from ptycho.grouping.enumerate import all_groups, sample_rows
+from ptycho.grouping.neighbours import get_neighbor_indices
+from ptycho.io.scan_file import read_scan_file, write_scan_file
+from ptycho.scan import checks
+from ptycho.scan.grouped_arrays import grouped_arrays, true_windows
+from ptycho.scan.measurement import Measurement, amplitude_of, intensity_of
+from ptycho.scan.selection import select_groups
+
+# The last two are found here by those who know them from here.
+__all__ = ["Measurement", "RawData", "get_neighbor_indices", "sample_rows"]
+
+_CHECKED_FRAMES = 16
+_FRAMES_FOR_PHOTONS = 256
+_FRAMES_AT_ONCE = 256
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class RawData:
+    """One scan: frames, where they were taken, and with which illumination.
+
+    Raises:
+        DataError: When the parts do not fit together or hold values that cannot be measured.
+    """
+
+    # Loose shapes: what is handed over is checked below, with errors a user can read.
+
+    frames: Shaped[np.ndarray, "..."]
+    """(M, N, N) as stored, zero frequency at N//2; may be a memory map."""
+
+    measurement: str
+    """What a stored value is: counts, intensity (photons) or amplitude (sqrt(photons))."""
+
+    xcoords: Shaped[np.ndarray, "..."]
+    """(M,) column of each probe centre, object pixels; kept as float64."""
+
+    ycoords: Shaped[np.ndarray, "..."]
+    """(M,) row of each probe centre, object pixels; kept as float64."""
+
+    probe: Shaped[np.ndarray, "..."]
+    """(mode, N, N) or (N, N) illumination, sqrt(photons) per object pixel up to its scale; kept
+    as complex64 with modes."""
+
+    xcoords_start: Shaped[np.ndarray, "..."] | None = None
+    """(M,) columns before a correction of the positions; xcoords when None."""
+
+    ycoords_start: Shaped[np.ndarray, "..."] | None = None
+    """(M,) rows before a correction of the positions; ycoords when None."""
+
+    obj: Shaped[np.ndarray, "..."] | None = None
+    """(H, W) transmission of the sample, truth or guess, kept as complex64; pixel (r, c) lies at
+    scan coordinate (r, c)."""
+
+    patches: Shaped[np.ndarray, "..."] | None = None
+    """(M, N, N) true object window of each frame, where the file holds them (its entry Y)."""
+
+    mask: Shaped[np.ndarray, "..."] | None = None
+    """(N, N) True on good pixels, for all frames; None when all are good. Bad ones read 0, whatever
+    the frames hold there, and take part in nothing."""
+
+    background: Shaped[np.ndarray, "..."] | float | None = None
+    """(N, N) or one number: intensity per pixel that does not come from the sample, the same in all
+    frames, in the unit of the frames' intensity; kept as float32; None when there is none."""
+
+    scan_index: Shaped[np.ndarray, "..."] | None = None
+    """(M,) scan each frame belongs to, kept as int64; 0 for all when None."""
+
+    path: Path | None = None
+    """File the scan came from; names the groups cache and errors."""
+
+    pixel_size_m: float | None = None
+    """Size of an object pixel, metres."""
+
+    photons_per_unit: float = 1.0
+    """Photons that a stored intensity of 1 stands for; 1 when the frames are in photons."""
+
+    metadata: dict[str, Any] = field(default_factory=dict)
+    """What else is known; plain values that JSON can hold."""
+
+    def __post_init__(self):
+        where, n = self._where, len(self.frames) if np.ndim(self.frames) else 0
+        checks.check_frames(where, self.frames)
+        checks.check_measurement(where, self.measurement)
+        for name in ("xcoords", "ycoords"):
+            self._set(name, checks.checked_coordinates(where, name, getattr(self, name), n))
+            start, given = f"{name}_start", getattr(self, f"{name}_start")
+            start_values = getattr(self, name) if given is None else given
+            self._set(start, checks.checked_coordinates(where, start, start_values, n))
+        self._set("scan_index", checks.checked_scan_index(where, self.scan_index, n))
+        self._set("probe", checks.checked_probe(where, self.probe, self.frame_size))
+        self._set("mask", checks.checked_mask(where, self.mask, self.frame_size))
+        self._set("background", checks.checked_background(where, self.background, self.frame_size))
+        if self.obj is not None:
+            self._set("obj", checks.checked_object(where, self.obj))
+        self._sound_frames(self._spread(_CHECKED_FRAMES))
+
+    @classmethod
+    def from_file(
+        cls,
+        path: Path | str,
+        *,
+        measurement: Measurement | None = None,
+        mask: Shaped[np.ndarray, "..."] | None = None,
+    ) -> "RawData":
+        """Read a PtychoPINN NPZ, any of its variants.
+
+        Args:
+            path: The file.
+            measurement: What the frames are; None believes the file.
+            mask: True on good pixels; None believes the file.
+
+        Raises:
+            DataError: When the file is missing, damaged or no sound scan.
+        """
+        fields = read_scan_file(path, measurement=measurement)
+        return cls(**(fields if mask is None else fields | {"mask": mask}))
+
+    def save(self, path: Path | str) -> None:
+        """Write the scan as an uncompressed PtychoPINN NPZ that can be memory-mapped.
+
+        Frames are written as stored, so `photons_per_unit` is not kept.
+
+        Raises:
+            DataError: When the folder cannot be written.
+        """
+        fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        write_scan_file(path, fields)
+
+    @property
+    def n_frames(self) -> int:
+        """M, diffraction frames."""
+        return len(self.frames)
+
+    @property
+    def frame_size(self) -> int:
+        """N, rows and columns of a frame."""
+        return self.frames.shape[-1]
+
+    @property
+    def positions(self) -> Float[np.ndarray, "frame 2"]:
+        """Probe centres as (row, col), object pixels."""
+        return np.stack([self.ycoords, self.xcoords], axis=1)
+
+    def intensity(self, indices: Int[np.ndarray, " n"]) -> Float32[np.ndarray, "n row col"]:
+        """Return photons per pixel of some frames; DataError on negative or non-finite values."""
+        frames = intensity_of(self._sound_frames(indices), self.measurement)
+        return frames * np.float32(self.photons_per_unit)
+
+    def amplitude(self, indices: Int[np.ndarray, " n"]) -> Float32[np.ndarray, "n row col"]:
+        """Return sqrt(photons) per pixel of some frames; DataError as for `intensity`."""
+        frames = amplitude_of(self._sound_frames(indices), self.measurement)
+        return frames * np.float32(math.sqrt(self.photons_per_unit))
+
+    @property
+    def background_intensity(self) -> Float32[np.ndarray, "row col"] | None:
+        """Photons per pixel that do not come from the sample; None when there are none."""
+        known = self.background
+        return None if known is None else known * np.float32(self.photons_per_unit)
+
+    def check_frames(self, indices: Int[np.ndarray, " n"]) -> None:
+        """Look at the values of some frames, some at a time; DataError names the first bad one."""
+        for first in range(0, len(indices), _FRAMES_AT_ONCE):
+            self._sound_frames(indices[first : first + _FRAMES_AT_ONCE])
+
+    def photons_per_frame(self) -> float:
+        """Return the mean photons on a frame's good pixels, from up to 256 frames of the scan."""
+        return self._mean_photons
+
+    def scaled_to(self, photons: float) -> "RawData":
+        """Return the scan with its stored unit read so that the mean frame holds so many photons.
+
+        Raises:
+            DataError: When the frames are dark.
+        """
+        if not self._mean_photons > 0:
+            raise DataError(f"{self._where}: frames without light; expected some to scale")
+        factor = photons / self._mean_photons
+        return dataclasses.replace(self, photons_per_unit=factor * self.photons_per_unit)
+
+    def subset(self, indices: Int[np.ndarray, " n"] | slice) -> "RawData":
+        """Return a scan of some frames, in the order given; it has no file of its own."""
+        names = ("frames", "xcoords", "ycoords", "xcoords_start", "ycoords_start", "scan_index")
+        parts = {name: getattr(self, name)[indices] for name in names}
+        patches = None if self.patches is None else self.patches[indices]
+        return dataclasses.replace(self, **parts, patches=patches, path=None)
+
+    def first(self, n: int) -> "RawData":
+        """Return a scan of the first n frames."""
+        return self.subset(slice(n))
+
+    def select_groups(
+        self,
+        n: int | None,
+        *,
+        gridsize: int,
+        dataset_path: Path | str | None = None,
+        **rule: Any,
+    ) -> Int32[np.ndarray, "group member"]:
+        """Return the groups to work with; says in the log what the number meant.
+
+        Args:
+            n: `n_images`: frames at gridsize 1, groups above; None for all frames, or as many
+                groups as use every frame once.
+            gridsize: 1 takes the first n frames in their order, each a group of its own; above,
+                groups hold gridsize * gridsize overlapping frames.
+            dataset_path: File whose name and folder the cache takes; None for the scan's own.
+            **rule: `K`, `seed`, `sampling`, `use_cache`, `cache_dir`, `probe_diameter` and limits;
+                see `select_groups` in `ptycho.scan.selection`.
+
+        Raises:
+            GroupingError: When no such groups exist.
+        """
+        return select_groups(
+            self.xcoords, self.ycoords, n, gridsize=gridsize, scan_index=self.scan_index,
+            dataset_path=dataset_path or self.path, where=self._where, **rule,
+        )  # fmt: skip
+
+    def generate_grouped_data(
+        self,
+        N: int,
+        K: int | None = None,
+        nsamples: int = 1,
+        dataset_path: Path | str | None = None,
+        seed: int | None = None,
+        gridsize: int = 1,
+        *,
+        sampling: str = "uniform",
+        use_cache: bool = True,
+        cache_dir: Path | str | None = None,
+    ) -> dict[str, Any]:
+        """Return frames and coordinates of chosen groups in the historic dictionary.
+
+        Args:
+            N: Rows and columns of a frame, checked against the scan.
+            K: Neighbours a group may draw from.
+            nsamples: Frames at gridsize 1, groups above.
+            dataset_path: File whose name and folder the groups cache takes.
+            seed: Fixes the sample; None is 0.
+            gridsize: Groups hold gridsize * gridsize frames.
+            sampling: uniform, balanced or sequential.
+            use_cache: Whether to keep the groups on disk.
+            cache_dir: Folder for the groups cache instead of the dataset's.
+
+        Returns:
+            What `grouped_arrays` lists, `Y` (G, N, N, C) the true object windows or None, and
+            `objectGuess` (H, W) or None.
+
+        Raises:
+            DataError: When N is not the size of the frames, or a frame is damaged.
+            GroupingError: When no such groups exist.
+        """
+        if self.frame_size != N:
+            raise DataError(f"{self._where}: frames of {self.frame_size} pixels; expected N = {N}")
+        groups = self.select_groups(
+            nsamples, gridsize=gridsize, K=K, seed=seed, sampling=sampling,
+            use_cache=use_cache, cache_dir=cache_dir, dataset_path=dataset_path,
+        )  # fmt: skip
+        data = grouped_arrays(
+            self.amplitude(groups.ravel()), groups,
+            coords=np.stack([self.xcoords, self.ycoords], axis=1),
+            coords_start=np.stack([self.xcoords_start, self.ycoords_start], axis=1),
+        )  # fmt: skip
+        truth = true_windows(
+            groups, self.positions, self.frame_size, obj=self.obj, patches=self.patches
+        )
+        return data | {"Y": truth, "objectGuess": self.obj}
+
+    def _find_all_valid_groups(
+        self, K: int | None = None, gridsize: int = 2
+    ) -> Int32[np.ndarray, "group member"]:
+        """Return every valid group of the scan, found anew; K as in `select_groups`."""
+        return all_groups(
+            self.xcoords, self.ycoords, gridsize=gridsize, K=K, scan_index=self.scan_index
+        )
+
+    @property
+    def _where(self) -> str:
+        return "scan" if self.path is None else str(self.path)
+
+    @functools.cached_property
+    def _mean_photons(self) -> float:
+        frames = self.intensity(self._spread(_FRAMES_FOR_PHOTONS))
+        return float(frames.sum(dtype=np.float64) / len(frames))
+
+    def _set(self, name, value):
+        object.__setattr__(self, name, value)  # the dataclass is frozen for everyone else
+
+    def _spread(self, most):
+        """Return up to `most` frame numbers spread over the scan, the first and last included."""
+        return np.unique(np.linspace(0, self.n_frames - 1, most).astype(np.intp))
+
+    def _sound_frames(self, indices):
+        """Return some frames as stored, bad pixels as 0, having looked at their values."""
+        indices = np.asarray(indices)
+        frames = np.asarray(self.frames[indices])
+        checks.check_values(self._where, frames, indices, self.mask)
+        return frames if self.mask is None else np.where(self.mask, frames, frames.dtype.type(0))

@@ -1,0 +1,305 @@
+"""What shapes frames beside the object: found where it is, left alone where it is not."""
+
+import logging
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from tiny_scan import SIDE, saved_untrained, simulated, swept, truth_on_canvas
+
+from ptycho.api import reconstruction_output
+from ptycho.api.components import scaled_probe
+from ptycho.commands import reconstruct as workflow
+from ptycho.engines import sweeps
+from ptycho.engines.nuisances import (
+    MOST_MOVED,
+    BackgroundSum,
+    Nuisances,
+    Refine,
+    beam_factors,
+    moved,
+    position_steps,
+    probe_slopes,
+)
+from ptycho.engines.residuals import frame_residuals
+from ptycho.errors import ConfigError, DataError
+from ptycho.physics.forward import exit_waves, replace_modulus
+from ptycho.physics.probe import probe_intensity, shift_probe
+from ptycho.physics.propagation import to_detector
+from ptycho.scan.dataset import GroupDataset
+from ptycho.scan.raw_data import RawData
+from ptycho.settings.config import InferenceConfig
+
+
+def wide(raw, margin=8):
+    """The object of ones and the true one on a canvas that positions may move on."""
+    truth, canvas = truth_on_canvas(raw)
+    (row, col), (height, width) = canvas = canvas.widened(margin)
+    seen = torch.from_numpy(np.pad(raw.obj, 20, mode="edge"))
+    truth = seen[row + 20 : row + 20 + height, col + 20 : col + 20 + width]
+    return torch.ones_like(truth), truth / scaled_probe(raw).transmission, canvas
+
+
+ALL = {"refine_positions": True, "refine_intensity": True, "refine_background": True}
+
+
+def test_a_scan_without_nuisances_keeps_what_it_is_told():
+    raw = simulated(25)
+    _, truth, canvas = wide(raw)
+    found = swept(raw, truth, canvas, sweeps=6, **ALL)
+    assert max(found.free_residual) < 1e-6
+    torch.testing.assert_close(
+        found.beside.positions, torch.from_numpy(raw.positions), rtol=0, atol=1e-3
+    )
+    torch.testing.assert_close(found.beside.intensity, torch.ones(25), rtol=0, atol=1e-3)
+    assert float(found.beside.background.max()) < 0.01  # of 400 photons on the mean pixel
+
+
+# Slopes and steps
+
+
+def test_slopes_of_a_probe_are_its_differences():
+    raw = simulated(4)
+    probe, step = scaled_probe(raw).probe, 1e-2
+    slopes = probe_slopes(probe[None])[0]
+    for axis in range(2):
+        ends = [torch.tensor([[sign * step * (axis == k) for k in range(2)]]) for sign in (1, -1)]
+        ahead, behind = (shift_probe(probe, end)[0] for end in ends)
+        torch.testing.assert_close(slopes[axis], (ahead - behind) / (2 * step), rtol=1e-2, atol=0.1)
+
+
+def test_one_step_finds_a_small_displacement():
+    raw = simulated(9)
+    probe = torch.cat([scaled_probe(raw).probe, 0.3 * scaled_probe(raw).probe.roll(2, -1)])
+    g = torch.Generator().manual_seed(0)
+    patches = torch.polar(torch.ones(9, SIDE, SIDE), torch.rand(9, SIDE, SIDE, generator=g))
+    true = 0.1 * torch.rand(9, 2, generator=g) - 0.05
+    measured = probe_intensity(to_detector(exit_waves(patches, shift_probe(probe, true)))).sqrt()
+    shifted = shift_probe(probe, torch.zeros(9, 2))
+    waves = to_detector(exit_waves(patches, shifted))
+    slopes = to_detector(probe_slopes(shifted) * patches[:, None, None])
+    used = torch.rand(9, SIDE, SIDE, generator=g) > 0.1
+    measured[~used] = 1e4
+    steps = position_steps(waves, slopes, probe_intensity(waves).sqrt(), measured, used)
+    torch.testing.assert_close(steps, true, rtol=0.1, atol=3e-3)
+
+
+def test_positions_go_no_farther_than_they_may():
+    given = torch.zeros(3, 2, dtype=torch.float64)
+    there = given
+    for _ in range(100):
+        there = moved(there, given, torch.tensor([1]), torch.tensor([[0.3, -0.3]]))
+    assert there.tolist() == [[0, 0], [MOST_MOVED, -MOST_MOVED], [0, 0]]
+
+
+def test_wrong_positions_are_mended_and_the_object_with_them():
+    true = simulated(64, photons=1e6)
+    raw = simulated(64, photons=1e6, position_error=0.6)
+    ones, _, canvas = wide(raw)
+    fixed = swept(raw, ones, canvas, sweeps=25)
+    mended = swept(raw, ones, canvas, sweeps=25, refine_positions=True)
+    before, after = (
+        (positions - true.positions) - (positions - true.positions).mean(axis=0)
+        for positions in (raw.positions, mended.beside.positions.numpy())
+    )
+    assert np.square(after).mean() < np.square(before).mean() / 9
+    assert mended.free_residual[-1] < 0.3 * fixed.free_residual[-1]
+    drift = (mended.beside.positions.numpy() - raw.positions).mean(axis=0)
+    np.testing.assert_allclose(drift, 0, atol=1e-9)
+    assert torch.equal(fixed.beside.positions, torch.from_numpy(raw.positions))
+
+
+# Beam
+
+
+def test_a_beam_that_varies_is_found():
+    raw = simulated(49)
+    beam = 1 + 0.1 * np.random.default_rng(0).standard_normal(49)
+    beam /= beam.mean()
+    varied = replace(raw, frames=(raw.frames * beam[:, None, None]).astype(np.float32))
+    ones, _, canvas = wide(raw)
+    found = swept(varied, ones, canvas, sweeps=15, refine_intensity=True)
+    steady = swept(varied, ones, canvas, sweeps=15)
+    # What varies slowly over the scan may as well be the sample's absorption.
+    row, col = (raw.positions - raw.positions.mean(axis=0)).T
+    slow = np.stack([np.ones(49), row, col, row**2, col**2, row * col], axis=1)
+    away = found.beside.intensity.numpy() - beam
+    away -= slow @ np.linalg.lstsq(slow, away, rcond=None)[0]
+    assert np.std(away) < 0.2 * np.std(beam)
+    assert float(found.beside.intensity.mean()) == pytest.approx(1)
+    assert found.free_residual[-1] < 0.3 * steady.free_residual[-1]
+
+
+def test_the_factor_of_a_frame_by_hand():
+    expected = torch.tensor([[[2.0, 4.0, 100.0]]])
+    amplitude = torch.tensor([[[2.0, 3.0, 0.0]]])
+    used = torch.tensor([[[True, True, False]]])
+    background = torch.tensor([[1.0, 3.0, 0.0]])
+    assert beam_factors(expected, amplitude, used, background).tolist() == [1.5]  # (3 + 6) / 6
+
+
+# Background
+
+
+def test_the_background_by_hand():
+    expected = torch.tensor([[[0.0, 5.0]], [[1.0, 9.0]]])
+    amplitude = torch.tensor([[[4.0, 0.0]], [[6.0, 9.0]]]).sqrt()
+    used = torch.tensor([[[True, True]], [[True, False]]])
+    found = BackgroundSum.nothing(expected[0]).with_frames(expected, amplitude, used, None)
+    # (4 / 1 + 5 / 2) / (1 + 1 / 2), and -5 is none.
+    torch.testing.assert_close(found.background(), torch.tensor([[6.5 / 1.5, 0.0]]))
+
+
+def test_light_that_hardly_varies_is_told_from_no_background():
+    expected = torch.tensor([[[9.0, 10.0]], [[9.0, 14.0]]])
+    amplitude = (expected + 4.0).sqrt()
+    used = torch.ones_like(expected, dtype=torch.bool)
+    found = BackgroundSum.nothing(expected[0]).with_frames(expected, amplitude, used, None)
+    # Weights 15/26 and 11/26: <I> = 152/13, <I^2> = 1828/13, and 8 (1 - <I>^2 / <I^2>) of the 4.
+    share = 8 * (1 - 152**2 / (13 * 1828))
+    torch.testing.assert_close(found.background(), torch.tensor([[0.0, 4.0 * share]]))
+    known = torch.tensor([[7.0, 2.0]])  # what a scan tells stands where the light tells nothing
+    torch.testing.assert_close(found.background(known), torch.tensor([[7.0, 2.0 + 2.0 * share]]))
+
+
+def test_the_bright_field_of_a_weak_sample_is_no_background():
+    weak = {"phase_range": 0.5, "min_amplitude": 0.8, "photons": 1e4, "noise": True}
+    raw = simulated(100, probe="lens", **weak)
+    ones, _, canvas = wide(raw)
+    grid = torch.arange(SIDE) - SIDE // 2
+    wrong = scaled_probe(raw).probe * torch.exp(0.02j * (grid[:, None] ** 2 + 1.5 * grid**2))
+    refined = {"refine_background": True, "refine_probe": True}
+    found = swept(raw, ones, canvas, wrong, sweeps=30, **refined)
+    assert float(found.beside.background.sum()) < 0.02 * raw.photons_per_frame()
+
+
+def test_a_background_is_found_from_nothing():
+    raw = simulated(100, background=20.0)
+    ones, _, canvas = wide(raw)
+    probe = scaled_probe(replace(raw, background=20.0)).probe
+    found = swept(raw, ones, canvas, probe, sweeps=15, refine_background=True)
+    without = swept(raw, ones, canvas, probe, sweeps=15)
+    assert float(found.beside.background.median()) == pytest.approx(20, rel=0.1)
+    assert found.free_residual[-1] < 0.2 * without.free_residual[-1]
+
+
+@pytest.mark.parametrize("known", [3.0, np.arange(256.0).reshape(SIDE, SIDE)])
+def test_a_known_background_takes_its_share(known, tmp_path):
+    clear = simulated(25)
+    hazy = replace(clear, frames=clear.frames + np.float32(known), background=known)
+    hazy.save(tmp_path / "scan.npz")
+    raw = RawData.from_file(tmp_path / "scan.npz")
+    np.testing.assert_array_equal(raw.background, np.broadcast_to(known, (SIDE, SIDE)))
+    torch.testing.assert_close(scaled_probe(raw).probe, scaled_probe(clear).probe)
+    _, truth, canvas = wide(clear)
+    probe = scaled_probe(raw).probe
+    data = GroupDataset(raw, np.arange(25)[:, None])
+    assert float(frame_residuals(truth, canvas, probe, data, batch_size=9).max()) < 1e-6
+    found = swept(raw, truth, canvas, probe)
+    assert max(found.free_residual) < 1e-6
+    scaled = raw.scaled_to(10 * raw.photons_per_frame())
+    np.testing.assert_allclose(scaled.background_intensity, 10 * raw.background)
+
+
+def test_a_modulus_is_shared_with_the_background():
+    waves = torch.tensor([[[3.0 + 0j]]])
+    out = replace_modulus(waves, torch.tensor([[10.0]]), background=torch.tensor([[16.0]]))
+    torch.testing.assert_close(out, torch.tensor([[[6.0 + 0j]]]))  # 3 sqrt(100 / 25)
+
+
+@pytest.mark.parametrize("background", [-1.0, np.nan, np.ones(3), np.array("much")])
+def test_what_is_no_background_is_refused(background):
+    with pytest.raises(DataError, match="background of"):
+        replace(simulated(4), background=background)
+
+
+# Together
+
+
+def test_held_out_pixels_have_no_say_in_anything_refined(monkeypatch):
+    monkeypatch.setattr(sweeps, "HELD_OUT", 0.3)
+    raw = simulated(16)
+    g = torch.Generator().manual_seed(0)
+    held_out = (torch.rand(sweeps._MASKS, SIDE, SIDE, generator=g) < 0.3).numpy()[:16]
+    spoiled = replace(raw, frames=np.where(held_out, 7.0 * raw.frames + 100.0, raw.frames))
+    ones, _, canvas = wide(raw)
+    probe = scaled_probe(raw).probe
+    one, other = (
+        swept(scan, ones, canvas, probe, sweeps=5, refine_probe=True, **ALL)
+        for scan in (raw, spoiled)
+    )
+    torch.testing.assert_close(one.obj, other.obj)
+    for mine, theirs in zip(one.beside, other.beside, strict=True):
+        torch.testing.assert_close(mine, theirs)
+
+
+def test_everything_asked_for_has_its_turn_before_the_end():
+    asked = Refine(probe=True, positions=True)
+    assert asked.in_sweep(1) == Refine()
+    assert asked.in_sweep(asked.complete) == asked
+    assert asked.in_sweep(asked.complete - 1) != asked
+    assert Refine().complete == 1
+    raw = simulated(49, photons=300, noise=True, position_error=0.5)
+    ones, _, canvas = wide(raw)
+    found = swept(raw, ones, canvas, sweeps=None, refine_positions=True)
+    assert len(found.free_residual) >= asked.complete + 2
+
+
+def test_what_was_found_explains_the_frames():
+    raw = simulated(49, position_error=0.4, background=5.0)
+    ones, _, canvas = wide(raw)
+    found = swept(raw, ones, canvas, sweeps=25, **ALL)
+    data, probe = GroupDataset(raw, np.arange(49)[:, None]), found.probe
+    told = frame_residuals(found.obj, canvas, probe, data, batch_size=9)
+    mended = frame_residuals(found.obj, canvas, probe, data, batch_size=9, beside=found.beside)
+    assert float(mended.mean()) < 0.2 * float(told.mean())
+    said = found.beside.sentences(
+        Nuisances.given(probe, data), np.arange(49), raw.photons_per_frame()
+    )
+    assert [sentence.split(":")[0] for sentence in said] == ["positions", "beam", "background"]
+    assert not Nuisances.given(probe, data).sentences(
+        Nuisances.given(probe, data), np.arange(49), 1.0
+    )
+
+
+def test_the_classic_network_alone_finds_nothing_beside_the_object(tmp_path):
+    raw = simulated(36)
+    raw.save(tmp_path / "scan.npz")
+    config = InferenceConfig(
+        model_path=saved_untrained(tmp_path / "model", raw, network="unet"), cache=False,
+        test_data=tmp_path / "scan.npz", output_dir=tmp_path / "o", sweeps=0, refine_positions=True,
+    )  # fmt: skip
+    with pytest.raises(ConfigError, match="refine_positions: with sweeps 0; expected sweeps"):
+        workflow.run(config)
+
+
+def test_a_run_keeps_and_tells_what_it_found(tmp_path, monkeypatch, caplog):
+    for name in ("save_amplitude", "save_phase"):
+        monkeypatch.setattr(reconstruction_output, name, lambda *_args, **_settings: None)
+    raw = simulated(49, position_error=0.4, background=5.0)
+    raw.save(tmp_path / "scan.npz")
+    settings = {
+        "model_path": saved_untrained(tmp_path / "model", raw),
+        "test_data": tmp_path / "scan.npz",
+        "device": "cpu",
+        "progress": False,
+        "n_images": 36,
+        "sweeps": 8,
+    }
+    with caplog.at_level(logging.INFO):
+        both = [
+            workflow.run(InferenceConfig(output_dir=tmp_path / str(on), **settings, **flags))
+            for on, flags in ((False, {}), (True, ALL))
+        ]
+    plain, refined = (dict(np.load(folder / "reconstruction.npz")) for folder in both)
+    np.testing.assert_array_equal(plain["positions"], raw.positions[:36])
+    assert {"intensity", "background"} <= set(refined) - set(plain)
+    shapes = [refined[name].shape for name in ("positions", "intensity", "background")]
+    assert shapes == [(36, 2), (36,), (SIDE, SIDE)]
+    moved_by = refined["positions"] - raw.positions[:36]
+    assert 0 < np.abs(moved_by).max() <= MOST_MOVED
+    assert refined["frame_residuals"].mean() < 0.5 * plain["frame_residuals"].mean()
+    assert [caplog.text.count(word) for word in ("moved by", "varies by", "photons in a")] == [
+        1
+    ] * 3

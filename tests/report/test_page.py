@@ -1,0 +1,157 @@
+"""The page of a run: what is on it, and that it never costs the run."""
+
+import dataclasses
+import json
+import re
+
+import numpy as np
+import pytest
+from tiny_scan import saved_untrained, simulated
+
+from ptycho.api import page
+from ptycho.commands import cli
+from ptycho.io.npz import NpzFile, write_npz
+from ptycho.report.numbers import numbers_of
+from ptycho.report.page import page_html
+from ptycho.runs.folder import read_run
+from ptycho.settings.config import TrainConfig, save_settings
+from ptycho.settings.groups import GroupsConfig
+
+
+@pytest.fixture(scope="module")
+def reconstructed(tmp_path_factory):
+    """The folder of a reconstruction in groups of 4, its page in it, and its scan."""
+    home = tmp_path_factory.mktemp("run")
+    raw = simulated(100)
+    raw.save(home / "scan.npz")
+    model = saved_untrained(home / "model", raw)
+    words = ["--model_path", model, "--test_data", home / "scan.npz", "--gridsize", 2, "--n_images",
+             30, "--sweeps", 1, "--quiet", "--output_dir", home / "object"]  # fmt: skip
+    assert cli.inference_main([str(word) for word in words]) == 0
+    return home / "object"
+
+
+@pytest.fixture
+def copy(reconstructed, tmp_path):
+    """A copy of that folder, to be changed."""
+    for path in reconstructed.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    return tmp_path
+
+
+def html(folder):
+    return (folder / "report.html").read_text(encoding="utf-8")
+
+
+def ids(text):
+    return set(re.findall(r'<figure id="(\w+)"', text))
+
+
+def test_the_page_says_what_was_done(reconstructed):
+    text, run = html(reconstructed), read_run(reconstructed)
+    assert run.selection.about["sha256"] in text
+    assert run.selection.groups.shape[1] == 4
+    for word in ("<h1>Reconstruction: object</h1>", "finished", "100 frames of 16 x 16 pixels",
+                 "<code>n_images</code></th><td>30<"):  # fmt: skip
+        assert word in text
+    paragraph = "30 groups, 120 patterns, 100 different ones (100 % of the scan)"
+    assert paragraph in text
+    assert ids(text) == {
+        "amplitude", "phase", "residual", "rings", "sweeps", "scan", "frames", "probe_0", "probe_1",
+    }  # fmt: skip
+
+
+def test_the_page_names_nothing_outside_itself(reconstructed):
+    markup = re.sub(r"<script.*?</script>", "", html(reconstructed), flags=re.DOTALL)
+    addresses = re.findall(r'(?:src|href)="([^"]*)"', markup)
+    assert addresses
+    assert {address.partition(":")[0] for address in addresses if address[0] != "#"} == {"data"}
+    assert "url(" not in markup
+
+
+def test_uncertainties_are_shown_when_there_are_any(copy):
+    archive = NpzFile(copy / "reconstruction.npz")
+    arrays = {name: archive.read(name) for name in archive}
+    spread = np.full(arrays["object"].shape, 0.25, np.float32)
+    write_npz(copy / "reconstruction.npz", arrays | {"amplitude_std": spread, "phase_std": spread})
+    assert {"amplitude_std", "phase_std"} <= ids(page_html(read_run(copy)))
+
+
+def test_a_scan_that_has_changed_lends_no_frames(copy, reconstructed, tmp_path):
+    run = read_run(copy)
+    other = dataclasses.replace(run.selection, about={**run.selection.about, "sha256": "0" * 64})
+    text = page_html(dataclasses.replace(run, selection=other))
+    assert "is not the file it was" in text
+    assert "frames" not in ids(text)
+    gone = dataclasses.replace(
+        run.selection, about={**run.selection.about, "data": str(tmp_path / "gone.npz")}
+    )
+    text = page_html(dataclasses.replace(run, selection=gone))
+    assert "gone.npz: No such file or directory" in text
+
+
+def test_what_others_write_is_text_and_never_markup(copy):
+    run = read_run(copy)
+    settings = {**run.settings, "comment": "<script>alert(1)</script>"}
+    text = page_html(dataclasses.replace(run, settings=settings))
+    assert "&lt;script&gt;alert(1)" in text
+    assert "<script>alert(1)" not in text
+
+
+def test_the_page_of_a_training_that_goes_on_shows_its_curves(tmp_path):
+    scan, folder = tmp_path / "scan.npz", tmp_path / "model"
+    simulated().save(scan)
+    words = ["--train_data_file", scan, "--output_dir", folder, "--nepochs", 1, "--no_report"]
+    assert cli.train_main([str(word) for word in words]) == 0
+    assert not (folder / "report.html").exists()
+    assert (folder / "selection.npz").exists()
+    (folder / "model.safetensors").unlink()
+    assert cli.main(["report", str(folder)]) == 0
+    text = html(folder)
+    assert {"loss", "power", "spread"} <= ids(text)
+    assert "not finished" in text
+
+
+def test_a_trained_model_tells_what_it_has_reached(tmp_path):
+    training = {"n_groups": 1500, "epochs": 3, "best_loss": 0.0123456, "monitored": "val_loss",
+                "noise_floor": 0.01, "seconds": 75.0}  # fmt: skip
+    save_settings(TrainConfig(train_data_file="scan.npz", output_dir=tmp_path), tmp_path)
+    (tmp_path / "settings.json").write_text(json.dumps({"training": training}))
+    assert numbers_of(read_run(tmp_path)) == [
+        ("samples learned from", "1,500"),
+        ("epochs", "3"),
+        ("best val_loss", "0.01235; counting noise alone would leave 0.01"),
+        ("time of learning", "1 min 15 s"),
+    ]
+
+
+def test_an_evaluation_shows_the_reconstruction_it_judges(reconstructed, tmp_path):
+    scan = reconstructed.parent / "scan.npz"
+    words = ["--reconstruction", reconstructed, "--truth", scan, "--output_dir", tmp_path / "eval"]
+    assert cli.evaluate_main([str(word) for word in words]) == 0
+    text = html(tmp_path / "eval")
+    assert "<h1>Evaluation: eval</h1>" in text
+    assert {"amplitude", "phase", "rings", "scan"} <= ids(text)
+
+
+def test_report_refuses_a_foreign_folder_in_one_line(tmp_path, capsys):
+    assert cli.main(["report", str(tmp_path)]) == 2
+    message = capsys.readouterr().err.strip()
+    assert message.startswith(f"ptycho report: {tmp_path}: no settings_used.yaml of a run")
+    assert "\n" not in message
+
+
+def test_a_page_that_cannot_be_written_costs_a_warning_only(copy, caplog):
+    (copy / "report.html").unlink()
+    (copy / "metrics.json").write_text("{")
+    config = GroupsConfig(data=copy / "scan.npz", output_dir=copy)
+    page.leave_page(_with_report(config))
+    assert f"{copy}: no report.html: {copy / 'metrics.json'}: no JSON" in caplog.text
+    assert not (copy / "report.html").exists()
+
+
+def _with_report(config):
+    class Run:
+        report, output_dir = True, config.output_dir
+
+    return Run()

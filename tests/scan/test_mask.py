@@ -1,0 +1,178 @@
+"""Bad detector pixels: whatever they hold, nothing changes; what they do not hold is kept."""
+
+import logging
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from tiny_scan import SIDE, simulated, swept, truth_on_canvas, untrained
+
+from ptycho.api.components import scaled_probe, tell_pixels
+from ptycho.commands import cli
+from ptycho.engines.residuals import frame_residuals
+from ptycho.errors import DataError
+from ptycho.io import read_mask, read_scan
+from ptycho.physics.forward import back_project, pull_of
+from ptycho.physics.losses import LOSSES, amplitude_loss, poisson_floor
+from ptycho.physics.propagation import to_detector
+from ptycho.scan.checks import odd_pixels
+from ptycho.scan.dataset import GroupDataset
+from ptycho.scan.raw_data import RawData
+
+GOOD = np.random.default_rng(5).random((SIDE, SIDE)) > 0.1
+
+
+def spoiled(raw, value):
+    """The same scan with a value on every bad pixel, and the mask that says so."""
+    frames = np.where(GOOD, raw.frames, np.float32(value))
+    return replace(raw, frames=frames.astype(np.float32), mask=GOOD)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -7.0, 1e6])
+def test_what_bad_pixels_hold_changes_nothing(value):
+    raw = simulated(16)
+    one, other = spoiled(raw, 0.0), spoiled(raw, value)
+    np.testing.assert_array_equal(one.amplitude(np.arange(16)), other.amplitude(np.arange(16)))
+    assert one.photons_per_frame() == other.photons_per_frame()
+    assert (other.intensity(np.arange(3))[:, ~GOOD] == 0).all()
+
+
+def test_a_mask_follows_its_scan(tmp_path):
+    raw = spoiled(simulated(16), np.nan)
+    raw.subset(slice(3, 9)).save(tmp_path / "scan.npz")
+    read = RawData.from_file(tmp_path / "scan.npz")
+    np.testing.assert_array_equal(read.mask, GOOD)
+    np.testing.assert_array_equal(read.frames, raw.frames[3:9])
+    assert simulated(4).mask is None
+    assert replace(simulated(4), mask=np.ones((SIDE, SIDE))).mask is None  # nothing to leave out
+
+
+@pytest.mark.parametrize(
+    ("mask", "said"),
+    [
+        (np.ones((SIDE, 3)), "mask of shape"),
+        (np.zeros((SIDE, SIDE)), "without a good pixel"),
+        (np.full((SIDE, SIDE), 2), "True or False, 1 or 0"),
+    ],
+)
+def test_what_is_no_mask_is_refused(mask, said):
+    with pytest.raises(DataError, match=said):
+        replace(simulated(4), mask=mask)
+
+
+def test_a_scan_with_a_bad_pixel_asks_for_a_mask_and_import_keeps_it(tmp_path, capsys):
+    source, out = tmp_path / "source.npz", tmp_path / "scan.npz"
+    good = spoiled(simulated(16), 0.0)
+    good.save(source)
+    entries = {name: value for name, value in np.load(source).items() if name != "mask"}
+    entries["diffraction"] = np.where(GOOD, entries["diffraction"], np.nan)
+    np.savez(source, **entries)
+    assert cli.main(["import", str(source), str(out)]) == 2
+    assert "--mask FILE" in capsys.readouterr().err
+    for name, save in (("mask.npy", np.save), ("mask.npz", np.savez)):
+        save(tmp_path / name, GOOD)
+        assert cli.main(["import", str(source), str(out), "--mask", str(tmp_path / name)]) == 0
+        np.testing.assert_array_equal(read_scan(out).mask, GOOD)
+        np.testing.assert_allclose(read_scan(out).intensity(np.arange(16)), good.intensity(
+            np.arange(16)))  # fmt: skip
+    other = np.roll(GOOD, 1)
+    entries["diffraction"] = np.abs(good.frames)
+    np.savez(source, **entries, mask=GOOD)
+    np.testing.assert_array_equal(read_scan(source, mask=other).mask, other)
+
+
+def test_a_mask_of_a_counts_file_is_read(tmp_path):
+    raw = simulated(16, noise=True)
+    np.savez(tmp_path / "counts.npz", counts=raw.frames, position_row=raw.ycoords,
+             position_col=raw.xcoords, probe=raw.probe, mask=GOOD)  # fmt: skip
+    np.testing.assert_array_equal(read_scan(tmp_path / "counts.npz").mask, GOOD)
+
+
+def test_what_holds_no_mask_is_said(tmp_path):
+    np.savez(tmp_path / "two.npz", one=GOOD, other=GOOD)
+    (tmp_path / "text.npy").write_text("nothing")
+    for name, said in (("two.npz", "one named mask"), ("text.npy", "read"), ("gone.npy", "no su")):
+        with pytest.raises(DataError, match=said):
+            read_mask(tmp_path / name)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_a_loss_counts_good_pixels_only(name):
+    g = torch.Generator().manual_seed(0)
+    expected, amplitude = (3 * torch.rand(5, SIDE, SIDE, generator=g) for _ in range(2))
+    mask = torch.from_numpy(GOOD)
+    found = LOSSES[name](expected, amplitude.masked_fill(~mask, 9.0), mask)
+    alone = LOSSES[name](expected[:, mask][:, None], amplitude[:, mask][:, None])
+    torch.testing.assert_close(found, alone)
+    floor = poisson_floor(expected.masked_fill(~mask, 99.0), name, mask)
+    assert floor == pytest.approx(poisson_floor(expected[:, mask][:, None], name))
+
+
+def test_a_masked_loss_by_hand():
+    expected, amplitude = torch.tensor([[4.0, 50.0]]), torch.tensor([[1.0, 0.0]])
+    loss = amplitude_loss(expected, amplitude, torch.tensor([[True, False]]))
+    assert float(loss) == pytest.approx(1.0, rel=1e-5)  # (2 - 1)^2 / 1
+
+
+def test_back_projection_leaves_bad_pixels_to_the_model():
+    g = torch.Generator().manual_seed(0)
+    patch = torch.randn(8, 8, dtype=torch.complex128, generator=g)
+    probe = torch.ones(1, 8, 8, dtype=torch.complex128)
+    mask = torch.rand(8, 8, generator=g) > 0.3
+    amplitude = torch.rand(8, 8, dtype=torch.float64, generator=g)
+    found = back_project(
+        patch, torch.zeros(1, 2, dtype=torch.int64), probe[None], amplitude[None], left_out=~mask
+    )
+    after = to_detector(patch + pull_of(found.step, found.light, damping=0.0))
+    before = to_detector(patch)
+    torch.testing.assert_close(after[~mask], before[~mask])
+    torch.testing.assert_close(after[mask].abs(), amplitude[mask])
+
+
+@pytest.mark.parametrize("network", ["lifted", "unet"])
+def test_networks_and_sweeps_do_not_see_bad_pixels(network):
+    raw = simulated(25)
+    one, other = spoiled(raw, 0.0), spoiled(raw, 1e5)
+    batches = [GroupDataset(scan, np.arange(8)[:, None])[range(8)] for scan in (one, other)]
+    model = untrained(one, network=network)
+    torch.testing.assert_close(*(model(batch).patches for batch in batches))
+    _, canvas = truth_on_canvas(raw)
+    obj = torch.ones(canvas.shape, dtype=torch.complex64)
+    found = [swept(scan, obj, canvas) for scan in (one, other)]
+    torch.testing.assert_close(found[0].obj, found[1].obj)
+    assert found[0].free_residual == found[1].free_residual
+
+
+def test_the_truth_explains_a_masked_scan_and_bad_pixels_do_not_count():
+    raw = simulated(25)
+    truth, canvas = truth_on_canvas(raw)
+    masked, probe = spoiled(raw, 1e5), scaled_probe(raw).probe
+    data = GroupDataset(masked, np.arange(25)[:, None])
+    assert float(frame_residuals(truth, canvas, probe, data, batch_size=9).max()) < 1e-6
+    found = swept(masked, truth, canvas, probe)
+    assert max(found.free_residual) < 1e-6
+
+
+def test_a_mask_does_not_change_the_scale_of_an_empty_scan():
+    empty = simulated(9, min_amplitude=1.0, phase_range=0.0)
+    torch.testing.assert_close(
+        scaled_probe(spoiled(empty, 0.0)).probe, scaled_probe(empty).probe, rtol=1e-4, atol=1e-4
+    )
+
+
+def test_dead_and_hot_pixels_are_named_and_sound_ones_are_not(caplog):
+    raw = simulated(49, noise=True)
+    assert not odd_pixels(raw.intensity(np.arange(49)), None).any()
+    frames = raw.frames.copy()
+    frames[:, 8, 7], frames[:, 2, 3], frames[:, 4, 4] = 0, 60000, 77
+    odd = replace(raw, frames=frames)
+    with caplog.at_level(logging.INFO):
+        tell_pixels(odd)
+    assert "3 pixels look dead or hot: (2, 3), (4, 4), (8, 7); if" in caplog.text
+    known = replace(odd, mask=~odd_pixels(odd.intensity(np.arange(49)), None))
+    caplog.clear()
+    with caplog.at_level(logging.INFO):
+        tell_pixels(known)
+    assert "253 of 256 pixels are good" in caplog.text
+    assert "look dead" not in caplog.text

@@ -1,0 +1,558 @@
+"""RawData: every variant of the file, every fault in one line, and the historic dictionary."""
+
+import contextlib
+import json
+import logging
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from scan_shapes import raster
+
+from ptycho.errors import DataError, GroupingError
+from ptycho.scan.raw_data import RawData
+
+M, N = 12, 8
+X, Y = raster(3, 4, step=2.0)
+PROBE = np.full((N, N), 1 + 1j, np.complex64)
+COUNTS = np.random.default_rng(0).poisson(20, (M, N, N)).astype(np.uint16)
+AMPLITUDE = np.sqrt(COUNTS + np.float32(0.3))
+FILE = {"diffraction": COUNTS, "xcoords": X, "ycoords": Y, "probeGuess": PROBE}
+
+
+def written(path, save=np.savez, **changes):
+    """Path of a scan file with some entries changed; None takes one away."""
+    entries = {name: value for name, value in (FILE | changes).items() if value is not None}
+    save(path, **entries)
+    return path
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "scan.npz"
+
+
+@pytest.fixture(autouse=True)
+def log(caplog):
+    caplog.set_level(logging.INFO)
+    return caplog
+
+
+def scan(**changes):
+    fields = {"frames": COUNTS, "measurement": "counts", "xcoords": X, "ycoords": Y, "probe": PROBE}
+    return RawData(**(fields | changes))
+
+
+# What a file may look like
+
+
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+def test_a_plain_file_is_read(path, save):
+    raw = RawData.from_file(written(path, save))
+    np.testing.assert_array_equal(raw.frames, COUNTS)
+    assert (raw.n_frames, raw.frame_size, raw.measurement) == (M, N, "counts")
+    np.testing.assert_array_equal(raw.positions, np.stack([Y, X], axis=1))
+    np.testing.assert_array_equal(raw.xcoords_start, X)
+    assert raw.probe.shape == (1, N, N)
+    assert raw.probe.dtype == np.complex64
+    assert raw.obj is None
+    assert raw.scan_index.tolist() == [0] * M
+    assert raw.path == path
+    assert raw.pixel_size_m is None
+
+
+def test_frames_stored_plainly_stay_in_the_file(path):
+    assert isinstance(RawData.from_file(written(path)).frames, np.memmap)
+    compressed = RawData.from_file(written(path, np.savez_compressed))
+    assert not isinstance(compressed.frames, np.memmap)
+
+
+@pytest.mark.parametrize(
+    "stack",
+    [np.moveaxis(COUNTS, 0, -1), COUNTS[..., None], np.asfortranarray(COUNTS)],
+    ids=["frames last", "axis of one", "columns first"],
+)
+def test_layouts_of_the_frames(path, stack):
+    np.testing.assert_array_equal(
+        RawData.from_file(written(path, diffraction=stack)).frames, COUNTS
+    )
+
+
+def test_as_many_frames_as_pixels_are_taken_as_they_lie(path):
+    cube = np.random.default_rng(1).poisson(9, (N, N, N))
+    x, y = raster(2, 4)
+    raw = RawData.from_file(written(path, diffraction=cube, xcoords=x, ycoords=y))
+    np.testing.assert_array_equal(raw.frames, cube)
+
+
+@pytest.mark.parametrize(
+    ("probe", "modes"),
+    [
+        (PROBE[None], 1),
+        (PROBE[..., None], 1),
+        (np.stack([PROBE, 2 * PROBE]), 2),
+        (np.stack([PROBE, 2 * PROBE], axis=-1), 2),
+        (np.stack([PROBE, 2 * PROBE])[None, None], 2),
+        (PROBE.real, 1),
+    ],
+)
+def test_layouts_of_the_probe(path, probe, modes):
+    raw = RawData.from_file(written(path, probeGuess=probe))
+    assert raw.probe.shape == (modes, N, N)
+    np.testing.assert_array_equal(raw.probe[-1].real, modes * PROBE.real)
+
+
+def test_small_arrays_can_be_written_to_even_from_a_mapped_file(path):
+    raw = RawData.from_file(written(path, objectGuess=np.eye(30) + 0j))
+    for array in (raw.probe, raw.obj, raw.xcoords, raw.scan_index):
+        assert array.flags.writeable
+
+
+@pytest.mark.parametrize("obj", [np.ones((30, 30), complex), np.zeros((5, 5)), np.array(1.0)])
+def test_a_constant_object_stands_for_none(path, obj):
+    assert RawData.from_file(written(path, objectGuess=obj)).obj is None
+
+
+def test_true_patches_are_kept_when_there_is_one_per_frame(path, log):
+    patches = np.random.default_rng(0).random((M, N, N)) + 0j
+    np.testing.assert_array_equal(RawData.from_file(written(path, Y=patches)).patches, patches)
+    assert RawData.from_file(written(path, Y=patches[:5])).patches is None
+    assert "Y has shape (5, 8, 8), not one patch per frame" in log.text
+
+
+def test_metadata_is_read_as_text_and_never_unpickled(path, log):
+    raw = RawData.from_file(written(path, _metadata=np.array(json.dumps({"nphotons": 1e9}))))
+    assert raw.metadata == {"nphotons": 1e9}
+    pickled = np.array(json.dumps({"nphotons": 1e9}), dtype=object)
+    assert RawData.from_file(written(path, _metadata=pickled)).metadata == {}
+    assert "_metadata is no plain JSON text" in log.text
+    assert RawData.from_file(written(path, _metadata=np.array("{broken"))).metadata == {}
+
+
+def test_the_same_frames_twice_are_taken_once_and_different_ones_refused(path):
+    frames = AMPLITUDE
+    raw = RawData.from_file(written(path, diffraction=frames, diff3d=frames))
+    np.testing.assert_array_equal(raw.frames, frames)
+    with pytest.raises(DataError, match=r"diff3d \(12, 8, 8\) and diffraction \(12, 8, 8\) differ"):
+        RawData.from_file(written(path, diffraction=frames, diff3d=frames + 1))
+
+
+# What the frames mean
+
+
+@pytest.mark.parametrize(
+    ("key", "frames", "expected"),
+    [
+        ("diffraction", COUNTS, "counts"),
+        ("diff3d", COUNTS, "counts"),
+        ("diff3d", AMPLITUDE, "amplitude"),
+        ("diff3d", COUNTS.astype(np.float32), "counts"),
+        ("diffraction", COUNTS.astype(np.float64), "counts"),
+        ("diffraction", np.sqrt(COUNTS.astype(np.float32)), "amplitude"),
+        ("diffraction", COUNTS > 20, None),
+        ("diffraction", AMPLITUDE, None),
+        ("diffraction", AMPLITUDE / 100, None),
+    ],
+)
+def test_what_frames_are_is_inferred_only_where_one_reading_is_possible(
+    path, log, key, frames, expected
+):
+    file = written(path, **({"diffraction": None} | {key: frames}))
+    if expected is None:
+        with pytest.raises(DataError, match=r"may hold intensity or amplitude; .* --measurement"):
+            RawData.from_file(file)
+        assert RawData.from_file(file, measurement="intensity").measurement == "intensity"
+    else:
+        assert RawData.from_file(file).measurement == expected
+        assert f"{key} taken as {expected}" in log.text
+
+
+def test_the_argument_wins_over_the_file_and_the_file_over_a_guess(path):
+    file = written(path, measurement=np.array("intensity"))
+    assert RawData.from_file(file).measurement == "intensity"
+    assert RawData.from_file(file, measurement="amplitude").measurement == "amplitude"
+    with pytest.raises(DataError, match=r"measurement is 'volts'; expected one of counts, int"):
+        RawData.from_file(written(path, measurement=np.array("volts")))
+
+
+numbers = st.sampled_from([np.uint8, np.int16, np.uint16, np.int32, np.uint32, np.float32])
+
+
+@given(data=st.data(), dtype=numbers)
+def test_photons_never_overflow_whatever_the_type(data, dtype):
+    top = 255 if dtype is np.uint8 else 30_000
+    values = st.integers(0, top).map(float) if dtype is np.float32 else st.integers(0, top)
+    frames = data.draw(arrays(dtype, (2, 2, 2), elements=values))
+    wide = frames.astype(np.float64)
+    fields = {"frames": frames, "xcoords": X[:2], "ycoords": Y[:2], "probe": PROBE[:2, :2]}
+    for measurement, photons in (("amplitude", wide**2), ("counts", wide), ("intensity", wide)):
+        raw = RawData(measurement=measurement, **fields)
+        found = raw.intensity(np.arange(2))
+        assert found.dtype == np.float32
+        np.testing.assert_allclose(found, photons, rtol=1e-6)
+        np.testing.assert_allclose(raw.amplitude(np.arange(2)), np.sqrt(photons), rtol=1e-6)
+
+
+def test_asking_for_frames_never_changes_the_stored_ones():
+    for measurement in ("counts", "amplitude"):
+        frames = AMPLITUDE.copy()
+        raw = scan(frames=frames, measurement=measurement)
+        for convert in (raw.intensity, raw.amplitude):
+            convert(np.arange(M))[:] = -1
+        np.testing.assert_array_equal(frames, AMPLITUDE)
+
+
+def test_photons_per_frame_by_hand():
+    frames = np.full((M, N, N), 3, np.uint8)
+    assert scan(frames=frames).photons_per_frame() == 3 * N * N
+    assert scan(frames=frames, measurement="amplitude").photons_per_frame() == 9 * N * N
+
+
+@pytest.mark.parametrize("measurement", ["counts", "amplitude"])
+def test_a_scan_in_another_unit_can_be_scaled_to_photons(measurement):
+    raw = scan(frames=np.full((M, N, N), 3, np.uint16), measurement=measurement)
+    scaled = raw.scaled_to(2.0 * N * N).scaled_to(4.0 * N * N)
+    np.testing.assert_allclose(scaled.photons_per_frame(), 4 * N * N, rtol=1e-6)
+    np.testing.assert_allclose(scaled.amplitude(np.array([1])), 2, rtol=1e-6)
+    np.testing.assert_allclose(scaled.intensity(np.array([1])), 4, rtol=1e-6)
+    np.testing.assert_array_equal(scaled.frames, raw.frames)
+
+
+def test_dark_frames_cannot_be_scaled():
+    with pytest.raises(DataError, match="frames without light; expected some to scale"):
+        scan(frames=np.zeros((M, N, N), np.uint16)).scaled_to(1e4)
+
+
+# Faults
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"xcoords": None},
+            r"no entry xcoords; expected it beside those there: diffraction, probe",
+        ),
+        ({"diffraction": None}, r"no entry diff3d or diffraction; expected one beside: probeGuess"),
+        ({"probeGuess": None}, r"no entry probeGuess"),
+        ({"ycoords": Y[:-1]}, r"ycoords holds 11 positions for 12 diffraction frames"),
+        ({"diffraction": COUNTS[:-1]}, r"12 positions for 11 diffraction frames; expected one pos"),
+        (
+            {"xcoords": np.append(X[:-1], np.nan)},
+            r"xcoords holds 1 values of 12 that are NaN .* 11",
+        ),
+        ({"xcoords": np.where(X > 3, np.inf, X)}, r"the first at index 2"),
+        ({"xcoords": X.astype(str)}, r"xcoords has shape \(12,\), type <U32"),
+        ({"xcoords": X.reshape(3, 4)}, r"xcoords has shape \(3, 4\)"),
+        ({"xcoords": np.array([None] * M)}, r"xcoords cannot be read"),
+        ({"diffraction": COUNTS[:, :, :6]}, r"frames of shape \(12, 8, 6\); .* square"),
+        ({"diffraction": COUNTS[0]}, r"frames of shape \(8, 8\)"),
+        ({"diffraction": COUNTS.astype(str)}, r"frames of type <U5; expected real numbers"),
+        ({"diffraction": COUNTS + 0j}, r"frames of type complex128"),
+        ({"diffraction": COUNTS[:0], "xcoords": X[:0], "ycoords": Y[:0]}, r"at least one"),
+        ({"diffraction": np.array(3)}, r"frames of shape \(\)"),
+        ({"diffraction": COUNTS.astype(int) - 99}, r"frame 0 holds -\d+ in 64 of 64 pixels"),
+        ({"probeGuess": PROBE[:6, :6]}, r"probe of shape \(1, 6, 6\); expected \(8, 8\)"),
+        ({"probeGuess": PROBE[0]}, r"probeGuess has shape \(8,\)"),
+        ({"probeGuess": 0 * PROBE}, r"probe holds only zeros"),
+        ({"probeGuess": np.nan * PROBE}, r"probe holds 64 of 64 values NaN"),
+        ({"scan_index": np.zeros(3)}, r"scan_index has shape \(3,\) for 12 diffraction frames"),
+        ({"scan_index": X + 0.5}, r"scan_index of type float64; expected whole numbers"),
+        ({"objectGuess": np.random.default_rng(0).random((2, 3, 4))}, r"objectGuess has shape"),
+        ({"pixel_size_m": X}, r"pixel_size_m has shape \(12,\)"),
+    ],
+)
+def test_a_bad_file_is_one_line_that_names_the_file(path, changes, message):
+    with pytest.raises(DataError, match=message) as caught:
+        RawData.from_file(written(path, **changes))
+    assert str(caught.value).startswith(f"{path}: ")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, r"no such file; expected a scan file"),
+        (b"", r"cannot be opened"),
+        (b"PK\x03\x04 but nothing more", r"cannot be opened .* expected an .npz archive"),
+    ],
+)
+def test_no_archive_is_one_line(path, content, message):
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(DataError, match=message) as caught:
+        RawData.from_file(path)
+    assert "\n" not in str(caught.value)
+    with pytest.raises(DataError, match="a folder"):
+        RawData.from_file(path.parent)
+
+
+def test_a_truncated_file_is_one_line_wherever_it_is_cut(path):
+    content = written(path, objectGuess=np.eye(9) + 0j).read_bytes()
+    for length in range(0, len(content), 97):
+        path.write_bytes(content[:length])
+        with pytest.raises(DataError) as caught:
+            RawData.from_file(path)
+        assert "\n" not in str(caught.value)
+
+
+def test_a_flipped_byte_is_a_data_error_or_no_error(path):
+    content = written(path, np.savez_compressed).read_bytes()
+    rng = np.random.default_rng(0)
+    for place in rng.integers(0, len(content), 150):
+        flipped = bytearray(content)
+        flipped[place] ^= 1 << int(rng.integers(8))
+        path.write_bytes(flipped)
+        with contextlib.suppress(DataError):
+            RawData.from_file(path)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -1.0])
+def test_a_bad_frame_met_later_is_named(value):
+    frames = np.ones((100, N, N), np.float32)
+    frames[37, 2, 3] = value
+    x, y = raster(10, 10)
+    raw = scan(frames=frames, xcoords=x, ycoords=y, measurement="intensity")
+    with pytest.raises(DataError, match=r"scan: frame 37 holds .* in 1 of 64 pixels"):
+        raw.amplitude(np.arange(30, 40))
+    raw.amplitude(np.arange(30))
+
+
+def test_an_unknown_measurement_is_refused(path):
+    with pytest.raises(DataError, match=r"measurement = 'volts'; expected one of counts, intens"):
+        RawData(**(vars(scan()) | {"measurement": "volts"}))
+
+
+# Writing
+
+
+@pytest.mark.parametrize("measurement", ["counts", "intensity", "amplitude"])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+def test_what_is_saved_is_read_back_the_same(path, measurement, dtype):
+    rng = np.random.default_rng(0)
+    raw = scan(
+        frames=COUNTS.astype(dtype),
+        measurement=measurement,
+        xcoords_start=X + 0.1,
+        ycoords_start=Y - 0.2,
+        probe=np.stack([PROBE, 0.5j * PROBE]),
+        obj=(rng.random((30, 31)) + 0j).astype(np.complex64),
+        patches=rng.random((M, N, N)) + 0j,
+        scan_index=np.arange(M) // 6,
+        pixel_size_m=1.5e-8,
+        metadata={"energy_keV": 8.8, "who": "Ångström", "shape": np.array([3, 4])},
+    )
+    raw.save(path)
+    back = RawData.from_file(path)
+    for name in ("frames", "xcoords", "ycoords", "xcoords_start", "ycoords_start", "probe", "obj",
+                 "patches", "scan_index"):  # fmt: skip
+        np.testing.assert_array_equal(getattr(back, name), getattr(raw, name), err_msg=name)
+        assert getattr(back, name).dtype == getattr(raw, name).dtype
+    assert back.measurement == measurement
+    assert back.pixel_size_m == 1.5e-8
+    assert back.metadata == {"energy_keV": 8.8, "who": "Ångström", "shape": [3, 4]}
+    assert isinstance(back.frames, np.memmap)
+    assert back.frames.offset % 64 == 0
+    with np.load(path) as plain:  # no pickle needed by anyone
+        assert ("diff3d" in plain.files) == (measurement == "amplitude")
+        assert {"xcoords", "ycoords", "probeGuess", "objectGuess"} <= set(plain.files)
+        assert str(plain["measurement"]) == measurement
+
+
+def test_a_scan_can_be_saved_over_the_file_it_is_mapped_from(path):
+    raw = RawData.from_file(written(path))
+    raw.save(path)
+    np.testing.assert_array_equal(RawData.from_file(path).frames, COUNTS)
+
+
+def test_a_save_that_fails_leaves_the_old_file_and_no_other(path, monkeypatch):
+    before = written(path).read_bytes()
+
+    def fail(*_args):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("ptycho.io.npz.os.replace", fail)
+    with pytest.raises(DataError, match=r"cannot be written \(No space left on device\)"):
+        scan().save(path)
+    assert path.read_bytes() == before
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_saving_into_a_missing_folder_is_one_line(path):
+    with pytest.raises(DataError, match=r"cannot be written \(No such file or directory\)"):
+        scan().save(path.parent / "nowhere" / "scan.npz")
+
+
+def test_large_members_are_aligned_too(path, monkeypatch):
+    monkeypatch.setattr("ptycho.io.npz._LARGE_FROM", 100)
+    scan().save(path)
+    back = RawData.from_file(path)
+    assert isinstance(back.frames, np.memmap)
+    assert back.frames.offset % 64 == 0
+    with np.load(path) as plain:
+        np.testing.assert_array_equal(plain["diffraction"], COUNTS)
+
+
+def test_subsets_take_everything_along():
+    raw = scan(xcoords_start=X + 1, scan_index=np.arange(M) // 4, obj=np.eye(20) + 0j)
+    part = raw.subset(np.array([5, 2, 2]))
+    np.testing.assert_array_equal(part.frames, COUNTS[[5, 2, 2]])
+    assert part.xcoords.tolist() == X[[5, 2, 2]].tolist()
+    assert part.xcoords_start.tolist() == (X[[5, 2, 2]] + 1).tolist()
+    assert part.scan_index.tolist() == [1, 0, 0]
+    assert part.obj is not None
+    np.testing.assert_array_equal(raw.first(3).frames, COUNTS[:3])
+
+
+# Groups
+
+
+def test_the_historic_dictionary_has_the_documented_layout(path):
+    raw = RawData.from_file(written(path, objectGuess=np.random.default_rng(0).random((20, 20))))
+    data = raw.generate_grouped_data(N, K=8, nsamples=5, seed=1, gridsize=2)
+    shapes = {name: value.shape for name, value in data.items()}
+    assert shapes == {
+        "diffraction": (5, N, N, 4),
+        "X_full": (5, N, N, 4),
+        "coords_offsets": (5, 1, 2, 1),
+        "coords_relative": (5, 1, 2, 4),
+        "coords_nn": (5, 1, 2, 4),
+        "coords_start_offsets": (5, 1, 2, 1),
+        "coords_start_relative": (5, 1, 2, 4),
+        "coords_start_nn": (5, 1, 2, 4),
+        "nn_indices": (5, 4),
+        "Y": (5, N, N, 4),
+        "objectGuess": (20, 20),
+    }
+
+
+def test_the_values_of_the_historic_dictionary(path):
+    raw = RawData.from_file(written(path, xcoords_start=X + 5))
+    data = raw.generate_grouped_data(N, K=8, nsamples=5, seed=1, gridsize=2)
+    groups = data["nn_indices"]
+    for g in range(5):
+        for c in range(4):
+            frame = groups[g, c]
+            np.testing.assert_allclose(
+                data["diffraction"][g, :, :, c] ** 2, COUNTS[frame], rtol=1e-6
+            )
+            assert data["coords_nn"][g, 0, :, c].tolist() == [X[frame], Y[frame]]
+            assert data["coords_start_nn"][g, 0, :, c].tolist() == [X[frame] + 5, Y[frame]]
+        mean = [X[groups[g]].mean(), Y[groups[g]].mean()]
+        assert data["coords_offsets"][g, 0, :, 0].tolist() == mean
+    np.testing.assert_allclose(
+        data["coords_relative"], -(data["coords_nn"] - data["coords_offsets"])
+    )
+    energy = np.square(data["X_full"], dtype=float).sum(axis=(1, 2)).mean()
+    assert energy == pytest.approx((N / 2) ** 2, rel=1e-5)
+    ratio = data["X_full"] / data["diffraction"]
+    np.testing.assert_allclose(ratio, ratio.flat[0], rtol=1e-5)
+    assert data["Y"] is None
+    assert data["objectGuess"] is None
+
+
+def test_true_windows_are_cut_about_the_rounded_position_with_zeros_outside():
+    obj = np.arange(100).reshape(10, 10) + 1j
+    raw = scan(
+        frames=np.ones((3, 4, 4)), measurement="counts", probe=np.ones((4, 4)), obj=obj,
+        xcoords=np.array([5.0, 4.5, 9.0]), ycoords=np.array([5.0, 5.49, 0.0]),
+    )  # fmt: skip
+    truth = raw.generate_grouped_data(4, nsamples=3)["Y"][..., 0]
+    np.testing.assert_array_equal(truth[0], obj[3:7, 3:7])
+    np.testing.assert_array_equal(truth[1], obj[3:7, 3:7])  # 4.5 rounds up, 5.49 down
+    np.testing.assert_array_equal(truth[2][2:, :3], obj[0:2, 7:10])
+    assert not truth[2][:2].any()
+    assert not truth[2][:, 3].any()
+
+
+def test_without_an_object_the_true_patches_of_the_file_serve():
+    patches = np.random.default_rng(0).random((M, N, N)) + 0j
+    data = scan(patches=patches).generate_grouped_data(N, nsamples=4, gridsize=2, K=8)
+    np.testing.assert_array_equal(data["Y"][1, :, :, 2], patches[data["nn_indices"][1, 2]])
+
+
+def test_gridsize_one_is_the_first_frames_in_their_order(path, log):
+    raw = RawData.from_file(written(path))
+    for sampling in ("uniform", "balanced"):
+        groups = raw.select_groups(5, gridsize=1, seed=9, sampling=sampling)
+        assert groups.tolist() == [[0], [1], [2], [3], [4]]
+    data = raw.generate_grouped_data(N, nsamples=5)
+    np.testing.assert_allclose(data["diffraction"][..., 0] ** 2, COUNTS[:5], rtol=1e-6)
+    assert "n_images=5 refers to individual images (gridsize=1)" in log.text
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_more_images_than_frames_are_all_of_them_and_said_so(log):
+    assert len(scan().select_groups(50, gridsize=1)) == M
+    assert "n_images=50 asked for, 12 frames exist; taking all" in log.text
+
+
+def test_the_log_says_once_what_the_number_meant(path, log):
+    RawData.from_file(written(path)).select_groups(3, gridsize=2)
+    told = [r.message for r in log.records if "n_images" in r.message]
+    assert len(told) == 1
+    assert told[0].startswith("n_images=3 refers to neighbor groups (gridsize=2) of ")
+    assert "3 groups, 12 patterns, " in told[0]
+
+
+def test_without_a_number_every_frame_is_used_about_once():
+    assert len(scan().select_groups(None, gridsize=1)) == M
+    assert len(scan().select_groups(None, gridsize=2)) == M // 4
+
+
+def test_the_cache_never_changes_the_groups(path):
+    raw = RawData.from_file(written(path))
+    options = {"gridsize": 2, "K": 6, "seed": 3}
+    without = raw.select_groups(7, **options, use_cache=False)
+    assert not list(path.parent.glob("*cache*"))
+    first, second = raw.select_groups(7, **options), raw.select_groups(7, **options)
+    assert (path.parent / "scan.g2k6.groups_cache.npz").exists()
+    np.testing.assert_array_equal(without, first)
+    np.testing.assert_array_equal(first, second)
+    valid = {tuple(row) for row in raw._find_all_valid_groups(6, 2).tolist()}
+    assert {tuple(row) for row in first.tolist()} <= valid
+
+
+def test_the_dataset_path_names_the_cache(path, tmp_path):
+    other = tmp_path / "elsewhere.npz"
+    RawData.from_file(written(path)).generate_grouped_data(
+        N, nsamples=2, gridsize=2, dataset_path=other
+    )
+    assert (tmp_path / "elsewhere.g2k8.groups_cache.npz").exists()
+
+
+def test_groups_of_two_scans_in_one_file_never_mix(path):
+    x, y = raster(4, 4)
+    index = np.repeat([1, 2], 16)
+    frames = np.ones((32, N, N), np.uint8)
+    raw = RawData.from_file(
+        written(path, diffraction=frames, xcoords=np.tile(x, 2), ycoords=np.tile(y, 2),
+                scan_index=index)
+    )  # fmt: skip
+    for sampling in ("uniform", "balanced", "sequential"):
+        groups = raw.select_groups(8, gridsize=2, sampling=sampling)
+        assert (index[groups] == index[groups[:, :1]]).all()
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda r: r.generate_grouped_data(16), r"scan: frames of 8 pixels; expected N = 16"),
+        (lambda r: r.select_groups(0, gridsize=1), r"n_images = 0, .* expected at least 1"),
+        (
+            lambda r: r.select_groups(None, gridsize=4),
+            r"12 in the largest scan; expected at least 16",
+        ),
+        (lambda r: r.select_groups(3, gridsize=4), r"12 in the largest scan; expected at least 16"),
+    ],
+)
+def test_a_request_that_cannot_be_met_is_one_line(call, message):
+    with pytest.raises((DataError, GroupingError), match=message):
+        call(scan())
+
+
+def test_frames_without_any_photon_cannot_be_normalised():
+    with pytest.raises(DataError, match=r"all chosen ones are empty"):
+        scan(frames=np.zeros((M, N, N))).generate_grouped_data(N, nsamples=3)
