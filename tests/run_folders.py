@@ -5,7 +5,7 @@ import numpy as np
 from ptycho.io.npz import write_npz
 from ptycho.metrics import compare
 from ptycho.report.numbers import metrics_document, save_metrics
-from ptycho.runs.folder import PICTURE_FILE, append_history, begin_history
+from ptycho.runs.journal import FolderJournal
 from ptycho.settings.config import InferenceConfig, TrainConfig, save_settings
 
 SIDE = 40
@@ -40,7 +40,7 @@ def reconstruction(folder, *, residual=0.01, psnr=30.0, seed=0, **changes):
 def training(folder, epochs=2):
     """A training that goes on."""
     save_settings(TrainConfig(train_data_file="scan.npz", output_dir=folder), folder)
-    begin_history(folder)
+    FolderJournal(folder).begin()
     for epoch in range(1, epochs + 1):
         one_more_epoch(folder, epoch)
     return folder
@@ -49,6 +49,6 @@ def training(folder, epochs=2):
 def one_more_epoch(folder, epoch, turn=0.0):
     """What a training leaves at the end of an epoch with a picture."""
     loss = 1.0 / epoch
-    append_history(folder, {"epoch": epoch, "seconds": 1.0 * epoch, "train_loss": loss})
-    (folder / PICTURE_FILE).parent.mkdir(exist_ok=True)
-    write_npz(folder / PICTURE_FILE, an_object(turn) | {"epoch": np.int64(epoch)})
+    journal = FolderJournal(folder)
+    journal.note({"epoch": epoch, "seconds": 1.0 * epoch, "train_loss": loss})
+    journal.picture(an_object(turn) | {"epoch": np.int64(epoch)})

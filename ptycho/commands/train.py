@@ -47,6 +47,7 @@ from ptycho.physics.device import choose_device
 from ptycho.physics.probe import orthogonal_modes, probe_likeness
 from ptycho.report.figures import save_training_curves
 from ptycho.report.probe_figure import save_probe
+from ptycho.runs.journal import FolderJournal
 from ptycho.scan.dataset import GroupDataset, ManyScans
 from ptycho.scan.raw_data import RawData
 from ptycho.settings.config import TrainConfig, save_settings
@@ -98,6 +99,8 @@ def run(config: TrainConfig) -> Path | Forecast:
     save_coverage(output, raw, groups, split=split, sampling=config.sampling)
     keep_selection(output, config, raw, groups)
     _announce(config, training, model)
+    journal = FolderJournal(output)
+    journal.begin()
     from ptycho.learning.training import fit  # Lightning takes seconds; mistakes show before it
 
     started = time.perf_counter()
@@ -121,6 +124,7 @@ def run(config: TrainConfig) -> Path | Forecast:
         if config.picture_every
         else None,
         picture_every=config.picture_every,
+        journal=journal,
     )
     seconds = time.perf_counter() - started
     if config.train_probe:

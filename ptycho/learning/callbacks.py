@@ -7,9 +7,8 @@ Lightning's callbacks; handed plain values, know neither scan files nor settings
 import logging
 import math
 import time
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import lightning as L
 import numpy as np
@@ -19,7 +18,6 @@ from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import TensorBoardLogger
 
 from ptycho.errors import ModelError
-from ptycho.io.npz import write_npz
 from ptycho.learning.health import (
     check_collapse,
     check_gradients,
@@ -32,12 +30,32 @@ from ptycho.learning.health import (
 from ptycho.learning.model import PtychoModel
 from ptycho.metrics import flatten_phase, well_covered
 from ptycho.progress import by_hand
-from ptycho.runs.folder import PICTURE_FILE, append_history
 
 log = logging.getLogger(__name__)
 
 _MOMENTUM = 0.5  # of the probe's steps
 _SHARE = 0.1  # of the time of a training that its pictures may take
+
+
+@runtime_checkable
+class Journal(Protocol):
+    """Keeps what happens during a training."""
+
+    def note(self, entry: Mapping[str, Any]) -> None:
+        """Keep `epoch` with numbers, or `epoch` and `finding`, a sentence."""
+
+    def picture(self, arrays: Mapping[str, np.ndarray]) -> None:
+        """Keep the latest picture: `object`, `coverage`, `origin`, `epoch`."""
+
+
+class NoJournal:
+    """Keeps nothing."""
+
+    def note(self, entry: Mapping[str, Any]) -> None:
+        """Do nothing."""
+
+    def picture(self, arrays: Mapping[str, np.ndarray]) -> None:
+        """Do nothing."""
 
 
 class Picture(NamedTuple):
@@ -56,8 +74,8 @@ class Picture(NamedTuple):
 class Health(Callback):
     """Runs the checks of `ptycho.learning.health`; says each finding once, stops on NaN."""
 
-    def __init__(self, window: slice, folder: Path) -> None:
-        self.window, self.folder = window, folder
+    def __init__(self, window: slice, journal: Journal) -> None:
+        self.window, self.journal = window, journal
         self.said: set[str] = set()
         self.measured: dict[str, float] = {}
 
@@ -86,7 +104,7 @@ class Health(Callback):
     def _say(self, kind: str, finding: str | None, epoch: int) -> None:
         if finding and kind not in self.said:
             self.said.add(kind)
-            append_history(self.folder, {"epoch": epoch, "finding": finding})
+            self.journal.note({"epoch": epoch, "finding": finding})
             log.warning("health: %s", finding)
 
 
@@ -130,8 +148,7 @@ class Curves(Callback):
             self.values[name].append(value)
         epoch, seconds = trainer.current_epoch + 1, time.perf_counter() - self.started
         rate = trainer.optimizers[0].param_groups[0]["lr"]
-        append_history(
-            self.health.folder,
+        self.health.journal.note(
             {"epoch": epoch, "seconds": round(seconds, 3), **losses, "learning_rate": rate,
              **self.health.measured},
         )  # fmt: skip
@@ -189,14 +206,16 @@ class Bar(Callback):
 
 
 class LivePicture(Callback):
-    """Shows the object while the network learns: for TensorBoard, and in `logs/current.npz`.
+    """Shows the object while the network learns: in TensorBoard and in the journal.
 
     After the first epoch and then every few ones, but not before the training has gone on for nine
     times as long as the last picture took. A picture that cannot be kept costs a warning.
     """
 
-    def __init__(self, picture: Callable[[PtychoModel], Picture], every: int, folder: Path) -> None:
-        self.picture, self.every, self.folder = picture, every, folder
+    def __init__(
+        self, picture: Callable[[PtychoModel], Picture], every: int, journal: Journal
+    ) -> None:
+        self.picture, self.every, self.journal = picture, every, journal
         self.done, self.took = -math.inf, 0.0
         self.said = False
 
@@ -212,7 +231,7 @@ class LivePicture(Callback):
             self._keep(trainer, found, epoch)
         except OSError as problem:
             if not self.said:
-                log.warning("%s: no picture of epoch %d: %s", self.folder, epoch, problem)
+                log.warning("no picture of epoch %d: %s", epoch, problem)
             self.said = True
         self.done = time.perf_counter()
         self.took = self.done - started
@@ -224,7 +243,7 @@ class LivePicture(Callback):
             "origin": np.array(found.origin, dtype=np.float64),
             "epoch": np.int64(epoch),
         }
-        write_npz(self.folder / PICTURE_FILE, arrays)
+        self.journal.picture(arrays)
         known = well_covered(found.coverage)
         flat, _ = flatten_phase(found.obj, known)
         for logger in trainer.loggers:

@@ -21,11 +21,19 @@ from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from torch.utils.data import DataLoader, Sampler
 
 from ptycho.errors import ModelError
-from ptycho.learning.callbacks import Bar, Curves, Health, LivePicture, Picture, ProbeSteps
+from ptycho.learning.callbacks import (
+    Bar,
+    Curves,
+    Health,
+    Journal,
+    LivePicture,
+    NoJournal,
+    Picture,
+    ProbeSteps,
+)
 from ptycho.learning.model import PtychoModel
 from ptycho.physics.losses import LOSSES
 from ptycho.progress import drawn
-from ptycho.runs.folder import begin_history
 from ptycho.scan.dataset import GroupBatch, GroupDataset, ManyScans
 
 log = logging.getLogger(__name__)
@@ -167,6 +175,7 @@ def fit(
     finetuning: bool = False,
     picture: Callable[[PtychoModel], Picture] | None = None,
     picture_every: int = 5,
+    journal: Journal | None = None,
 ) -> FitResult:
     """Train a model and return it with its best weights.
 
@@ -174,8 +183,7 @@ def fit(
         model: changed in place.
         training: groups to learn from.
         validation: groups that choose the best epoch; without, the training loss does.
-        output_dir: gets `checkpoints/{best,last}.ckpt`, `logs/` (CSV and TensorBoard) and
-            `history.jsonl`, which grows epoch by epoch; pictures in `logs/` replace each other.
+        output_dir: gets `checkpoints/{best,last}.ckpt` and `logs/` (CSV and TensorBoard).
         epochs: passes over the training groups.
         batch_size: groups per step.
         learning_rate: at its peak.
@@ -190,6 +198,7 @@ def fit(
             validation groups are explained better by others.
         picture: makes a picture of the object with the model as it is; None makes none.
         picture_every: epochs between pictures; more where one takes long.
+        journal: keeps the numbers of each epoch, findings and pictures; None keeps none.
 
     Raises:
         ModelError: If the loss becomes NaN.
@@ -202,8 +211,8 @@ def fit(
     bar = drawn(progress)
     window = model.window
     first = model.probe.shape[-1] // 2 - window // 2
-    begin_history(output_dir)
-    health = Health(slice(first, first + window), output_dir)
+    journal = journal or NoJournal()
+    health = Health(slice(first, first + window), journal)
     curves = Curves(logging.DEBUG if bar else logging.INFO, health)
     probe_steps = []
     if probe_rate is not None:
@@ -223,7 +232,7 @@ def fit(
             health,
             curves,
             *probe_steps,
-            *([LivePicture(picture, picture_every, output_dir)] if picture is not None else []),
+            *([LivePicture(picture, picture_every, journal)] if picture is not None else []),
             *([Bar("training", budget_s=budget_s, loss=monitored)] if bar else []),
         ],
         enable_progress_bar=False,

@@ -19,6 +19,7 @@ from jaxtyping import Complex, Float, Int
 
 from ptycho.errors import DataError
 from ptycho.io.npz import UNREADABLE, NpzFile, reason, write_npz
+from ptycho.runs.journal import HISTORY_FILE, PICTURE_FILE
 
 SETTINGS_FILE = "settings_used.yaml"
 METRICS_FILE = "metrics.json"
@@ -27,10 +28,7 @@ MODEL_FILE = "settings.json"
 WEIGHTS_FILE = "model.safetensors"
 COVERAGE_FILE = "coverage.json"
 SELECTION_FILE = "selection.npz"
-HISTORY_FILE = "history.jsonl"
 LOG_FILE = "run.log"
-PICTURE_FILE = "logs/current.npz"
-"""The object as a training sees it: `object`, `coverage`, `origin`, `epoch`."""
 
 _HEAD = re.compile(r"# Every setting of this run \((\w+), ptycho ([^)]+)\)")
 
@@ -200,23 +198,6 @@ def file_checksum(path: Path) -> str:
     """Return the SHA-256 of a file, as `sha256sum` prints it; OSError when it cannot be read."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def begin_history(folder: Path) -> None:
-    """Leave an empty `history.jsonl` in the folder of a training that begins."""
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / HISTORY_FILE).write_text("", encoding="utf-8")
-
-
-def append_history(folder: Path, entry: Mapping[str, Any]) -> None:
-    """Add one line to `history.jsonl`: an epoch, or a finding of the health monitors.
-
-    Args:
-        folder: of the training.
-        entry: `epoch` with numbers, or `epoch` and `finding`, a sentence.
-    """
-    with (folder / HISTORY_FILE).open("a", encoding="utf-8") as file:
-        file.write(json.dumps(dict(entry)) + "\n")
 
 
 def _kind_and_version(path: Path) -> tuple[str, str] | None:

@@ -16,11 +16,9 @@ from ptycho.errors import DataError, PtychoError
 from ptycho.report.side_by_side import results_of
 from ptycho.runs.folder import (
     COVERAGE_FILE,
-    HISTORY_FILE,
     LOG_FILE,
     METRICS_FILE,
     MODEL_FILE,
-    PICTURE_FILE,
     RECONSTRUCTION_FILE,
     SELECTION_FILE,
     SETTINGS_FILE,
@@ -28,6 +26,7 @@ from ptycho.runs.folder import (
     is_run,
     read_run,
 )
+from ptycho.runs.journal import HISTORY_FILE, PICTURE_FILE
 
 DEEPEST = 4
 """Folders below the first one in which runs are looked for."""

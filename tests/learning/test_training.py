@@ -21,6 +21,7 @@ from ptycho.learning import training
 from ptycho.learning.model_folder import load_model
 from ptycho.physics.losses import LOSSES
 from ptycho.physics.probe import probe_fwhm
+from ptycho.runs.journal import FolderJournal
 from ptycho.scan.dataset import GroupDataset
 from ptycho.settings.config import InferenceConfig, TrainConfig
 
@@ -41,6 +42,7 @@ def fit(folder, model, data, validation=None, **changes):
         "seed": 0,
         "device": torch.device("cpu"),
         "progress": False,
+        "journal": FolderJournal(folder),
     }
     return training.fit(model, data, validation, output_dir=folder, **settings | changes)
 

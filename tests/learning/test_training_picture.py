@@ -15,7 +15,7 @@ from ptycho.api.training_picture import picture_of
 from ptycho.io.npz import NpzFile
 from ptycho.learning.callbacks import LivePicture, Picture, grey
 from ptycho.physics.patches import canvas_of
-from ptycho.runs.folder import PICTURE_FILE
+from ptycho.runs.journal import PICTURE_FILE, FolderJournal
 from ptycho.scan.dataset import GroupDataset
 
 
@@ -79,7 +79,7 @@ def test_a_picture_that_cannot_be_written_costs_a_warning(tmp_path, monkeypatch,
     def full(path, arrays):
         raise OSError(28, "No space left on device", str(path))
 
-    monkeypatch.setattr("ptycho.learning.callbacks.write_npz", full)
+    monkeypatch.setattr("ptycho.runs.journal.write_npz", full)
     found = trained(tmp_path, picture_every=1)
     assert len(found.result.curves["train_loss"]) == 4
     assert sum("no picture of epoch" in text for text in caplog.messages) == 1
@@ -96,7 +96,7 @@ def test_pictures_take_at_most_a_tenth_of_the_time(tmp_path, monkeypatch):
         clock[0] += 5.0
         return Picture(np.ones((4, 4), np.complex64), np.ones((4, 4), np.float32), (0, 0))
 
-    live = LivePicture(picture, 1, tmp_path)
+    live = LivePicture(picture, 1, FolderJournal(tmp_path))
     (tmp_path / "logs").mkdir()
     trainer, module = Mock(spec=L.Trainer, loggers=[]), Mock(spec=L.LightningModule, training=True)
     module.model = None

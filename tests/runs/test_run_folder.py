@@ -12,13 +12,12 @@ from ptycho.commands import cli
 from ptycho.errors import DataError
 from ptycho.runs.folder import (
     Selection,
-    append_history,
-    begin_history,
     file_checksum,
     is_run,
     read_run,
     write_selection,
 )
+from ptycho.runs.journal import FolderJournal
 from ptycho.settings.config import save_settings
 from ptycho.settings.report import EvaluateConfig
 
@@ -82,9 +81,10 @@ def test_a_run_that_has_just_begun_is_one_and_not_finished(tmp_path):
 
 def test_a_line_still_being_written_is_passed_over(tmp_path):
     folder = a_run(tmp_path / "run")
-    begin_history(folder)
-    append_history(folder, {"epoch": 1, "train_loss": 0.5})
-    append_history(folder, {"epoch": 1, "finding": "the network has collapsed"})
+    journal = FolderJournal(folder)
+    journal.begin()
+    journal.note({"epoch": 1, "train_loss": 0.5})
+    journal.note({"epoch": 1, "finding": "the network has collapsed"})
     with (folder / "history.jsonl").open("a") as file:
         file.write('{"epoch": 2, "train_l')
     run = read_run(folder)
