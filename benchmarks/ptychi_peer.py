@@ -30,9 +30,9 @@ from ptycho.engines.ptychi import (
     start_engine,
 )
 from ptycho.engines.stitching import light_on
-from ptycho.io import read_scan
 from ptycho.metrics import compare, well_covered
 from ptycho.physics.patches import Canvas, canvas_of
+from ptycho.scan.raw_data import RawData
 
 BATCH = {"lsqml": 16, "rpie": 32}
 
@@ -124,7 +124,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
-    raw = read_scan(args.scan)
+    raw = RawData.from_file(args.scan)
     run = run_ptychi(
         raw.intensity(np.arange(raw.n_frames)), raw.positions, raw.probe, engine=args.engine,
         batch_size=args.batch_size, epochs=args.epochs,

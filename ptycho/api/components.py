@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ptycho.errors import ConfigError, DataError
 from ptycho.grouping import default_neighbor_count
-from ptycho.io import read_mask, read_scan
+from ptycho.io import read_mask
 from ptycho.physics.forward import detector_intensity
 from ptycho.physics.probe import (
     largest_pair_distance,
@@ -66,7 +66,7 @@ def load_data(
         ConfigError: If its frames have another size than expected.
     """
     good = None if mask is None else read_mask(mask)
-    raw = read_scan(path, measurement=measurement, mask=good)
+    raw = RawData.from_file(path, measurement=measurement, mask=good)
     if frame_size is not None and frame_size != raw.frame_size:
         raise ConfigError(
             f"{path}: frames of {raw.frame_size} pixels; expected {frame_size} (--N, or the size "

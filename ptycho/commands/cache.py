@@ -9,8 +9,8 @@ from pathlib import Path
 import platformdirs
 
 from ptycho.errors import DataError
-from ptycho.grouping.cache_inspection import CachedGroups, clear_cached, inspect_cached, scan_name
-from ptycho.io import read_scan
+from ptycho.grouping.cache_inspection import CachedGroups, clear_cached, inspect_cached, scan_of
+from ptycho.scan.raw_data import RawData
 from ptycho.settings.groups import CacheConfig
 
 log = logging.getLogger(__name__)
@@ -29,7 +29,7 @@ def run(config: CacheConfig) -> None:
         found += sorted(platformdirs.user_cache_path("ptycho").glob("*/" + _PATTERN))
     else:
         beside = sorted(config.folder.parent.glob(_PATTERN))
-        found = [path for path in beside if scan_name(path) == config.folder.name]
+        found = [path for path in beside if scan_of(path).name == config.folder.name]
     bad = 0
     for path in found:
         if config.action == "clear":
@@ -51,8 +51,8 @@ def run(config: CacheConfig) -> None:
 
 def _against_scan(path: Path, cached: CachedGroups) -> str | None:
     """Return how a file differs from what its scan needs; None when it is right."""
-    scan = path.with_name(scan_name(path))
+    scan = scan_of(path)
     if not scan.exists():
         return f"its scan {scan.name} is not there; expected it beside the file"
-    raw = read_scan(scan)
+    raw = RawData.from_file(scan)
     return cached.compare(raw.xcoords, raw.ycoords, raw.scan_index)

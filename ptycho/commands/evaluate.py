@@ -18,12 +18,13 @@ from ptycho.api.components import load_data
 from ptycho.api.page import leave_page
 from ptycho.engines.explained import Explained, check_made_from, explain
 from ptycho.errors import ConfigError, DataError
-from ptycho.io import read_scan
-from ptycho.io.npz import UNREADABLE, NpzFile, write_npz
+from ptycho.io import entries_of
+from ptycho.io.npz import NpzFile, open_npz, write_npz
 from ptycho.metrics import Comparison, compare, legacy_numbers, well_covered
 from ptycho.progress import tracked
 from ptycho.report.figures import save_comparison
 from ptycho.report.numbers import metrics_document, metrics_table, save_metrics
+from ptycho.scan.raw_data import RawData
 from ptycho.settings.report import EvaluateConfig
 
 log = logging.getLogger(__name__)
@@ -141,10 +142,9 @@ def _compared(
 def _disjoint(config: EvaluateConfig) -> bool | None:
     """Return whether two reconstructions share no frame; None where that is not told."""
     files = [_file_of(path) for path in (config.reconstruction, config.truth)]
-    opened = [_open(file) for file in files]
-    if not all("frames" in entries and "object" in entries for entries in opened):
+    if not all({"frames", "object"} <= entries_of(file) for file in files):
         return None
-    first, second = (_entry(*pair, "frames") for pair in zip(files, opened, strict=True))
+    first, second = (_entry(_open(file), "frames") for file in files)
     disjoint = len(np.intersect1d(first, second)) == 0
     if disjoint:
         log.info(
@@ -196,13 +196,13 @@ def read_reconstruction(path: Path) -> PlacedObject:
     """
     file = _file_of(path)
     entries = _open(file)
-    obj, coverage, origin = (_entry(file, entries, key) for key in ("object", "coverage", "origin"))
+    obj, coverage, origin = (_entry(entries, key) for key in ("object", "coverage", "origin"))
     if obj.ndim != 2 or obj.shape != coverage.shape or origin.shape != (2,):
         raise DataError(
             f"{file}: object {obj.shape}, coverage {coverage.shape}, origin {origin.shape}; "
             "expected (H, W), (H, W) and (2,)"
         )
-    pixel = float(_entry(file, entries, "pixel_size_m")) if "pixel_size_m" in entries else math.nan
+    pixel = float(_entry(entries, "pixel_size_m")) if "pixel_size_m" in entries else math.nan
     return PlacedObject(
         np.asarray(obj, dtype=np.complex64),
         well_covered(np.asarray(coverage, dtype=np.float32)),
@@ -217,9 +217,8 @@ def read_entries(path: Path, names: Iterable[str]) -> dict[str, np.ndarray]:
     Raises:
         DataError: If it is missing or damaged, or lacks one of them.
     """
-    file = _file_of(path)
-    entries = _open(file)
-    return {name: _entry(file, entries, name) for name in names}
+    entries = _open(_file_of(path))
+    return {name: _entry(entries, name) for name in names}
 
 
 def read_truth(path: Path) -> PlacedObject:
@@ -228,9 +227,9 @@ def read_truth(path: Path) -> PlacedObject:
     Raises:
         DataError: If it is missing, damaged, or has no object.
     """
-    if path.is_dir() or "object" in _open(path):
+    if path.is_dir() or "object" in entries_of(path):
         return read_reconstruction(path)
-    raw = read_scan(path)
+    raw = RawData.from_file(path)
     if raw.obj is None:
         raise DataError(f"{path}: no objectGuess; expected a scan with its true object")
     return PlacedObject(raw.obj, np.isfinite(raw.obj), (0, 0), raw.pixel_size_m)
@@ -241,25 +240,11 @@ def _file_of(path: Path) -> Path:
 
 
 def _open(path: Path) -> NpzFile:
-    if not path.is_file():
-        raise DataError(f"{path}: no such file; expected a scan or {RECONSTRUCTION_FILE}")
-    try:
-        return NpzFile(path)
-    except UNREADABLE as problem:
-        raise DataError(f"{path}: cannot be opened ({problem}); expected an .npz file") from None
+    return open_npz(path, expected=f"a scan or {RECONSTRUCTION_FILE}")
 
 
-def _entry(path: Path, entries: NpzFile, key: str) -> np.ndarray:
-    if key not in entries:
-        raise DataError(
-            f"{path}: no entry {key}; expected a {RECONSTRUCTION_FILE} as ptycho_inference writes"
-        )
-    try:
-        return entries[key]
-    except UNREADABLE as problem:
-        raise DataError(
-            f"{path}: entry {key} cannot be read ({problem}); expected an array of numbers"
-        ) from None
+def _entry(entries: NpzFile, key: str) -> np.ndarray:
+    return entries.entry(key, expected=f"a {RECONSTRUCTION_FILE} as ptycho_inference writes")
 
 
 def _earlier_metrics(path: Path) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import numpy as np
 
 from ptycho.api.components import is_transmission, tell_pixels
 from ptycho.errors import DataError
-from ptycho.io import read_mask, read_scan, recognise, write_scan
+from ptycho.io import read_mask, recognise
 from ptycho.scan.raw_data import RawData
 from ptycho.scan.summary import ScanSummary, summarise_scan
 from ptycho.settings.scans import ImportConfig
@@ -30,9 +30,9 @@ def run(config: ImportConfig) -> Path:
     """
     if config.output.exists() and config.output.samefile(config.source):
         raise DataError(f"{config.output}: is the source itself; expected another name to write to")
-    log.info("%s: read as %s", config.source, recognise(config.source).name)
+    log.info("%s: read as %s", config.source, recognise(config.source))
     mask = None if config.mask is None else read_mask(config.mask)
-    raw = read_scan(config.source, measurement=config.measurement, mask=mask)
+    raw = RawData.from_file(config.source, measurement=config.measurement, mask=mask)
     found = summarise_scan(raw)
     log.info("%s", found.frames_sentence())
     raw = _prepared(raw, found, config)
@@ -40,9 +40,9 @@ def run(config: ImportConfig) -> Path:
     log.info("%s", summary.scan_sentence())
     tell_pixels(raw)
     _warn(summary)
-    path = write_scan(config.output, raw)
-    log.info("%s: written, %.0f MB", path, path.stat().st_size / 1e6)
-    return path
+    raw.save(config.output)
+    log.info("%s: written, %.0f MB", config.output, config.output.stat().st_size / 1e6)
+    return config.output
 
 
 def _prepared(raw: RawData, found: ScanSummary, config: ImportConfig) -> RawData:

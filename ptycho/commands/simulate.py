@@ -14,7 +14,6 @@ from jaxtyping import Complex64, Float
 
 from ptycho.api.forecast import Forecast, forecast, memory_words, peak_memory
 from ptycho.durations import duration
-from ptycho.io import write_scan
 from ptycho.progress import tracked
 from ptycho.scan.raw_data import RawData
 from ptycho.scan.summary import nearest_step, summarise_scan
@@ -43,7 +42,8 @@ def run(config: SimulateConfig) -> Path | Forecast:
     if config.dry_run:
         return _forecast(config)
     raw = simulate(config)
-    path = write_scan(config.output, raw)
+    path = config.output
+    raw.save(path)
     summary, (height, width) = summarise_scan(raw), raw.obj.shape
     log.info(
         "%s: %s frames of %d x %d on an object of %d x %d pixels, %.3g photons per frame "

@@ -82,9 +82,14 @@ class CachedGroups:
         return None if same else "file damaged: other groups than the scan has"
 
 
-def scan_name(path: Path) -> str:
-    """Return the name of the scan file that a groups cache is named after."""
-    return re.sub(r"\.g\d+k\d+(?!.*\.g\d+k\d+).*\.groups_cache\.npz$", "", path.name) + ".npz"
+def scan_of(path: Path) -> Path:
+    """Return the scan file that a groups cache is named after, by its name alone.
+
+    The name of a cache drops the ending .npz of its scan and keeps any other.
+    """
+    stem = re.sub(r"\.g\d+k\d+(?!.*\.g\d+k\d+).*\.groups_cache\.npz$", "", path.name)
+    whole = path.with_name(stem)
+    return whole if whole.is_file() else path.with_name(f"{stem}.npz")
 
 
 def inspect_cached(path: Path) -> CachedGroups:

@@ -1,16 +1,16 @@
 """Counts NPZ: photon or electron counts with positions as rows and columns.
 
-Way of the data: [file] -> RawData -> groups -> ...
+Data flow: [file] -> fields -> RawData -> ...
 
 | entry | shape, type | meaning |
 |---|---|---|
 | `counts` | (M, N, N) whole numbers | counts, zero frequency at N//2 |
 | `position_row`, `position_col` | (M,) | probe centre, object pixels |
 | `probe` | (N, N) or (mode, N, N) complex | illumination, any scale |
-| `scan_row`, `scan_col` | (M,) whole numbers, optional | place of each frame in a raster |
+| `scan_row`, `scan_col` | (M,) whole numbers, optional | raster indices of each frame |
 | `mask` | (N, N), optional | True on good pixels |
 
-The transform: x = position_col, y = position_row; nothing is flipped, moved or scaled.
+x = position_col, y = position_row; nothing is flipped, shifted or scaled.
 """
 
 from pathlib import Path
@@ -19,50 +19,31 @@ import numpy as np
 from jaxtyping import Complex64
 
 from ptycho.errors import DataError
-from ptycho.io.npz import UNREADABLE, NpzFile
-from ptycho.scan.raw_data import Measurement, RawData
-
-_ENTRIES = frozenset(
-    {"counts", "position_row", "position_col", "probe", "scan_row", "scan_col", "mask"}
-)
+from ptycho.io.fields import ScanFields
+from ptycho.io.measurement import Measurement
+from ptycho.io.npz import NpzFile, open_npz
 
 
-def read(path: Path, measurement: Measurement | None, mask: np.ndarray | None = None) -> RawData:
+def read(path: Path, measurement: Measurement | None) -> ScanFields:
     """Read a scan of counts.
 
     Args:
-        path: the file.
-        measurement: None or what the frames are, should they not be counts after all.
-        mask: (N, N) True on good pixels; None believes the file.
+        path: The file.
+        measurement: What the frames are if not counts; None for counts.
 
     Raises:
-        DataError: If the file is damaged, or its entries do not fit together.
+        DataError: If the file is damaged or its probe is no illumination.
     """
-    try:
-        archive = NpzFile(path)
-        entry = {name: archive[name] for name in archive if name in _ENTRIES}
-    except UNREADABLE as problem:
-        raise DataError(f"{path}: cannot be read ({problem}); expected a counts NPZ") from None
-    _check_positions(path, entry)
-    return RawData(
-        frames=entry["counts"],
-        measurement=measurement or "counts",
-        xcoords=entry["position_col"].astype(np.float64),
-        ycoords=entry["position_row"].astype(np.float64),
-        probe=_modes(path, entry["probe"]),
-        mask=entry.get("mask") if mask is None else mask,
-        path=path,
-        metadata={"source_format": "counts NPZ", **_raster(entry)},
-    )
-
-
-def _check_positions(path: Path, entry: dict[str, np.ndarray]) -> None:
-    for name in ("position_row", "position_col"):
-        if entry[name].shape != entry["counts"].shape[:1]:
-            raise DataError(
-                f"{path}: {name} has shape {entry[name].shape} for {len(entry['counts'])} frames; "
-                f"expected one position per frame"
-            )
+    archive = open_npz(path)
+    return {
+        "frames": archive.entry("counts"),
+        "measurement": measurement or "counts",
+        "xcoords": archive.entry("position_col"),
+        "ycoords": archive.entry("position_row"),
+        "probe": _modes(path, archive.entry("probe")),
+        "mask": archive.entry("mask") if "mask" in archive else None,
+        "metadata": {"source_format": "counts NPZ", **_raster(archive)},
+    }
 
 
 def _modes(path: Path, probe: np.ndarray) -> Complex64[np.ndarray, "mode row col"]:
@@ -74,8 +55,8 @@ def _modes(path: Path, probe: np.ndarray) -> Complex64[np.ndarray, "mode row col
     return np.asarray(probe, dtype=np.complex64).reshape(-1, *probe.shape[-2:])
 
 
-def _raster(entry: dict[str, np.ndarray]) -> dict[str, list[int]]:
-    if "scan_row" not in entry or "scan_col" not in entry:
+def _raster(archive: NpzFile) -> dict[str, list[int]]:
+    if "scan_row" not in archive or "scan_col" not in archive:
         return {}
-    sides = (entry[name] for name in ("scan_row", "scan_col"))
+    sides = (archive.entry(name) for name in ("scan_row", "scan_col"))
     return {"scan_shape": [int(side.max()) + 1 for side in sides]}

@@ -1,173 +1,187 @@
-"""The table of known formats, and the two functions that use it.
+"""The table of scan formats, and the functions that read and write by it.
 
-Way of the data: [file] -> RawData -> groups -> ...
-A format is one row: how its files end, which entries they have, and which function reads them. The
-function is imported when it is called, so a format with a heavy or an optional library costs
-nothing until it is met. A new format needs a row here and a reader; nothing else changes.
+Data flow: [file] -> fields -> RawData -> groups -> ...
+A format is one row: the first bytes of its files, their entries, and the function that reads them.
+The function is imported when it is called, so a format with an optional library costs nothing
+until a file needs it. A new format is a new row and a reader; nothing else changes.
 """
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from ptycho.errors import DataError
-from ptycho.io.npz import UNREADABLE, NpzFile
-from ptycho.scan.raw_data import Measurement, RawData
+from ptycho.io.containers import LONGEST_MAGIC, NPZ, Container
+from ptycho.io.fields import ScanFields
+from ptycho.io.measurement import Measurement
+
+Reader = Callable[[Path, Measurement | None], ScanFields]
+"""Called with the file and what its frames are, None where the file states it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Format:
-    """How the files of one format are known and read."""
+    """How files of one format are recognised and read."""
 
-    name: str
-    """What people call it."""
+    container: Container
+    """What its files begin with."""
 
-    suffixes: tuple[str, ...]
-    """Endings of its files, lower case."""
+    signatures: tuple[frozenset[str], ...] = (frozenset(),)
+    """Sets of entries; a file with all entries of any one set has this format."""
 
-    signatures: tuple[frozenset[str], ...]
-    """Sets of entries; a file that has all entries of any one set is of this format."""
+    reader: str | Reader
+    """The function, or `module:function` where it is."""
 
-    reader: str
-    """`module:function`, called as function(path, measurement, mask)."""
+    def load(self) -> Reader:
+        """Return the reader, imported now."""
+        if not isinstance(self.reader, str):
+            return self.reader
+        module, function = self.reader.split(":")
+        found: Reader = getattr(importlib.import_module(module), function)
+        return found
 
 
-FORMATS = (
-    Format(
-        name="PtychoPINN NPZ",
-        suffixes=(".npz",),
+FORMATS: dict[str, Format] = {
+    "PtychoPINN NPZ": Format(
+        container=NPZ,
         signatures=(
             frozenset({"xcoords", "ycoords", "diff3d"}),
             frozenset({"xcoords", "ycoords", "diffraction"}),
         ),
         reader="ptycho.io.ptychopinn:read",
     ),
-    Format(
-        name="counts NPZ",
-        suffixes=(".npz",),
+    "counts NPZ": Format(
+        container=NPZ,
         signatures=(frozenset({"counts", "position_row", "position_col", "probe"}),),
         reader="ptycho.io.counts:read",
     ),
-)
-"""Every format that `read_scan` knows; the first row that fits a file is taken."""
+}
+"""Every format that is known, by name. A row added here, or by a script at run time, is read by
+every command; of several rows that fit a file, the one with the most entries is taken."""
 
 
-def read_scan(
-    path: Path | str,
-    *,
-    measurement: Measurement | None = None,
-    mask: np.ndarray | None = None,
-) -> RawData:
+def read_fields(path: Path | str, *, measurement: Measurement | None = None) -> ScanFields:
     """Read a scan file of any known format.
 
     Args:
-        path: the file.
-        measurement: what its frames are; None believes the file.
-        mask: (N, N) True on good pixels; None believes the file.
-
-    Returns:
-        The scan, checked.
+        path: The file.
+        measurement: What its frames are; None believes the file.
 
     Raises:
-        DataError: If the file is missing, of no known format, or not a sound scan.
+        DataError: If the file is missing, damaged or of no known format, or leaves open what its
+            frames are.
     """
     path = Path(path)
-    module, function = recognise(path).reader.split(":")
-    return getattr(importlib.import_module(module), function)(path, measurement, mask)
+    fields = FORMATS[recognise(path)].load()(path, measurement)
+    return {**fields, "path": path}
 
 
-def write_scan(path: Path | str, raw: RawData) -> Path:
-    """Write a scan in the one format that everything here reads, PtychoPINN NPZ.
+def write_fields(path: Path | str, fields: ScanFields) -> None:
+    """Write a scan as PtychoPINN NPZ, the one format that is written.
 
     Args:
-        path: the file; its folder is made when missing.
-        raw: the scan.
-
-    Returns:
-        The path.
+        path: The file; its folder is created when missing. It is complete or not there.
+        fields: The scan.
 
     Raises:
-        DataError: If the name does not end in .npz.
+        DataError: If the name does not end in .npz, or the folder cannot be written.
     """
+    from ptycho.io.ptychopinn import write
+
     path = Path(path)
     if path.suffix.lower() != ".npz":
         raise DataError(f"{path}: cannot be written as a scan; expected a name that ends in .npz")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    raw.save(path)
-    return path
+    write(path, fields)
 
 
-def recognise(path: Path) -> Format:
-    """Return the format of a file, from its ending and the names of its entries.
+def recognise(path: Path) -> str:
+    """Return the name of a file's format, from its first bytes and its entries.
 
     Raises:
-        DataError: If the file is missing, or of no known format.
+        DataError: If the file is missing, damaged or of no known format.
     """
+    head = _head(path)
+    rows = {name: row for name, row in FORMATS.items() if row.container.holds(head)}
+    if not rows:
+        raise DataError(
+            f"{path}: unknown kind of file (begins with {head[:8]!r}); expected "
+            f"{_known(FORMATS.items())}"
+        )
+    found = _entries(path, head)
+    fitting = {
+        name: max(len(entries) for entries in row.signatures if entries <= found)
+        for name, row in rows.items()
+        if any(entries <= found for entries in row.signatures)
+    }
+    if not fitting:
+        raise DataError(f"{path}: {_misfit(found, rows)}")
+    return max(fitting, key=lambda name: fitting[name])
+
+
+def entries_of(path: Path) -> frozenset[str]:
+    """Return the names of a file's entries; none where its kind of file has no names.
+
+    Raises:
+        DataError: If the file is missing or damaged.
+    """
+    return _entries(path, _head(path))
+
+
+def _head(path: Path) -> bytes:
     if not path.is_file():
         what = "a folder" if path.is_dir() else "no such file"
-        raise DataError(f"{path}: {what}; expected a scan file ({_known_formats(FORMATS)})")
-    by_suffix = [row for row in FORMATS if path.suffix.lower() in row.suffixes]
-    if not by_suffix:
+        raise DataError(f"{path}: {what}; expected a scan file ({_known(FORMATS.items())})")
+    try:
+        with path.open("rb") as file:
+            return file.read(LONGEST_MAGIC)
+    except OSError as problem:
         raise DataError(
-            f"{path}: unknown ending {path.suffix or '(none)'!r}; "
-            f"expected {_known_formats(FORMATS)}"
-        )
-    found = CONTAINERS[path.suffix.lower()](path)
-    for row in by_suffix:
-        if any(signature <= found for signature in row.signatures):
-            return row
-    raise DataError(
-        f"{path}: entries {_shortened(found)} fit no known format; "
-        f"expected {_known_formats(by_suffix)}"
+            f"{path}: cannot be opened ({problem.strerror}); expected a readable file"
+        ) from None
+
+
+def _entries(path: Path, head: bytes) -> frozenset[str]:
+    for row in FORMATS.values():
+        if row.container.holds(head) and row.container.entries is not None:
+            return row.container.entries(path)
+    return frozenset()
+
+
+def _misfit(found: frozenset[str], rows: dict[str, Format]) -> str:
+    """Return how the entries of a file miss the nearest format."""
+    missing = {
+        (name, signature): signature - found
+        for name, row in rows.items()
+        for signature in row.signatures
+        if 2 * len(signature & found) >= len(signature)
+    }
+    if not missing:
+        return f"entries {_shortened(found)} fit no known format; expected {_known(rows.items())}"
+    fewest = min(len(names) for names in missing.values())
+    name = next(key[0] for key, names in missing.items() if len(names) == fewest)
+    lacking = [
+        ", ".join(sorted(names))
+        for key, names in missing.items()
+        if key[0] == name and len(names) == fewest
+    ]
+    return (
+        f"no entry {' or '.join(lacking)} among those found ({_shortened(found)}); expected it in "
+        f"a {name} scan"
     )
 
 
-def _npz_entries(path: Path) -> frozenset[str]:
-    """Return the names of the arrays in an .npz without reading them."""
-    try:
-        return frozenset(NpzFile(path))
-    except UNREADABLE as problem:
-        raise DataError(f"{path}: cannot be opened ({problem}); expected an .npz archive") from None
-
-
-def read_mask(path: Path) -> np.ndarray:
-    """Read which pixels are good: an array in .npy, or in .npz the entry mask or the only one.
-
-    Args:
-        path: the file; what the array must fulfil, RawData checks.
-
-    Raises:
-        DataError: If there is no such file or no such array in it.
-    """
-    if not path.is_file():
-        raise DataError(f"{path}: no such file; expected a mask (.npy or .npz)")
-    try:
-        if path.suffix.lower() == ".npy":
-            return np.load(path, allow_pickle=False)
-        archive = NpzFile(path)
-        names = list(archive)
-        if "mask" in names or len(names) == 1:
-            return archive["mask" if "mask" in names else names[0]]
-    except UNREADABLE as problem:
-        raise DataError(f"{path}: cannot be read ({problem}); expected .npy or .npz") from None
-    raise DataError(f"{path}: entries {_shortened(frozenset(names))}; expected one named mask")
-
-
-CONTAINERS: dict[str, Callable[[Path], frozenset[str]]] = {".npz": _npz_entries}
-"""How the names of the entries are listed, by ending."""
-
-
-def _known_formats(rows: tuple[Format, ...] | list[Format]) -> str:
+def _known(rows: Iterable[tuple[str, Format]]) -> str:
     def entries(row: Format) -> str:
         return " or ".join(", ".join(sorted(signature)) for signature in row.signatures)
 
-    return "; ".join(f"{row.name} ({', '.join(row.suffixes)} with {entries(row)})" for row in rows)
+    return "; ".join(
+        f"{name} ({row.container.name} file" + (f" with {entries(row)})" if entries(row) else ")")
+        for name, row in rows
+    )
 
 
 def _shortened(names: frozenset[str], most: int = 8) -> str:
     listed = sorted(names)
     more = f" and {len(listed) - most} more" if len(listed) > most else ""
-    return (", ".join(listed[:most]) or "(none)") + more
+    return (", ".join(listed[:most]) or "none") + more

@@ -1,10 +1,10 @@
-"""An .npz archive whose arrays can be memory-mapped, written whole or not at all.
+"""An .npz archive whose arrays can be memory-mapped, written completely or not at all.
 
-Serves the scan files and the groups cache; knows neither.
+Serves scan files, groups caches and results; knows none of them.
 
 A member stored without compression is plain bytes inside the file, so NumPy can map it. The
 writer pads each member's header so that the bytes start at a multiple of 64, and moves the
-finished file into place in one step: a reader never meets half a file.
+finished file into place in one step: a reader never sees half a file.
 """
 
 import contextlib
@@ -15,8 +15,11 @@ import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import IO
 
 import numpy as np
+
+from ptycho.errors import DataError
 
 _ALIGNMENT = 64
 _LOCAL_HEADER = struct.Struct("<4s22xHH")  # signature, ..., length of the name, of the extra field
@@ -27,6 +30,11 @@ UNREADABLE = (
     MemoryError, OverflowError,
 )  # fmt: skip
 """What opening or reading a damaged or foreign archive may raise."""
+
+_HEADER_READERS = {
+    (1, 0): np.lib.format.read_array_header_1_0,
+    (2, 0): np.lib.format.read_array_header_2_0,
+}
 
 
 def write_npz(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
@@ -54,20 +62,42 @@ def write_npz(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
         raise
 
 
+def open_npz(path: Path, *, expected: str = "a scan file") -> "NpzFile":
+    """Open an archive that a user named.
+
+    Args:
+        path: The archive.
+        expected: What the user should have named, for errors.
+
+    Raises:
+        DataError: If the file is missing, damaged or no archive.
+    """
+    if not path.is_file():
+        found = "a folder" if path.is_dir() else "no such file"
+        raise DataError(f"{path}: {found}; expected {expected}")
+    try:
+        return NpzFile(path)
+    except UNREADABLE as problem:
+        raise DataError(
+            f"{path}: cannot be opened ({reason(problem)}); expected an .npz archive; copy or "
+            "download it again if it should be one"
+        ) from None
+
+
 def reason(problem: Exception) -> str:
-    """Return what a reading error says, in one line."""
+    """Return the message of a reading error, in one line."""
     lines = str(getattr(problem, "strerror", None) or problem).splitlines()
     return lines[0] if lines else type(problem).__name__
 
 
 class NpzFile:
-    """The arrays of an archive by name; mapped when stored plainly, else read when asked for.
+    """The arrays of an archive by name; mapped when stored uncompressed, else read on access.
 
     Args:
         path: The archive.
 
     Raises:
-        OSError, zipfile.BadZipFile: When the file is missing or no archive; see UNREADABLE.
+        OSError, zipfile.BadZipFile: If the file is missing or no archive; see UNREADABLE.
     """
 
     def __init__(self, path: Path):
@@ -79,6 +109,29 @@ class NpzFile:
         """Return one array; ValueError when it holds Python objects."""
         mapped = self._mapped(self._members[name])
         return self.read(name) if mapped is None else mapped
+
+    def entry(self, name: str, *, expected: str = "it in the file") -> np.ndarray:
+        """Return one array of a file that a user named.
+
+        Args:
+            name: Of the array.
+            expected: Completes the error where it is missing.
+
+        Raises:
+            DataError: If it is missing or cannot be read.
+        """
+        if name not in self:
+            found = ", ".join(sorted(self)) or "none"
+            raise DataError(
+                f"{self.path}: no entry {name} among those found ({found}); expected {expected}"
+            )
+        try:
+            return self[name]
+        except UNREADABLE as problem:
+            raise DataError(
+                f"{self.path}: entry {name} cannot be read ({reason(problem)}); expected an array "
+                "of numbers"
+            ) from None
 
     def __contains__(self, name: object) -> bool:
         """Return whether there is an array of this name, without reading it."""
@@ -95,43 +148,48 @@ class NpzFile:
     def read(self, name: str) -> np.ndarray:
         """Return one array copied into memory, its check sum verified."""
         with zipfile.ZipFile(self.path) as archive, archive.open(self._members[name]) as file:
-            array = np.lib.format.read_array(file, allow_pickle=False)
+            array: np.ndarray = np.lib.format.read_array(file, allow_pickle=False)
             if file.read(1):
                 raise ValueError(f"{name}: bytes left over behind the array")
             return array
 
     def _mapped(self, info: zipfile.ZipInfo) -> np.ndarray | None:
-        """Return the array as a read-only map of the file, or None where that cannot be."""
+        """Return the array as a read-only map of the file, or None where that is impossible."""
         encrypted = info.flag_bits & 0x1
         if info.compress_type != zipfile.ZIP_STORED or encrypted:
             return None
         with self.path.open("rb") as file:
-            file.seek(info.header_offset)
-            signature, name_length, extra_length = _LOCAL_HEADER.unpack(
-                file.read(_LOCAL_HEADER.size)
-            )
-            if signature != b"PK\x03\x04":
-                raise zipfile.BadZipFile(f"{info.filename}: no member where the directory says")
-            start = info.header_offset + _LOCAL_HEADER.size + name_length + extra_length
-            file.seek(start)
+            start = _start_of_data(file, info)
             version = np.lib.format.read_magic(file)
-            readers = {
-                (1, 0): np.lib.format.read_array_header_1_0,
-                (2, 0): np.lib.format.read_array_header_2_0,
-            }
-            if version not in readers:
+            if version not in _HEADER_READERS:
                 return None
-            shape, columns_first, dtype = readers[version](file)
+            shape, columns_first, dtype = _HEADER_READERS[version](file)
             n_bytes = dtype.itemsize * int(np.prod(shape, dtype=object))
             if dtype.hasobject or not shape or n_bytes == 0:
                 return None
-            if file.tell() - start + n_bytes != info.file_size:
-                raise ValueError(f"{info.filename}: {n_bytes} bytes announced, others stored")
-            order = "F" if columns_first else "C"
-            return np.memmap(self.path, dtype, "r", file.tell(), shape, order)
+            offset = file.tell()
+        if offset - start + n_bytes != info.file_size:
+            raise ValueError(
+                f"{info.filename}: the header announces {n_bytes} bytes, "
+                f"{info.file_size - offset + start} are stored"
+            )
+        mapped: np.ndarray = np.memmap(
+            self.path, dtype=dtype, mode="r", offset=offset, shape=shape,
+            order="F" if columns_first else "C",
+        )  # fmt: skip
+        return mapped
 
 
-def _write_member(archive, file, name, array):
+def _start_of_data(file: IO[bytes], info: zipfile.ZipInfo) -> int:
+    """Return where the bytes of a member begin, and leave the file there."""
+    file.seek(info.header_offset)
+    signature, name_length, extra_length = _LOCAL_HEADER.unpack(file.read(_LOCAL_HEADER.size))
+    if signature != b"PK\x03\x04":
+        raise zipfile.BadZipFile(f"{info.filename}: no member where the directory points")
+    return file.seek(name_length + extra_length, os.SEEK_CUR)
+
+
+def _write_member(archive: zipfile.ZipFile, file: IO[bytes], name: str, array: np.ndarray) -> None:
     if array.dtype.hasobject:
         raise ValueError(f"{name}: holds Python objects; expected numbers or text")
     info = zipfile.ZipInfo(f"{name}.npy", date_time=(1980, 1, 1, 0, 0, 0))

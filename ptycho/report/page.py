@@ -20,7 +20,7 @@ from bokeh.resources import Resources
 from ptycho.errors import GroupingError, PtychoError
 from ptycho.grouping import sample_groups, summarise
 from ptycho.grouping.sample import METHODS
-from ptycho.io import read_mask, read_scan
+from ptycho.io import read_mask
 from ptycho.physics.probe import largest_pair_distance
 from ptycho.report.curves import curves_of
 from ptycho.report.numbers import numbers_of
@@ -194,7 +194,7 @@ def _frames(
     try:
         if file_checksum(path) != selection.about.get("sha256"):
             return None, f"No frames are shown: {path} is not the file it was."
-        raw = _same_scan(run, read_scan(
+        raw = _same_scan(run, RawData.from_file(
             path, measurement=run.settings.get("measurement"), mask=_mask(run)
         ))  # fmt: skip
         if raw.n_frames != len(selection.positions):

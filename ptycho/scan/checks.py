@@ -11,22 +11,9 @@ from jaxtyping import Bool, Complex64, Float, Float32, Float64, Int, Int64, Shap
 from scipy.ndimage import maximum_filter, median_filter
 
 from ptycho.errors import DataError
-from ptycho.scan.measurement import MEASUREMENTS
+from ptycho.io.measurement import MEASUREMENTS
 
 _FEWEST_FRAMES = 8  # below, chance alone makes pixels look odd
-
-
-def check_frames(where: str, frames: Shaped[np.ndarray, "..."]) -> None:
-    """Raise DataError unless the frames are a stack (M, N, N) of real numbers."""
-    if frames.ndim != 3 or frames.shape[1] != frames.shape[2] or not frames.size:
-        raise DataError(
-            f"{where}: diffraction frames of shape {frames.shape}; expected (frames, N, N), "
-            "square and at least one"
-        )
-    if frames.dtype.kind not in "iufb":
-        raise DataError(
-            f"{where}: diffraction frames of type {frames.dtype}; expected real numbers"
-        )
 
 
 def check_measurement(where: str, measurement: str) -> None:

@@ -11,7 +11,7 @@ import functools
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from jaxtyping import Float, Float32, Int, Int32, Shaped
@@ -19,11 +19,14 @@ from jaxtyping import Float, Float32, Int, Int32, Shaped
 from ptycho.errors import DataError
 from ptycho.grouping.enumerate import all_groups, sample_rows
 from ptycho.grouping.neighbours import get_neighbor_indices
-from ptycho.io.scan_file import read_scan_file, write_scan_file
+from ptycho.io.fields import FrameStack, ScanFields, check_frames
+from ptycho.io.formats import read_fields, write_fields
+from ptycho.io.measurement import Measurement
 from ptycho.scan import checks
 from ptycho.scan.grouped_arrays import grouped_arrays, true_windows
-from ptycho.scan.measurement import Measurement, amplitude_of, intensity_of
+from ptycho.scan.measurement import amplitude_of, intensity_of
 from ptycho.scan.selection import select_groups
+from ptycho.spread import spread
 
 # The last two are found here by those who know them from here.
 __all__ = ["Measurement", "RawData", "get_neighbor_indices", "sample_rows"]
@@ -43,8 +46,8 @@ class RawData:
 
     # Loose shapes: what is handed over is checked below, with errors a user can read.
 
-    frames: Shaped[np.ndarray, "..."]
-    """(M, N, N) as stored, zero frequency at N//2; may be a memory map."""
+    frames: FrameStack
+    """(M, N, N) as stored, zero frequency at N//2; may be a memory map or `LazyFrames`."""
 
     measurement: str
     """What a stored value is: counts, intensity (photons) or amplitude (sqrt(photons))."""
@@ -96,8 +99,8 @@ class RawData:
     """What else is known; plain values that JSON can hold."""
 
     def __post_init__(self):
-        where, n = self._where, len(self.frames) if np.ndim(self.frames) else 0
-        checks.check_frames(where, self.frames)
+        where, n = self._where, len(self.frames) if self.frames.ndim else 0
+        check_frames(where, self.frames)
         checks.check_measurement(where, self.measurement)
         for name in ("xcoords", "ycoords"):
             self._set(name, checks.checked_coordinates(where, name, getattr(self, name), n))
@@ -110,7 +113,7 @@ class RawData:
         self._set("background", checks.checked_background(where, self.background, self.frame_size))
         if self.obj is not None:
             self._set("obj", checks.checked_object(where, self.obj))
-        self._sound_frames(self._spread(_CHECKED_FRAMES))
+        self._sound_frames(spread(n, _CHECKED_FRAMES))
 
     @classmethod
     def from_file(
@@ -120,29 +123,31 @@ class RawData:
         measurement: Measurement | None = None,
         mask: Shaped[np.ndarray, "..."] | None = None,
     ) -> "RawData":
-        """Read a PtychoPINN NPZ, any of its variants.
+        """Read a scan file of any known format (`ptycho.io.FORMATS`).
 
         Args:
             path: The file.
             measurement: What the frames are; None believes the file.
-            mask: True on good pixels; None believes the file.
+            mask: (N, N) True on good pixels; None believes the file.
 
         Raises:
-            DataError: When the file is missing, damaged or no sound scan.
+            DataError: If the file is missing, damaged, of no known format or no sound scan.
         """
-        fields = read_scan_file(path, measurement=measurement)
-        return cls(**(fields if mask is None else fields | {"mask": mask}))
+        fields = read_fields(path, measurement=measurement)
+        if mask is not None:
+            fields["mask"] = mask
+        return cls(**fields)
 
     def save(self, path: Path | str) -> None:
         """Write the scan as an uncompressed PtychoPINN NPZ that can be memory-mapped.
 
-        Frames are written as stored, so `photons_per_unit` is not kept.
+        Frames are written as stored, without `photons_per_unit`. A missing folder is created.
 
         Raises:
-            DataError: When the folder cannot be written.
+            DataError: If the name does not end in .npz, or the folder cannot be written.
         """
         fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
-        write_scan_file(path, fields)
+        write_fields(path, cast(ScanFields, fields))
 
     @property
     def n_frames(self) -> int:
@@ -297,15 +302,11 @@ class RawData:
 
     @functools.cached_property
     def _mean_photons(self) -> float:
-        frames = self.intensity(self._spread(_FRAMES_FOR_PHOTONS))
+        frames = self.intensity(spread(self.n_frames, _FRAMES_FOR_PHOTONS))
         return float(frames.sum(dtype=np.float64) / len(frames))
 
     def _set(self, name, value):
         object.__setattr__(self, name, value)  # the dataclass is frozen for everyone else
-
-    def _spread(self, most):
-        """Return up to `most` frame numbers spread over the scan, the first and last included."""
-        return np.unique(np.linspace(0, self.n_frames - 1, most).astype(np.intp))
 
     def _sound_frames(self, indices):
         """Return some frames as stored, bad pixels as 0, having looked at their values."""

@@ -11,6 +11,7 @@ from scipy.spatial import cKDTree
 
 from ptycho.physics.probe import probe_fwhm
 from ptycho.scan.raw_data import RawData
+from ptycho.spread import spread
 
 _SAMPLED_FRAMES = 256
 
@@ -68,8 +69,7 @@ def summarise_scan(raw: RawData) -> ScanSummary:
     Args:
         raw: the scan; up to 256 of its frames, evenly spread, are read.
     """
-    chosen = np.linspace(0, raw.n_frames - 1, min(_SAMPLED_FRAMES, raw.n_frames)).astype(int)
-    frames = raw.intensity(chosen)
+    frames = raw.intensity(spread(raw.n_frames, _SAMPLED_FRAMES))
     mean = frames.mean(axis=0, dtype=np.float64)
     axis, total = np.arange(raw.frame_size), max(mean.sum(), np.finfo(float).tiny)
     first, last = raw.positions.min(axis=0), raw.positions.max(axis=0)

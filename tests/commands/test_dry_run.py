@@ -8,12 +8,13 @@ from tiny_scan import saved_untrained, simulated
 from ptycho.commands.cli import main
 from ptycho.durations import duration
 from ptycho.grouping import count_groups
-from ptycho.io import write_scan
 
 
 @pytest.fixture
 def scan(tmp_path):
-    return write_scan(tmp_path / "scan.npz", simulated())
+    path = tmp_path / "scan.npz"
+    simulated().save(path)
+    return path
 
 
 def told(capsys, *argv) -> dict[str, str]:

@@ -14,7 +14,7 @@ import yaml
 from tiny_scan import saved_untrained
 
 from ptycho.commands import cli
-from ptycho.io import read_scan
+from ptycho.scan.raw_data import RawData
 
 ROOT = Path(__file__).parents[2]
 
@@ -138,7 +138,7 @@ def test_the_four_commands_of_the_plan(tmp_path):
 
 
 def test_the_object_is_drawn_beside_the_truth_when_asked(small, tmp_path):
-    model = saved_untrained(tmp_path / "model", read_scan(small))
+    model = saved_untrained(tmp_path / "model", RawData.from_file(small))
     inference("--model_path", model, "--test_data", small, "--output_dir", tmp_path / "out",
               "--comparison-plot")  # fmt: skip
     picture = tmp_path / "out" / "comparison_plot.png"

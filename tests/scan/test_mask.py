@@ -12,7 +12,6 @@ from ptycho.api.components import scaled_probe, tell_pixels
 from ptycho.commands import cli
 from ptycho.engines.residuals import frame_residuals
 from ptycho.errors import DataError
-from ptycho.io import read_mask, read_scan
 from ptycho.physics.forward import back_project, pull_of
 from ptycho.physics.losses import LOSSES, amplitude_loss, poisson_floor
 from ptycho.physics.propagation import to_detector
@@ -73,28 +72,13 @@ def test_a_scan_with_a_bad_pixel_asks_for_a_mask_and_import_keeps_it(tmp_path, c
     for name, save in (("mask.npy", np.save), ("mask.npz", np.savez)):
         save(tmp_path / name, GOOD)
         assert cli.main(["import", str(source), str(out), "--mask", str(tmp_path / name)]) == 0
-        np.testing.assert_array_equal(read_scan(out).mask, GOOD)
-        np.testing.assert_allclose(read_scan(out).intensity(np.arange(16)), good.intensity(
+        np.testing.assert_array_equal(RawData.from_file(out).mask, GOOD)
+        np.testing.assert_allclose(RawData.from_file(out).intensity(np.arange(16)), good.intensity(
             np.arange(16)))  # fmt: skip
     other = np.roll(GOOD, 1)
     entries["diffraction"] = np.abs(good.frames)
     np.savez(source, **entries, mask=GOOD)
-    np.testing.assert_array_equal(read_scan(source, mask=other).mask, other)
-
-
-def test_a_mask_of_a_counts_file_is_read(tmp_path):
-    raw = simulated(16, noise=True)
-    np.savez(tmp_path / "counts.npz", counts=raw.frames, position_row=raw.ycoords,
-             position_col=raw.xcoords, probe=raw.probe, mask=GOOD)  # fmt: skip
-    np.testing.assert_array_equal(read_scan(tmp_path / "counts.npz").mask, GOOD)
-
-
-def test_what_holds_no_mask_is_said(tmp_path):
-    np.savez(tmp_path / "two.npz", one=GOOD, other=GOOD)
-    (tmp_path / "text.npy").write_text("nothing")
-    for name, said in (("two.npz", "one named mask"), ("text.npy", "read"), ("gone.npy", "no su")):
-        with pytest.raises(DataError, match=said):
-            read_mask(tmp_path / name)
+    np.testing.assert_array_equal(RawData.from_file(source, mask=other).mask, other)
 
 
 @pytest.mark.parametrize("name", LOSSES)

@@ -9,8 +9,8 @@ import torch
 
 from ptycho.commands import simulate as workflow
 from ptycho.errors import DataError
-from ptycho.io import read_scan
 from ptycho.physics.forward import detector_intensity
+from ptycho.scan.raw_data import RawData
 from ptycho.settings.config import from_mapping
 from ptycho.settings.scans import SimulateConfig
 from ptycho.simulation.noise import count_photons, smallest_counts
@@ -174,7 +174,7 @@ def test_another_dose_or_position_error_leaves_object_and_path_alone():
 def test_scan_file_holds_frames_truth_and_settings(tmp_path, path, caplog):
     with caplog.at_level(logging.INFO, logger="ptycho"):
         written = workflow.run(config(output=tmp_path / "new" / "scan.npz", scan=path, modes=2))
-    raw = read_scan(written)
+    raw = RawData.from_file(written)
     assert (raw.n_frames, raw.frame_size, raw.measurement) == (30, 32, "counts")
     assert raw.frames.dtype == np.uint16
     assert raw.probe.shape == (2, 32, 32)
