@@ -17,8 +17,9 @@ from pathlib import Path
 import torch
 
 from ptycho.commands import reconstruct, simulate, train
-from ptycho.settings.config import InferenceConfig, TrainConfig
-from ptycho.settings.scans import SimulateConfig
+from ptycho.settings.reconstruct import InferenceConfig
+from ptycho.settings.simulate import SimulateConfig
+from ptycho.settings.train import TrainConfig
 
 SCAN = {"photons": 6e5, "seed": 1}
 ROWS = [("unet", 1), ("lifted", 1), ("unet", 2), ("lifted", 2)]

@@ -17,7 +17,7 @@ from reconstruction_ruler import Form, against_truth, by_network, by_ptychi, inf
 
 from ptycho.commands import train
 from ptycho.scan.raw_data import RawData
-from ptycho.settings.config import TrainConfig
+from ptycho.settings.train import TrainConfig
 from ptycho.simulation.objects import make_object
 from ptycho.simulation.probes import make_probe
 from ptycho.simulation.scans import place_scan, raster_scan

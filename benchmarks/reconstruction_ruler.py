@@ -14,9 +14,9 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from ptychi_peer import BATCH, run_ptychi
+from ptycho.api.reconstruction_output import Reconstruction
 
 from ptycho.api.components import Groups, scaled_probe
-from ptycho.api.reconstruction_output import Reconstruction
 from ptycho.commands.reconstruct import groups_of
 from ptycho.engines import stitching
 from ptycho.engines.ptychi import load_ptychi
@@ -28,7 +28,7 @@ from ptycho.metrics import Comparison, compare, well_covered
 from ptycho.physics.patches import Canvas, canvas_of
 from ptycho.scan.dataset import GroupDataset
 from ptycho.scan.raw_data import RawData
-from ptycho.settings.config import InferenceConfig
+from ptycho.settings.reconstruct import InferenceConfig
 
 KEPT_NUMBERS = {
     "phase_psnr": "phase_psnr_db", "amplitude_psnr": "amplitude_psnr_db",

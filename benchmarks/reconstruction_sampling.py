@@ -12,10 +12,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from ptycho.api.reconstruction_output import Reconstruction
 from reconstruction_ruler import Form, against_truth, figures, infer, light_on, lit_on
 
 from ptycho.api.components import Groups, scaled_probe
-from ptycho.api.reconstruction_output import Reconstruction
 from ptycho.commands.simulate import simulate
 from ptycho.grouping import sample_groups
 from ptycho.learning.model import decoded_window
@@ -24,7 +24,7 @@ from ptycho.metrics import peak_signal_to_noise, well_covered
 from ptycho.physics.patches import Canvas
 from ptycho.scan.dataset import GroupDataset
 from ptycho.scan.raw_data import RawData
-from ptycho.settings.scans import SimulateConfig
+from ptycho.settings.simulate import SimulateConfig
 from ptycho.simulation.presets import PRESETS
 
 FRAMES_PER_STEP = 32

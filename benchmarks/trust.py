@@ -23,20 +23,20 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from ptycho.api.reconstruction_output import Reconstruction
+from ptycho.api.trust import estimate_trust
+from ptycho.api.trust_output import Trust
 from reconstruction_cells import FRAME, FWHM, Cell
 from reconstruction_table import table
 from trust_figure import draw
 
 from ptycho.api.components import scaled_probe
-from ptycho.api.reconstruction_output import Reconstruction
-from ptycho.api.trust import estimate_trust
-from ptycho.api.trust_output import Trust
 from ptycho.engines.reconstruction import reconstruct
 from ptycho.engines.resampling import CALIBRATION, same_gauge
 from ptycho.learning.model_folder import general_model, load_model
 from ptycho.metrics import well_covered
 from ptycho.scan.raw_data import RawData
-from ptycho.settings.config import InferenceConfig
+from ptycho.settings.reconstruct import InferenceConfig
 from ptycho.simulation.probes import make_probe
 
 FITTED = ("rocket", "clock")

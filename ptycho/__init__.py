@@ -1,21 +1,92 @@
 """Ptychography with networks that learn from groups of overlapping scan positions.
 
-Read the modules in the order of the data:
+From a file to a figure:
 
-    io         a file of any known format becomes one scan
-    raw_data   RawData, one scan, checked once; selects groups of its frames
-    grouping   scan positions -> groups of overlapping positions, as indices
-    dataset    groups and frames -> named batches
-    physics    the experiment as equations: window, probe, propagation, intensity
-    networks   diffraction frames -> patches of the object
-    model      a network followed by the physics
-    training   learn the network from the measured frames alone
-    inference  a trained model, frames -> patches
-    stitching  patches and positions -> one object
-    metrics    how good the object is, after the ambiguities are removed
-    workflows  one function per command that joins the stages; `ptycho.commands.cli` calls them
+    import ptycho
 
-Importing this package imports nothing else.
+    scan = ptycho.load("scan.npz")
+    result = ptycho.reconstruct(scan)
+    result.show()
+
+Each function takes the settings of its command by name (`ptycho reconstruct --help`), returns a
+value in memory and writes nothing; `save` writes what the command writes.
+
+The modules in the order of the data:
+
+    io          a file of any known format -> one scan
+    scan        RawData, one scan, checked once; batches of its frames
+    grouping    scan positions -> groups of overlapping positions, as indices
+    physics     the experiment as equations: window, probe, propagation, intensity
+    simulation  scans whose true object is known
+    networks    diffraction frames -> patches of the object
+    learning    a network trained on the measured frames alone
+    engines     frames -> the object of the whole scan
+    metrics     how good the object is, after the ambiguities are removed
+    runs        the record of a run
+    report      figures and the page of a run
+    api         the functions below
+    commands    the same from the command line
+
+Importing this package imports nothing else; its functions load when they are first used.
 """
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ptycho.api.evaluation import evaluate
+    from ptycho.api.grouping import groups
+    from ptycho.api.loading import load
+    from ptycho.api.reconstruction import reconstruct
+    from ptycho.api.refinement import refine
+    from ptycho.api.result import Groups, Result, Score, TrainedModel
+    from ptycho.api.simulation import simulate
+    from ptycho.api.training import train
+    from ptycho.errors import PtychoError
+    from ptycho.scan.raw_data import RawData
+
 __version__ = "0.1.0"
+__all__ = [
+    "Groups",
+    "PtychoError",
+    "RawData",
+    "Result",
+    "Score",
+    "TrainedModel",
+    "__version__",
+    "evaluate",
+    "groups",
+    "load",
+    "reconstruct",
+    "refine",
+    "simulate",
+    "train",
+]
+
+_HOMES = {
+    "Groups": "api.result",
+    "PtychoError": "errors",
+    "RawData": "scan.raw_data",
+    "Result": "api.result",
+    "Score": "api.result",
+    "TrainedModel": "api.result",
+    "evaluate": "api.evaluation",
+    "groups": "api.grouping",
+    "load": "api.loading",
+    "reconstruct": "api.reconstruction",
+    "refine": "api.refinement",
+    "simulate": "api.simulation",
+    "train": "api.training",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name from its module when it is first used."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'ptycho' has no attribute {name!r}")
+    return getattr(import_module(f"ptycho.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    """Return the public names."""
+    return sorted(__all__)

@@ -6,7 +6,10 @@ from ptycho.io.npz import write_npz
 from ptycho.metrics import compare
 from ptycho.report.numbers import metrics_document, save_metrics
 from ptycho.runs.journal import FolderJournal
-from ptycho.settings.config import InferenceConfig, TrainConfig, save_settings
+from ptycho.settings.base import to_dict
+from ptycho.settings.reconstruct import InferenceConfig
+from ptycho.settings.saved import save_settings
+from ptycho.settings.train import TrainConfig
 
 SIDE = 40
 
@@ -27,7 +30,7 @@ def an_object(turn=0.0, origin=(10.0, 20.0), bump=0.0):
 def reconstruction(folder, *, residual=0.01, psnr=30.0, seed=0, **changes):
     """A finished reconstruction with its numbers."""
     config = InferenceConfig(test_data="scan.npz", output_dir=folder, seed=seed)
-    save_settings(config, folder)
+    save_settings(to_dict(config), folder, kind=config.kind)
     write_npz(folder / "reconstruction.npz", an_object(**changes))
     obj = an_object()["object"]
     found = compare(an_object(bump=0.1)["object"], obj, np.ones(obj.shape, bool))
@@ -39,7 +42,8 @@ def reconstruction(folder, *, residual=0.01, psnr=30.0, seed=0, **changes):
 
 def training(folder, epochs=2):
     """A training that goes on."""
-    save_settings(TrainConfig(train_data_file="scan.npz", output_dir=folder), folder)
+    config = TrainConfig(train_data_file="scan.npz", output_dir=folder)
+    save_settings(to_dict(config), folder, kind=config.kind)
     FolderJournal(folder).begin()
     for epoch in range(1, epochs + 1):
         one_more_epoch(folder, epoch)

@@ -10,7 +10,8 @@ import pytest
 import yaml
 
 from ptycho.commands import cli
-from ptycho.settings.config import TrainConfig, from_mapping
+from ptycho.settings.base import from_mapping
+from ptycho.settings.train import TrainConfig
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = sorted([ROOT / "README.md", *ROOT.glob("docs/**/*.md"), *ROOT.glob("scripts/**/*.md")])

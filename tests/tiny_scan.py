@@ -6,14 +6,13 @@ import numpy as np
 import torch
 
 from ptycho.api.components import scaled_probe
-from ptycho.commands.simulate import simulate
+from ptycho.api.simulation import simulate
 from ptycho.engines.sweeps import sweep_scan
 from ptycho.learning.model_folder import ModelSettings, build_model, save_model
 from ptycho.physics.patches import canvas_of, cut_patches, window_corners
 from ptycho.physics.probe import probe_intensity
 from ptycho.scan.dataset import GroupDataset
 from ptycho.scan.raw_data import RawData
-from ptycho.settings.scans import SimulateConfig
 
 SIDE = 16
 
@@ -21,7 +20,6 @@ SIDE = 16
 def simulated(n_frames=49, **changes):
     """A noise-free raster of 16 x 16 frames over leaves and clouds, its truth inside."""
     settings = {
-        "output": Path("scan.npz"),
         "n_frames": n_frames,
         "N": SIDE,
         "step": 2.0,
@@ -32,7 +30,7 @@ def simulated(n_frames=49, **changes):
         "amplitude_image": "leaves",
         "phase_image": "clouds",
     }
-    return simulate(SimulateConfig(**settings | changes))
+    return simulate(**settings | changes)
 
 
 def model_settings(raw: RawData, gridsize=1, network="lifted", window=SIDE):

@@ -1,57 +1,47 @@
-"""What the chosen groups cover, written beside every run: coverage.json and groups.png.
+"""The files of a run that show what its groups cover: coverage.json and groups.png.
 
-Way of the data: file -> RawData -> groups -> [report].
+Data flow: file -> RawData -> groups -> [report].
 """
 
 import json
-import logging
 import os
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from ptycho.api.components import Groups, probe_diameter
-from ptycho.grouping import Coverage, Parts, Split, summarise
+from ptycho.api.result import Groups
+from ptycho.grouping import Coverage, Parts, Split
 from ptycho.report.group_figure import save_groups
-from ptycho.scan.raw_data import RawData
-
-log = logging.getLogger(__name__)
 
 COVERAGE_FILE, PICTURE_FILE = "coverage.json", "groups.png"
 TEST_FILE = "test_groups.npy"
 
 
-def coverage_of(raw: RawData, groups: Groups) -> Coverage:
-    """Return what groups use of a scan, overlaps measured in its probe's diameter."""
-    return summarise(raw.xcoords, raw.ycoords, groups, probe_diameter=probe_diameter(raw))
-
-
 def save_coverage(
     folder: Path,
-    raw: RawData,
     groups: Groups,
     *,
-    coverage: Coverage | None = None,
     split: Split | Parts | None = None,
-    **more: Any,
+    samplers: Mapping[str, Coverage] | None = None,
 ) -> None:
-    """Write the numbers and the picture into the folder of a run.
+    """Write the numbers and the figure into the folder of a run.
 
     Args:
-        folder: made when missing.
-        raw: the scan.
-        groups: frame indices, one row per group.
-        coverage: the numbers, when they are known already.
-        split: which of the groups train and which watch.
-        **more: further entries of the JSON file.
+        folder: created if missing.
+        groups: of the run.
+        split: which of the groups are used for training and which for validation.
+        samplers: what samples of the same size by other methods cover, by the method's name.
 
     Raises:
         OSError: If the folder cannot be written.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    coverage = coverage or coverage_of(raw, groups)
-    document = {"paragraph": coverage.paragraph(), **coverage.as_dict(), **more}
+    coverage = groups.coverage
+    document = {"paragraph": coverage.paragraph(), **coverage.as_dict()}
+    document["sampling"] = groups.sampling
+    if samplers is not None:
+        document["samplers"] = {name: found.as_dict() for name, found in samplers.items()}
     if split is not None:
         document["split"] = split.as_dict()
     half_written = folder / f".{COVERAGE_FILE}.{os.getpid()}"
@@ -59,4 +49,4 @@ def save_coverage(
     os.replace(half_written, folder / COVERAGE_FILE)
     if isinstance(split, Parts) and len(split.test):
         np.save(folder / TEST_FILE, split.test)
-    save_groups(folder / PICTURE_FILE, raw.positions, groups, coverage)
+    save_groups(folder / PICTURE_FILE, groups.positions, groups.members, coverage)

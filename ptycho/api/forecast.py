@@ -1,8 +1,8 @@
-"""`--dry_run`: what a command would do, told from its settings, its scan and a small part tried.
+"""`--dry_run`: what a command would do, from its settings, its scan and a small part of the work.
 
-Way of the data: file -> RawData -> groups -> [a few batches, a small part of the scan] -> text.
-Nothing is written. Times are measured on this machine, with this model and these frames, and
-scaled by their number; they know nothing of what else the machine will be doing.
+Data flow: file -> RawData -> groups -> [a few batches, a small part of the scan] -> text.
+Nothing is written. Times are measured on this machine, with this model and these frames, and scaled
+by their number; other load on the machine is not known.
 """
 
 import copy
@@ -17,23 +17,23 @@ from typing import Any
 import numpy as np
 import torch
 
-from ptycho.api.components import Groups, distance_limits
-from ptycho.api.coverage import coverage_of
-from ptycho.api.reconstruction_output import Reconstruction
-from ptycho.commands.console import unsaid
+from ptycho.api import reconstruction, training
+from ptycho.api.components import Members
+from ptycho.api.grouping import coverage_of, distance_limits
+from ptycho.api.logs import muted
 from ptycho.durations import duration, seconds_of
 from ptycho.errors import GroupingError
 from ptycho.grouping import count_groups
 from ptycho.learning.model import PtychoModel
 from ptycho.physics.losses import LOSSES
 from ptycho.runs.folder import is_run
-from ptycho.scan.dataset import GroupDataset, ManyScans
 from ptycho.scan.raw_data import RawData
 from ptycho.scan.summary import summarise_scan
-from ptycho.settings.config import InferenceConfig, SelectionConfig, TrainConfig, to_dict
+from ptycho.settings.base import Settings, to_dict
+from ptycho.settings.shared import SelectionSettings
 
 _STEPS = 3  # training steps timed, after one that is not
-_PART = 256  # frames of a scan that are reconstructed to tell how long all would take
+_PART = 256  # frames of a scan that are reconstructed to estimate the time of all
 _WARM_UP = 32
 _INDENT = 9
 
@@ -50,9 +50,9 @@ class Forecast:
 
     def __str__(self) -> str:
         """Return the facts, then the settings, one a line."""
-        told = [f"{name:<{_INDENT}}{text}" for name, text in self.rows.items()]
+        rows = [f"{name:<{_INDENT}}{text}" for name, text in self.rows.items()]
         settings = [f"  {name}: {_word(value)}" for name, value in self.settings.items()]
-        return "\n".join(["dry run: nothing was written", *told, "settings", *settings])
+        return "\n".join(["dry run: nothing was written", *rows, "settings", *settings])
 
 
 def _word(value: Any) -> str:
@@ -62,7 +62,7 @@ def _word(value: Any) -> str:
     )
 
 
-def forecast(config: Any, rows: Mapping[str, str]) -> Forecast:
+def forecast(config: Settings, rows: Mapping[str, str]) -> Forecast:
     """Return a forecast: the settings of a command, and what is known of the run."""
     return Forecast(to_dict(config), rows)
 
@@ -70,7 +70,7 @@ def forecast(config: Any, rows: Mapping[str, str]) -> Forecast:
 def peak_memory(device: torch.device | None = None) -> int:
     """Return the most memory this process has held so far, bytes; on a GPU, that of the GPU.
 
-    0 where the system does not tell.
+    0 if the system does not report it.
     """
     if device is not None and device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
@@ -83,12 +83,12 @@ def peak_memory(device: torch.device | None = None) -> int:
 
 
 def memory_words(n_bytes: float) -> str:
-    """Return bytes as people say them."""
+    """Return a number of bytes with its unit."""
     return f"{n_bytes / 1e9:.2g} GB" if n_bytes >= 1e9 else f"{n_bytes / 1e6:.3g} MB"
 
 
 def scan_rows(
-    raw: RawData, groups: Groups, config: SelectionConfig, *, gridsize: int, K: int | None
+    raw: RawData, groups: Members, config: SelectionSettings, *, gridsize: int, K: int | None
 ) -> dict[str, str]:
     """Return what the scan is and what the groups chosen use of it.
 
@@ -97,7 +97,7 @@ def scan_rows(
         groups: chosen, one row per group.
         config: limits of the distance of two members; sampling.
         gridsize: a group has gridsize^2 members.
-        K: neighbours a group may draw from; None for as many as usual.
+        K: neighbors from which members are drawn; None takes the default.
     """
     summary = summarise_scan(raw)
     rows = {"frames": summary.frames_sentence(), "scan": summary.scan_sentence()}
@@ -130,81 +130,63 @@ def output_row(folder: Path) -> dict[str, str]:
     """Return where results would go, and what they would replace."""
     state = "new"
     if is_run(folder):
-        state = "holds a run already; its files of the same names would be replaced"
+        state = "holds a run; its files of the same names would be replaced"
     elif folder.exists():
-        state = "there already"
+        state = "exists"
     return {"output": f"{folder}, {state}"}
 
 
-def training_rows(
-    config: TrainConfig,
-    model: PtychoModel,
-    training: GroupDataset | ManyScans,
-    validation: GroupDataset | ManyScans | None,
-    batch_size: int,
-    device: torch.device,
-) -> dict[str, str]:
+def training_rows(prepared: training.Prepared) -> dict[str, str]:
     """Return memory and time of a training, from a few of its steps.
 
     Args:
-        config: epochs or budget, loss.
-        model: stays as it is; a copy takes the steps.
-        training: groups to learn from.
-        validation: groups that watch.
-        batch_size: groups per step.
-        device: where to compute.
+        prepared: its model stays as it is; a copy takes the steps.
     """
-    step, watch = _step_seconds(model, training, batch_size, config.loss, device)
-    n_steps = len(training.batch_numbers(batch_size))
-    n_watched = 0 if validation is None else len(validation.batch_numbers(batch_size))
-    epoch = n_steps * step + n_watched * watch
-    split = f"{len(training):,} groups train, {len(validation or ()):,} watch"
+    settings, device, batch_size = prepared.settings, prepared.device, prepared.batch_size
+    taught, validation = prepared.data.training, prepared.data.validation
+    step, look = _step_seconds(prepared)
+    n_steps = len(taught.batch_numbers(batch_size))
+    n_looks = 0 if validation is None else len(validation.batch_numbers(batch_size))
+    epoch = n_steps * step + n_looks * look
+    split = f"{len(taught):,} groups for training, {len(validation or ()):,} for validation"
     each = f"{n_steps:,} steps of {batch_size} groups, {duration(epoch)} per epoch"
-    if config.budget is None:
-        total = f"{duration(config.nepochs * epoch)}: {config.nepochs} epochs of {each}"
+    if settings.budget is None:
+        total = f"{duration(settings.nepochs * epoch)}: {settings.nepochs} epochs of {each}"
     else:
-        seconds = seconds_of(config.budget, "budget")
+        seconds = seconds_of(settings.budget, "budget")
         total = f"{duration(seconds)} as asked for: {seconds / epoch:.3g} epochs of {each}"
     return {
         "split": split,
-        "memory": f"{memory_words(peak_memory(device))} at the highest, in the steps tried",
+        "memory": f"peak {memory_words(peak_memory(device))} in the measured steps",
         "time": f"{total}, measured with {_STEPS} steps",
     }
 
 
-def reconstruction_rows(
-    config: InferenceConfig,
-    raw: RawData,
-    groups: Groups,
-    device: torch.device,
-    again: Callable[[RawData], Reconstruction],
-) -> dict[str, str]:
+def reconstruction_rows(prepared: reconstruction.Prepared) -> dict[str, str]:
     """Return memory and time of a reconstruction, from that of the middle of the scan.
 
     Args:
-        config: how much is asked for.
-        raw: the scan.
-        groups: chosen, one row per group.
-        device: where to compute.
-        again: reconstructs another scan in the same way, from all its frames.
+        prepared: the reconstruction.
     """
-    n_frames = raw.n_frames if config.n_images is None else len(np.unique(groups))
-    part, runs = _middle(raw, _PART), 1 if config.trust is None else config.trust + 2
+    settings, raw = prepared.settings, prepared.raw
+    n_frames = raw.n_frames if settings.n_images is None else len(np.unique(prepared.members))
+    part = _middle(raw, _PART)
+    runs = 1 if settings.uncertainty is None else settings.uncertainty + 2
     try:
-        with unsaid():
-            again(_middle(raw, _WARM_UP))
+        with muted():
+            prepared.again(_middle(raw, _WARM_UP))
             started = time.perf_counter()
-            result = again(part)
+            result = prepared.again(part)
             seconds = time.perf_counter() - started
     except GroupingError as problem:  # limits that only a larger part can keep
         return {"time": f"unknown; a small part cannot be reconstructed: {problem}"}
     total = seconds * runs * n_frames / part.n_frames
-    with_sweeps = f" and {result.sweeps} sweeps" if result.sweeps else ""
+    iterations = f" and {result.iterations} iterations" if result.iterations else ""
     several = f", {runs} reconstructions" if runs > 1 else ""
     return {
-        "memory": f"{memory_words(peak_memory(device))} at the highest, for the part tried",
+        "memory": f"peak {memory_words(peak_memory(prepared.device))} for the measured part",
         "time": f"{duration(total)}{several}, measured with the {part.n_frames} frames in the "
-        f"middle{with_sweeps}",
+        f"middle{iterations}",
     }
 
 
@@ -216,21 +198,18 @@ def _middle(raw: RawData, most: int) -> RawData:
     return raw.subset(np.sort(np.argpartition(away, most)[:most]))
 
 
-def _step_seconds(
-    model: PtychoModel,
-    training: GroupDataset | ManyScans,
-    batch_size: int,
-    loss: str,
-    device: torch.device,
-) -> tuple[float, float]:
-    """Return the seconds of a training step and of a step that only looks, medians of three."""
-    tried = copy.deepcopy(model).to(device)
+def _step_seconds(prepared: training.Prepared) -> tuple[float, float]:
+    """Return the seconds of a training step and of a validation step, medians of three."""
+    device, datasets = prepared.device, prepared.data.training
+    tried: PtychoModel = copy.deepcopy(prepared.model).to(device)
     optimizer = torch.optim.AdamW(tried.network.parameters(), lr=0.0)
-    batches = training.batch_numbers(batch_size, torch.Generator().manual_seed(0))
+    loss = LOSSES[prepared.settings.loss]
+    generator = torch.Generator().manual_seed(0)
+    batches = datasets.batch_numbers(prepared.batch_size, generator)
 
     def misfit(number: int) -> torch.Tensor:
-        batch = training[batches[number % len(batches)]].to(device)
-        return LOSSES[loss](tried(batch).intensity, batch.amplitude, batch.mask)
+        batch = datasets[batches[number % len(batches)]].to(device)
+        return loss(tried(batch).intensity, batch.amplitude, batch.mask)
 
     def learn(number: int) -> None:
         optimizer.zero_grad()

@@ -1,153 +1,166 @@
-"""What a training learns from: one scan or several, each split into what teaches and what watches.
+"""What a network is trained on: one scan or several, each split into training and validation.
 
-Way of the data: [file -> RawData -> groups -> batches] -> network + physics -> trained model.
+Data flow: [RawData -> groups -> batches] -> network + physics -> trained model.
 """
 
-import glob
 import logging
-from pathlib import Path
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 import torch
 
-from ptycho.api.components import (
-    Groups,
-    ScaledProbe,
-    choose_groups,
-    load_data,
-    scaled_probe,
-)
+from ptycho.api.components import Members, ScaledProbe, scaled_probe
+from ptycho.api.grouping import choose_groups
+from ptycho.api.loading import name_of
 from ptycho.errors import ConfigError
 from ptycho.grouping import Parts, Split, split_groups, split_parts
 from ptycho.physics.probe import probe_fwhm, probe_likeness
 from ptycho.scan.dataset import GroupDataset, ManyScans
 from ptycho.scan.raw_data import RawData
-from ptycho.settings.config import TrainConfig
+from ptycho.settings.train import TrainSettings
 
 log = logging.getLogger(__name__)
 
+_SAME_PROBE = 0.9  # likeness of the probes of a training and a validation scan
+
+
+class Scans(NamedTuple):
+    """The scans of a training."""
+
+    first: RawData
+    """The model keeps its probe."""
+
+    further: Sequence[RawData] = ()
+    """Also trained on, each with its own probe and dose."""
+
+    validation: RawData | None = None
+    """Used for validation only; None holds out a part of each scan."""
+
 
 class TrainingData(NamedTuple):
-    """Everything a training needs of its scans."""
+    """Everything that a training takes from its scans."""
 
     raw: RawData
-    """The first scan; the model keeps its probe."""
+    """The first scan."""
 
     scaled: ScaledProbe
     """The probe of the first scan."""
 
-    groups: Groups
-    """Of the first scan."""
+    members: Members
+    """Groups of the first scan."""
 
     split: Split | Parts | None
-    """Of the first scan; None when another one watches."""
+    """Of the first scan; None if another one is used for validation."""
 
     training: GroupDataset | ManyScans
     validation: GroupDataset | ManyScans | None
 
 
-def open_training_data(config: TrainConfig) -> TrainingData:
-    """Open all scans of a training, choose their groups and split them.
+class _Part(NamedTuple):
+    """One scan, split."""
+
+    training: GroupDataset
+    validation: GroupDataset | None
+    split: Split | Parts | None
+
+
+def prepare_data(scans: Scans, settings: TrainSettings) -> TrainingData:
+    """Choose the groups of all scans of a training and split them.
+
+    Args:
+        scans: one or several.
+        settings: of the training.
 
     Raises:
-        PtychoError: If a scan or a setting is unsound, or a frame is damaged.
+        PtychoError: If a scan or a setting is invalid, or a frame is damaged.
     """
-    raw = _open(config.train_data_file, config, config.N)
-    groups = choose_groups(raw, config, config.gridsize)
-    scaled = scaled_probe(raw)
-    further = [_open(path, config, config.N) for path in _further_files(config)]
-    for path, other in zip(_further_files(config), further, strict=True):
-        if config.network == "unet" and other.frame_size != raw.frame_size:
-            raise ConfigError(
-                f"more_train_data: {path}: frames of {other.frame_size} pixels; expected "
-                f"{raw.frame_size}, as in {config.train_data_file}, for the network unet"
-            )
-    training, validation, split = _parts(config, raw, groups, scaled)
-    if further:
-        log.info("training on %d scans", 1 + len(further))
-        training.probe = scaled.probe
-        taught, watched = [training], [validation]
-        for other in further:
-            its_groups, its_probe = (
-                choose_groups(other, config, config.gridsize),
-                scaled_probe(other),
-            )
-            more, more_watched, _ = _parts(config, other, its_groups, its_probe, alone=False)
-            for part in (more, more_watched):
-                if part is not None:
-                    part.probe = its_probe.probe
-            taught.append(more)
-            watched.append(more_watched)
-        if validation is not None and config.test_data_file is None:
-            validation.probe = scaled.probe
-            validation = ManyScans([part for part in watched if part is not None])
-        training = ManyScans(taught)
-    for part in (training, validation):
-        # A bad frame shows now, not after an hour, and before anything is written.
-        for each in part.parts if isinstance(part, ManyScans) else [part] * (part is not None):
-            each.raw.check_frames(np.unique(each.groups))
-    return TrainingData(raw, scaled, groups, split, training, validation)
-
-
-def _further_files(config: TrainConfig) -> list[Path]:
-    """Return the files of more_train_data, each once and never the first scan again."""
-    if config.more_train_data is None:
-        return []
-    found: list[Path] = []
-    for entry in config.more_train_data.split(","):
-        entry = entry.strip()
-        matches = sorted(glob.glob(entry)) if glob.has_magic(entry) else [entry]
-        if not matches or not all(Path(match).is_file() for match in matches):
-            raise ConfigError(
-                f"more_train_data: {entry!r}: no such file; expected scans separated by commas, or "
-                "a pattern that finds some"
-            )
-        found += [Path(match) for match in matches]
-    first = config.train_data_file.resolve()
-    return [path for path in dict.fromkeys(found) if path.resolve() != first]
-
-
-def _open(path: Path, config: TrainConfig, frame_size: int | None) -> RawData:
-    return load_data(
-        path, measurement=config.measurement, frame_size=frame_size, nphotons=config.nphotons,
-        mask=config.mask,
-    )  # fmt: skip
-
-
-def _watched(config: TrainConfig, raw: RawData, scaled: ScaledProbe) -> RawData:
-    """Open the scan that watches the training, scaled to the photons of the one trained on."""
-    watched = _open(config.test_data_file, config, raw.frame_size)
-    likeness = probe_likeness(scaled.probe, torch.from_numpy(watched.probe))
-    if likeness < 0.9:
-        raise ConfigError(
-            f"test_data_file: {config.test_data_file}: its probe agrees to {100 * likeness:.0f} % "
-            "with the one trained with; expected the same probe"
-        )
-    return watched.scaled_to(raw.photons_per_frame())
-
-
-def _parts(
-    config: TrainConfig, raw: RawData, groups: Groups, scaled: ScaledProbe, *, alone: bool = True
-) -> tuple[GroupDataset, GroupDataset | None, Split | Parts | None]:
-    """Return what is learned from, what watches the learning, and how one scan was split.
-
-    A further scan (not alone) is split even where another file watches, and what would watch is
-    left out: its groups are not to be learned by heart either.
-    """
-    if config.test_data_file is not None and alone:
-        watched = _watched(config, raw, scaled)
-        of_watched = choose_groups(watched, config, config.gridsize)
-        return GroupDataset(raw, groups), GroupDataset(watched, of_watched), None
-    guard = config.guard if config.guard is not None else probe_fwhm(scaled.probe)
-    scan = raw.xcoords, raw.ycoords, groups
-    share, rest = config.validation_fraction, {"guard": guard, "seed": config.seed}
-    if config.test_fraction or config.held_out != "block":
-        split = split_parts(
-            *scan, validation=share, test=config.test_fraction, shape=config.held_out, **rest
-        )
+    raw = scans.first
+    _check_sizes(scans, settings)
+    members, scaled = choose_groups(raw, settings, settings.gridsize), scaled_probe(raw)
+    if scans.validation is None:
+        first = _split(settings, raw, members, scaled)
     else:
-        split = split_groups(*scan, fraction=share, **rest)
+        known = _scaled_alike(scans.validation, raw, scaled)
+        groups = choose_groups(known, settings, settings.gridsize)
+        first = _Part(GroupDataset(raw, members), GroupDataset(known, groups), None)
+    training: GroupDataset | ManyScans = first.training
+    validation: GroupDataset | ManyScans | None = first.validation
+    if scans.further:
+        log.info("training on %d scans", 1 + len(scans.further))
+        parts = [first, *(_further(settings, other) for other in scans.further)]
+        first.training.probe = scaled.probe
+        training = ManyScans([part.training for part in parts])
+        if first.validation is not None and scans.validation is None:
+            first.validation.probe = scaled.probe
+            validation = ManyScans([p.validation for p in parts if p.validation is not None])
+    _check_frames(training, validation)
+    return TrainingData(raw, scaled, members, first.split, training, validation)
+
+
+def _check_sizes(scans: Scans, settings: TrainSettings) -> None:
+    """Raise ConfigError for frames of another size than those of the first scan."""
+    size = scans.first.frame_size
+    for other in scans.further:
+        if settings.network == "unet" and other.frame_size != size:
+            raise ConfigError(
+                f"more_train_data: {name_of(other)}: frames of {other.frame_size} pixels; expected "
+                f"{size}, as in {name_of(scans.first)}, for the network unet"
+            )
+    if scans.validation is not None and scans.validation.frame_size != size:
+        raise ConfigError(
+            f"{name_of(scans.validation)}: frames of {scans.validation.frame_size} pixels; "
+            f"expected {size}, the size of the frames of the training"
+        )
+
+
+def _scaled_alike(raw: RawData, trained: RawData, scaled: ScaledProbe) -> RawData:
+    """Return a validation scan scaled to the photons of the scan trained on."""
+    likeness = probe_likeness(scaled.probe, torch.from_numpy(raw.probe))
+    if likeness < _SAME_PROBE:
+        raise ConfigError(
+            f"test_data_file: {name_of(raw)}: its probe agrees to {100 * likeness:.0f} % "
+            "with that of the training; expected the same probe"
+        )
+    return raw.scaled_to(trained.photons_per_frame())
+
+
+def _further(settings: TrainSettings, raw: RawData) -> _Part:
+    """Return a further scan, split as the first one.
+
+    It is split even if another scan is used for validation, and its validation groups are then
+    excluded to avoid leakage.
+    """
+    members, scaled = choose_groups(raw, settings, settings.gridsize), scaled_probe(raw)
+    part = _split(settings, raw, members, scaled)
+    for dataset in (part.training, part.validation):
+        if dataset is not None:
+            dataset.probe = scaled.probe
+    return part
+
+
+def _split(settings: TrainSettings, raw: RawData, members: Members, scaled: ScaledProbe) -> _Part:
+    guard = probe_fwhm(scaled.probe) if settings.guard is None else settings.guard
+    split: Split | Parts
+    if settings.test_fraction or settings.held_out != "block":
+        split = split_parts(
+            raw.xcoords, raw.ycoords, members, validation=settings.validation_fraction,
+            test=settings.test_fraction, shape=settings.held_out, guard=guard, seed=settings.seed,
+        )  # fmt: skip
+    else:
+        split = split_groups(
+            raw.xcoords, raw.ycoords, members, fraction=settings.validation_fraction, guard=guard,
+            seed=settings.seed,
+        )  # fmt: skip
     log.info("%s", split.sentence())
     validation = GroupDataset(raw, split.validation) if len(split.validation) else None
-    return GroupDataset(raw, split.training), validation, split
+    return _Part(GroupDataset(raw, split.training), validation, split)
+
+
+def _check_frames(*datasets: GroupDataset | ManyScans | None) -> None:
+    """Read all frames once: a damaged one is found before the training, not during it."""
+    for dataset in datasets:
+        if dataset is not None:
+            parts = dataset.parts if isinstance(dataset, ManyScans) else [dataset]
+            for part in parts:
+                part.raw.check_frames(np.unique(part.groups))

@@ -1,6 +1,6 @@
-"""The object as a training sees it, epoch by epoch.
+"""The object during a training, epoch by epoch.
 
-Way of the data: [groups -> batches -> network of the moment -> patches -> object] -> logs.
+Data flow: [groups -> batches -> network -> patches -> object] -> logs.
 """
 
 from collections.abc import Callable
@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from ptycho.api.components import Groups
+from ptycho.api.components import Members
 from ptycho.engines.reconstruction import stitched_groups
 from ptycho.learning.callbacks import Picture
 from ptycho.learning.model import PtychoModel
@@ -21,13 +21,13 @@ _MOST_FRAMES = 1024
 
 
 def picture_of(
-    raw: RawData, groups: Groups, device: torch.device, batch_size: int | None = None
+    raw: RawData, groups: Members, device: torch.device, batch_size: int | None = None
 ) -> Callable[[PtychoModel], Picture]:
-    """Return what makes a picture of the scan with a model, the same groups each time.
+    """Return a function that makes a picture of the scan with a model, the same groups each time.
 
     Args:
         raw: the scan.
-        groups: chosen for the training, those that watch included; of many, some spread over them.
+        groups: of training and validation; of many, some evenly spread over them.
         device: where to compute.
         batch_size: groups at a time; None chooses by size.
     """

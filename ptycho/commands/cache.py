@@ -1,6 +1,6 @@
 """`ptycho cache`: list, verify or clear the files that keep the groups of scans.
 
-Way of the data: files -> [log]. Nothing but groups caches is ever touched.
+Data flow: files -> [log]. Nothing but groups caches is ever touched.
 """
 
 import logging
@@ -11,7 +11,7 @@ import platformdirs
 from ptycho.errors import DataError
 from ptycho.grouping.cache_inspection import CachedGroups, clear_cached, inspect_cached, scan_of
 from ptycho.scan.raw_data import RawData
-from ptycho.settings.groups import CacheConfig
+from ptycho.settings.cache import CacheConfig
 
 log = logging.getLogger(__name__)
 

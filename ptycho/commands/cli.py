@@ -21,13 +21,19 @@ from ptycho import __version__
 from ptycho.commands.console import logging_to, refuse, run_command
 from ptycho.commands.flags import CONTEXT, SettingsCommand
 from ptycho.errors import ConfigError, DataError
-from ptycho.settings.base import canonical, describe, from_mapping, nearest, read_settings
-from ptycho.settings.config import InferenceConfig, TrainConfig
-from ptycho.settings.groups import CacheConfig, GroupsConfig
+from ptycho.settings.base import canonical, describe, from_mapping, nearest
+from ptycho.settings.cache import CacheConfig
+from ptycho.settings.evaluate import EvaluateConfig
+from ptycho.settings.groups import GroupsConfig
+from ptycho.settings.import_scan import ImportConfig
 from ptycho.settings.pretrain import PretrainConfig
+from ptycho.settings.reconstruct import InferenceConfig
 from ptycho.settings.refine import RefineConfig
-from ptycho.settings.report import EvaluateConfig, ReportConfig, ViewConfig
-from ptycho.settings.scans import ImportConfig, SimulateConfig
+from ptycho.settings.report import ReportConfig
+from ptycho.settings.saved import read_settings
+from ptycho.settings.simulate import SimulateConfig
+from ptycho.settings.train import TrainConfig
+from ptycho.settings.view import ViewConfig
 from ptycho.simulation.presets import PRESETS
 
 
@@ -145,7 +151,7 @@ reconstruct_command = _command("reconstruct", InferenceConfig, "reconstruct")
 pretrain_command = _command("pretrain", PretrainConfig, "pretrain")
 refine_command = _command("refine", RefineConfig, "refine")
 evaluate_command = _command("evaluate", EvaluateConfig, "evaluate")
-report_command = _command("report", ReportConfig, "page")
+report_command = _command("report", ReportConfig, "report")
 view_command = _command("view", ViewConfig, "view")
 cache_command = _command("cache", CacheConfig, "cache")
 

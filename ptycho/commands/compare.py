@@ -1,6 +1,6 @@
 """`ptycho compare`: runs side by side, from what they have left in their folders.
 
-Way of the data: [folders of runs] -> table.
+Data flow: [folders of runs] -> table.
 """
 
 import json

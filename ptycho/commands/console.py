@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from ptycho.errors import PtychoError
-from ptycho.settings.base import SETTINGS_FILE
+from ptycho.settings.saved import SETTINGS_FILE
 
 LOG_FILE = "run.log"
 MISTAKE, INTERRUPTED = 2, 130
@@ -114,17 +114,6 @@ def logging_to(
         _package.setLevel(level)
         for handler in handlers:
             _package.removeHandler(handler)
-
-
-@contextlib.contextmanager
-def unsaid() -> Iterator[None]:
-    """Keep what the package says of its work, warnings too, from being said for a while."""
-    level = _package.level
-    _package.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        _package.setLevel(level)
 
 
 def refuse(name: str, message: str, *, as_json: bool = False) -> int:

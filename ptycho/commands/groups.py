@@ -1,23 +1,26 @@
-"""`ptycho groups`: scan -> groups -> what they cover, samplers side by side; no training.
+"""`ptycho groups`: the groups of a scan and what they cover, by each sampling method; no training.
 
-Way of the data: [file -> RawData -> groups -> report].
+Data flow: settings -> [file -> RawData -> groups] -> [folder].
 """
 
 import logging
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from ptycho.api.components import Groups, distance_limits, load_data
-from ptycho.api.coverage import coverage_of, save_coverage
+from ptycho.api.coverage import save_coverage
+from ptycho.api.grouping import all_groups_of, groups_of
+from ptycho.api.loading import load
+from ptycho.api.result import Groups
 from ptycho.grouping import Coverage, axis_ratio
-from ptycho.grouping.cache import find_groups
 from ptycho.grouping.limits import limits_sentence
 from ptycho.grouping.sample import METHODS, draw
 from ptycho.scan.raw_data import RawData
-from ptycho.settings.config import save_settings
+from ptycho.settings.base import to_dict
 from ptycho.settings.groups import GroupsConfig
+from ptycho.settings.saved import save_settings
 
 log = logging.getLogger(__name__)
 
@@ -29,60 +32,52 @@ _COLUMNS = (
 
 
 def run(config: GroupsConfig) -> Path | None:
-    """Compare the samplers on a scan, tell one in full.
+    """Compare the sampling methods on a scan and describe the chosen one in full.
 
     Returns:
-        The output folder, None when none was asked for.
+        The output folder, None if none was asked for.
 
     Raises:
         PtychoError: If scan and settings cannot form groups.
     """
-    raw = load_data(config.data, measurement=config.measurement, mask=config.mask)
-    _tell_steps(raw, config)
+    raw = load(config.data, measurement=config.measurement, mask=config.mask)
+    _report_steps(raw, config)
     wanted = config.n_images or max(1, raw.n_frames // config.gridsize**2)
     start = time.perf_counter()
-    limits = distance_limits(raw, config)
-    table = find_groups(
-        raw.xcoords, raw.ycoords, gridsize=config.gridsize, K=config.neighbor_count,
-        scan_index=raw.scan_index, dataset_path=config.data, cache_dir=config.cache_dir,
-        use_cache=config.cache, **limits,
-    )  # fmt: skip
+    table = all_groups_of(raw, config)
     log.info(
-        "%s: %s positions, gridsize %d, K %d, neighbours found in %.3g s",
+        "%s: %s positions, gridsize %d, K %d, neighbors found in %.3g s",
         config.data, f"{raw.n_frames:,}", config.gridsize, table.neighbourhood.k,
         time.perf_counter() - start,
     )  # fmt: skip
     if table.neighbourhood.filtered:
         log.info("%s", limits_sentence(table.neighbourhood))
-    samples: dict[str, tuple[Groups, Coverage]] = {}
+    samples: dict[str, Groups] = {}
     log.info("%s", _row([title for title, _ in _COLUMNS]))
     for method in METHODS:
         start = time.perf_counter()
-        groups = draw(table.neighbourhood, n=wanted, method=method, seed=config.seed)
+        members = draw(table.neighbourhood, n=wanted, method=method, seed=config.seed)
         seconds = time.perf_counter() - start
-        samples[method] = groups, coverage_of(raw, groups)
-        log.info("%s", _row(_cells(method, samples[method][1], seconds)))
-    groups, coverage = samples[config.sampling]
-    log.info("%s: %s", config.sampling, coverage.paragraph())
+        samples[method] = groups_of(raw, replace(config, sampling=method), members)
+        log.info("%s", _row(_cells(method, samples[method].coverage, seconds)))
+    chosen = samples[config.sampling]
+    log.info("%s: %s", config.sampling, chosen.coverage.paragraph())
     if config.output_dir is None:
         return None
-    config.output_dir.mkdir(parents=True, exist_ok=True)
-    save_settings(config, config.output_dir)
-    save_coverage(
-        config.output_dir, raw, groups, coverage=coverage, sampling=config.sampling,
-        samplers={name: found.as_dict() for name, (_, found) in samples.items()},
-    )  # fmt: skip
+    save_settings(to_dict(config), config.output_dir, kind=config.kind)
+    coverages = {name: found.coverage for name, found in samples.items()}
+    save_coverage(config.output_dir, chosen, samplers=coverages)
     return config.output_dir
 
 
-def _tell_steps(raw: RawData, config: GroupsConfig) -> None:
-    """Say when the scan is finer along one axis and the groups do not take note of it."""
+def _report_steps(raw: RawData, config: GroupsConfig) -> None:
+    """Log if the scan is finer along one axis and the groups ignore it."""
     ratio = axis_ratio(np.asarray(raw.xcoords), np.asarray(raw.ycoords))
     if ratio == 1.0:
         return
     log.info(
-        "the step along columns is %.2g of that along rows%s", ratio,
-        "" if config.metric == "steps" else "; --metric steps measures nearness in steps",
+        "step along columns: %.2g of that along rows%s", ratio,
+        "" if config.metric == "steps" else "; --metric steps measures distances in steps",
     )  # fmt: skip
 
 

@@ -1,6 +1,6 @@
 """`ptycho import`: a scan file of any known format -> our NPZ, with a look at what was found.
 
-Way of the data: [file -> RawData -> file].
+Data flow: [file -> RawData -> file].
 """
 
 import dataclasses
@@ -9,12 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
-from ptycho.api.components import is_transmission, tell_pixels
+from ptycho.api.components import is_transmission
+from ptycho.api.loading import report_pixels
 from ptycho.errors import DataError
 from ptycho.io import read_mask, recognise
 from ptycho.scan.raw_data import RawData
 from ptycho.scan.summary import ScanSummary, summarise_scan
-from ptycho.settings.scans import ImportConfig
+from ptycho.settings.import_scan import ImportConfig
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +39,7 @@ def run(config: ImportConfig) -> Path:
     raw = _prepared(raw, found, config)
     summary = summarise_scan(raw)
     log.info("%s", summary.scan_sentence())
-    tell_pixels(raw)
+    report_pixels(raw)
     _warn(summary)
     raw.save(config.output)
     log.info("%s: written, %.0f MB", config.output, config.output.stat().st_size / 1e6)

@@ -1,6 +1,6 @@
 """`ptycho view`: the runs below a folder in a browser, until Ctrl-C.
 
-Way of the data: [folders of runs -> browser]. Reads only.
+Data flow: [folders of runs -> browser]. Reads only.
 """
 
 import errno
@@ -9,7 +9,7 @@ import sys
 import webbrowser
 
 from ptycho.errors import ConfigError, DataError
-from ptycho.settings.report import ViewConfig
+from ptycho.settings.view import ViewConfig
 
 log = logging.getLogger(__name__)
 

@@ -12,13 +12,13 @@ import numpy as np
 import torch
 
 from ptycho.api.components import (
-    Groups,
+    Members,
     ScaledProbe,
     default_batch_size,
     more_modes,
     tell_modes,
 )
-from ptycho.api.reconstruction_output import Reconstruction
+from ptycho.engines.found import Reconstruction
 from ptycho.engines.learned import learned_sweeps
 from ptycho.engines.nuisances import MOST_MOVED, Nuisances
 from ptycho.engines.residuals import frame_residuals, unexplained_light
@@ -33,7 +33,7 @@ from ptycho.physics.probe import orthogonal_modes
 from ptycho.progress import Track, tracked, untracked
 from ptycho.scan.dataset import GroupDataset
 from ptycho.scan.raw_data import RawData
-from ptycho.settings.config import InferenceConfig
+from ptycho.settings.reconstruct import ReconstructSettings
 
 log = logging.getLogger(__name__)
 
@@ -58,9 +58,9 @@ UNLIT = 1e-3
 def reconstruct(
     model: PtychoModel,
     raw: RawData,
-    groups: Groups,
+    groups: Members,
     scaled: ScaledProbe,
-    config: InferenceConfig,
+    config: ReconstructSettings,
     device: torch.device,
 ) -> Reconstruction:
     """Reconstruct the one object that the frames of a scan show.
@@ -190,7 +190,7 @@ def _sweep(
     start: Swept,
     canvas: Canvas,
     dataset: GroupDataset,
-    config: InferenceConfig,
+    config: ReconstructSettings,
     device: torch.device,
 ) -> Swept:
     """Return the object after its sweeps: first by physics, at last by the learned step.

@@ -35,8 +35,8 @@ def curves_of(run: RunFolder) -> dict[str, Plot]:
         plots["sweeps"] = sweep_plot(metrics["free_residual"], kept, first=first)
     if metrics.get("frc"):
         plots["rings"] = ring_plot("Fourier ring correlation", metrics["frc"])
-    if metrics.get("trust"):
-        half = metrics["trust"]["half_data"]
+    if metrics.get("uncertainty"):
+        half = metrics["uncertainty"]["half_data"]
         plots["halves"] = ring_plot("Two halves of the positions, ring by ring", half)
     return plots
 

@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Bool, Complex, Float, Int
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
+from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from ptycho.metrics import Comparison, flatten_phase, well_covered
@@ -80,12 +81,26 @@ def save_comparison(
     *,
     pixel_size_m: float | None = None,
 ) -> None:
-    """Draw a reconstruction beside the truth, the ring correlation and the numbers.
+    """Write the figure of `draw_comparison` to a PNG file."""
+    figure = new_figure(15.0, 1.5 + 7.6 * _aspect(comparison.truth))
+    draw_comparison(figure, comparison, document, pixel_size_m=pixel_size_m)
+    save(figure, path)
 
-    Both share colours and the truth's mean phase, after the alignment that the numbers rest on.
+
+def draw_comparison(
+    figure: Figure,
+    comparison: Comparison,
+    document: Mapping[str, Any],
+    *,
+    pixel_size_m: float | None = None,
+) -> None:
+    """Draw a reconstruction, the ground truth, their ring correlation and the metrics.
+
+    Both share colours and the mean phase of the ground truth, after the alignment that the metrics
+    are computed with.
 
     Args:
-        path: the PNG file to write.
+        figure: an empty figure.
         comparison: the aligned pair.
         document: the numbers, as `numbers.metrics_document` returns them.
         pixel_size_m: for the scale bars; None draws them in pixels.
@@ -93,7 +108,6 @@ def save_comparison(
     estimate, truth, mask = comparison.aligned.obj, comparison.truth, comparison.aligned.mask
     turn = np.exp(-1j * np.angle(truth[mask].sum()))
     place = {"origin": comparison.origin, "pixel_size_m": pixel_size_m, "mask": mask}
-    figure = new_figure(15.0, 1.5 + 7.6 * _aspect(truth))
     axes = figure.subplots(2, 3, width_ratios=(1, 1, 1.1))
     rows = (("Amplitude", "transmission", "gray", np.abs), ("Phase", "rad", "viridis", np.angle))
     for row, (name, unit, colors, part) in enumerate(rows):
@@ -106,7 +120,6 @@ def save_comparison(
             draw_picture(figure, axes[row, col], picture)
     draw_rings(axes[0, 2], comparison.rings)
     draw_table(axes[1, 2], metrics_table(document))
-    save(figure, path)
 
 
 def save_overview(
@@ -153,15 +166,27 @@ def save_training_curves(
     unit: str = "loss",
     floor: float | None = None,
 ) -> None:
+    """Write the figure of `draw_training_curves` to a PNG file."""
+    figure = new_figure(6.0, 4.0)
+    draw_training_curves(figure, curves, unit=unit, floor=floor)
+    save(figure, path)
+
+
+def draw_training_curves(
+    figure: Figure,
+    curves: Mapping[str, Sequence[float]],
+    *,
+    unit: str = "loss",
+    floor: float | None = None,
+) -> None:
     """Draw losses over the epochs.
 
     Args:
-        path: the PNG file to write.
+        figure: an empty figure.
         curves: name -> one value per epoch; NaN where none was measured.
         unit: what the values are.
         floor: what counting noise alone would leave, where it is known.
     """
-    figure = new_figure(6.0, 4.0)
     axes = figure.subplots()
     positive = True
     for name, values in curves.items():
@@ -176,7 +201,6 @@ def save_training_curves(
     axes.xaxis.get_major_locator().set_params(integer=True)
     axes.grid(alpha=0.3)
     axes.legend(frameon=False)
-    save(figure, path)
 
 
 def save_scan(

@@ -29,17 +29,28 @@ def save_groups(
     groups: Int[np.ndarray, "group member"],
     coverage: Coverage,
 ) -> None:
-    """Draw the scan, the groups sampled from it, and what no group uses.
+    """Write the figure of `draw_groups` to a PNG file."""
+    height, width = np.ptp(positions, axis=0) + 1.0
+    figure = new_figure(12.0, 1.2 + 5.0 * float(np.clip(height / width, 0.3, 1.6)))
+    draw_groups(figure, positions, groups, coverage)
+    save(figure, path)
+
+
+def draw_groups(
+    figure: Figure,
+    positions: Float[np.ndarray, "position 2"],
+    groups: Int[np.ndarray, "group member"],
+    coverage: Coverage,
+) -> None:
+    """Draw the scan, the groups sampled from it, and the positions that no group uses.
 
     Args:
-        path: the PNG file to write.
+        figure: an empty figure.
         positions: probe centres (row, col), object pixels.
         groups: members of each group.
         coverage: the numbers in the titles.
     """
     uses = np.bincount(groups.ravel(), minlength=len(positions))
-    height, width = np.ptp(positions, axis=0) + 1.0
-    figure = new_figure(12.0, 1.2 + 5.0 * float(np.clip(height / width, 0.3, 1.6)))
     whole, part = figure.subplots(1, 2)
     if len(positions) <= _MOST_DOTS:
         dots = _draw_dots(whole, positions, uses, size=4)
@@ -57,7 +68,6 @@ def save_groups(
     window = _draw_enlarged(part, positions, groups, uses)
     whole.add_patch(window)
     _as_maps(whole, part)
-    save(figure, path)
 
 
 def _draw_dots(axes: Axes, positions, uses, *, size: float) -> PathCollection | None:

@@ -67,7 +67,11 @@ def numbers_of(run: RunFolder) -> list[tuple[str, str]]:
     """Return the numbers that a run has reached as rows (name, value with its unit)."""
     training = (run.model or {}).get("training") or {}
     metrics = run.metrics or {}
-    return _training_table(training) + metrics_table(metrics) + trust_table(metrics.get("trust"))
+    return (
+        _training_table(training)
+        + metrics_table(metrics)
+        + uncertainty_table(metrics.get("uncertainty"))
+    )
 
 
 def _training_table(training: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -139,19 +143,19 @@ def metrics_table(document: Mapping[str, Any]) -> list[tuple[str, str]]:
     return rows
 
 
-def trust_table(trust: Mapping[str, Any] | None) -> list[tuple[str, str]]:
-    """Return what `--trust` found as rows (name, value with its unit); none where it was not asked.
+def uncertainty_table(found: Mapping[str, Any] | None) -> list[tuple[str, str]]:
+    """Return the uncertainty as rows (name, value with its unit); none where it was not asked.
 
     Args:
-        trust: that part of the document.
+        found: that part of the document.
     """
-    if trust is None:
+    if found is None:
         return []
-    half = trust["half_data"]
+    half = found["half_data"]
     rows = [
-        ("phase uncertainty", f"{trust['phase_std_rad']:.3g} rad (RMS over the object)"),
-        ("amplitude uncertainty", f"{trust['amplitude_std']:.3g} (RMS over the object)"),
-        ("frames explained", f"{trust['misfit_ratio']:.2f} times as badly as drawn again"),
+        ("phase uncertainty", f"{found['phase_std_rad']:.3g} rad (RMS over the object)"),
+        ("amplitude uncertainty", f"{found['amplitude_std']:.3g} (RMS over the object)"),
+        ("frames explained", f"{found['misfit_ratio']:.2f} times as badly as drawn again"),
         ("phase, by halves", f"{half['phase_std_rad']:.3g} rad"),
         ("amplitude, by halves", f"{half['amplitude_std']:.3g}"),
     ]

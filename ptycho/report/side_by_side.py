@@ -15,7 +15,7 @@ _OBJECT = (
 )  # fmt: skip
 _NUMBERS = ("detector_residual", "poisson_deviance_per_pixel", "sweeps", "n_frames")
 _TRAINING = ("epochs", "best_loss", "noise_floor", "seconds", "n_groups")
-_TRUST = ("phase_std_rad", "amplitude_std", "misfit_ratio")
+_UNCERTAINTY = ("phase_std_rad", "amplitude_std", "misfit_ratio")
 
 
 def side_by_side(runs: Sequence[RunFolder]) -> dict[str, Any]:
@@ -78,7 +78,7 @@ def results_of(run: RunFolder) -> dict[str, Any]:
         (metrics, _NUMBERS),
         (metrics.get("unexplained_light") or {}, ("object",)),
         (metrics.get("object") or {}, _OBJECT),
-        (metrics.get("trust") or {}, _TRUST),
+        (metrics.get("uncertainty") or {}, _UNCERTAINTY),
         ((run.model or {}).get("training") or {}, _TRAINING),
     ]
     found = {name: part[name] for part, names in parts for name in names if name in part}

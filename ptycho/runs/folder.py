@@ -159,15 +159,7 @@ def read_run(path: Path) -> RunFolder:
         settings=_settings(path / SETTINGS_FILE),
         finished=(path / RESULTS[kind]).is_file(),
         model=_json(path / MODEL_FILE, training=dict),
-        metrics=_json(
-            path / METRICS_FILE,
-            object=dict,
-            frc=dict,
-            trust=dict,
-            unexplained_light=dict,
-            free_residual=list,
-            sweeps=int,
-        ),
+        metrics=_metrics(path / METRICS_FILE),
         coverage=_json(path / COVERAGE_FILE),
         arrays=_arrays(path / RECONSTRUCTION_FILE),
         picture=_arrays(path / PICTURE_FILE),
@@ -240,6 +232,23 @@ def _json(path: Path, **parts: type) -> dict[str, Any] | None:
             raise DataError(
                 f"{path}: {name} is a {type(value).__name__}; expected a {kind.__name__}"
             )
+    return found
+
+
+def _metrics(path: Path) -> dict[str, Any] | None:
+    """Return the numbers of a run under today's names."""
+    found = _json(
+        path,
+        object=dict,
+        frc=dict,
+        uncertainty=dict,
+        trust=dict,
+        unexplained_light=dict,
+        free_residual=list,
+        sweeps=int,
+    )
+    if found is not None and "trust" in found:
+        found["uncertainty"] = found.pop("trust")
     return found
 
 

@@ -1,4 +1,4 @@
-"""What every set of settings can do: be described, checked by type, read from YAML and saved.
+"""What all settings can do: be described, checked by type, read from a mapping.
 
 Settings are frozen dataclasses; this module reads their annotations, defaults and docstrings, and
 knows none in particular. `ptycho.commands.flags` turns them into flags.
@@ -14,24 +14,35 @@ import math
 import sys
 import types
 import typing
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, ClassVar, NamedTuple, TypeVar
 
-from ptycho import __version__
 from ptycho.errors import ConfigError
 
-SETTINGS_FILE = "settings_used.yaml"
-"""Name of the file that `save_settings` leaves beside the results of a run."""
-
 SECTIONS = ("model", "training", "data", "grouping", "inference", "physics", "run", "simulation")
-"""Headings a YAML file may use to group its keys; they carry no meaning of their own."""
+"""Headings that a YAML file may use to group its keys; they have no meaning of their own."""
 
 _KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a word"}
 _UNIONS = (types.UnionType, typing.Union)
 _TRUE, _FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
 
-Config = TypeVar("Config")
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Base of all settings; each field has the type of its annotation once an object exists."""
+
+    kind: ClassVar[str] = "settings"
+    """What the settings are of: a name for messages and for the record of a run."""
+
+    def __post_init__(self) -> None:
+        for setting in describe(type(self)).values():
+            value = convert(setting, getattr(self, setting.name))
+            object.__setattr__(self, setting.name, value)
+
+
+AnySettings = TypeVar("AnySettings", bound=Settings)
 
 
 class Setting(NamedTuple):
@@ -41,25 +52,25 @@ class Setting(NamedTuple):
     kind: type
     """int, float, bool, str or Path."""
     choices: tuple[str, ...]
-    """Allowed words; empty when any value of the kind will do."""
+    """Allowed words; empty if any value of the kind is allowed."""
     optional: bool
-    """True when None is a value."""
+    """True if None is a value."""
     required: bool
     default: Any
     text: str
     """The docstring of the field."""
     aliases: tuple[str, ...]
-    """Other names for the same setting."""
+    """Other names of the setting."""
     switches: Mapping[str, str]
-    """Boolean names that, when true, stand for one value of this setting."""
+    """Names of booleans that, when true, stand for one value of this setting."""
     presets: Mapping[str, Mapping[str, Any]]
-    """Values of other settings that each word of this one brings along."""
+    """Values of other settings that each word of this one implies."""
     must_exist: str
-    """What the file or folder is, when the command needs it to exist; else empty."""
+    """What the file or folder is, if it has to exist; else empty."""
     unnamed: bool
     """Whether a word without a flag may set it though it is not required."""
     section: str
-    """What an inherited setting is about, one line; empty for a class's own."""
+    """Subject of an inherited setting, one line; empty for a class's own."""
 
 
 def also(
@@ -71,15 +82,26 @@ def also(
     must_exist: str = "",
     unnamed: bool = False,
 ) -> Any:
-    """Return a dataclass field with the extra knowledge that `Setting` lists."""
-    extra = {
+    """Return a dataclass field with further properties; see `Setting`."""
+    return dataclasses.field(
+        default=default, metadata=_properties(aliases, switches, presets, must_exist, unnamed)
+    )
+
+
+def _properties(
+    aliases: Iterable[str] = (),
+    switches: Mapping[str, str] | None = None,
+    presets: Mapping[str, Mapping[str, Any]] | None = None,
+    must_exist: str = "",
+    unnamed: bool = False,
+) -> dict[str, Any]:
+    return {
         "aliases": tuple(aliases),
         "switches": dict(switches or {}),
         "presets": dict(presets or {}),
         "must_exist": must_exist,
         "unnamed": unnamed,
     }
-    return dataclasses.field(default=default, metadata=extra)
 
 
 @functools.cache
@@ -89,60 +111,52 @@ def describe(cls: type) -> Mapping[str, Setting]:
     fields = {field.name: field for field in dataclasses.fields(cls)}
     found: dict[str, Setting] = {}
     for base in cls.__mro__[:-1]:
-        section = "" if base is cls else inspect.getdoc(base).partition("\n")[0].rstrip(".")
+        doc = inspect.getdoc(base) or ""
+        section = "" if base is cls else doc.partition("\n")[0].rstrip(".")
         for name, text in _field_docstrings(base.__module__).get(base.__name__, {}).items():
-            if name not in found:
+            if name in fields and name not in found:
                 found[name] = _setting(fields[name], hints[name], text, section)
     return found
 
 
-def _setting(field: dataclasses.Field, hint: Any, text: str, section: str) -> Setting:
+def _setting(field: dataclasses.Field[Any], hint: Any, text: str, section: str) -> Setting:
     parts = typing.get_args(hint) if typing.get_origin(hint) in _UNIONS else (hint,)
-    optional = types.NoneType in parts
     kind = next(part for part in parts if part is not types.NoneType)
     choices = typing.get_args(kind)
-    extra = also().metadata | field.metadata
     return Setting(
         name=field.name,
         kind=str if choices else kind,
         choices=choices,
-        optional=optional,
+        optional=types.NoneType in parts,
         required=field.default is dataclasses.MISSING,
         default=None if field.default is dataclasses.MISSING else field.default,
         text=text,
         section=section,
-        **extra,
+        **(_properties() | dict(field.metadata)),
     )
 
 
 @functools.cache
 def _field_docstrings(module: str) -> Mapping[str, Mapping[str, str]]:
-    """Return, by class, the string below each annotated field, which Python itself throws away."""
+    """Return, by class, the string below each annotated field, which Python does not keep."""
     tree = ast.parse(inspect.getsource(sys.modules[module]))
     texts: dict[str, dict[str, str]] = {}
     for cls in (node for node in tree.body if isinstance(node, ast.ClassDef)):
         for field, below in itertools.pairwise(cls.body):
-            if isinstance(field, ast.AnnAssign) and isinstance(below, ast.Expr):
-                text = inspect.cleandoc(below.value.value)
-                texts.setdefault(cls.name, {})[field.target.id] = text
+            match field, below:
+                case (
+                    ast.AnnAssign(target=ast.Name(id=name)),
+                    ast.Expr(value=ast.Constant(value=str(text))),
+                ):
+                    texts.setdefault(cls.name, {})[name] = inspect.cleandoc(text)
     return texts
 
 
-def convert_fields(config: Any) -> None:
-    """Give every field of a settings object its declared type, or say which cannot have it.
-
-    Called first in `__post_init__`, so that Python, YAML and the command line obey one rule.
-    """
-    for setting in describe(type(config)).values():
-        value = convert(setting, getattr(config, setting.name))
-        object.__setattr__(config, setting.name, value)
-
-
 def convert(setting: Setting, value: Any) -> Any:
-    """Return `value` in the type of the setting: '1e4' is a number, 'true' is a truth value.
+    """Return `value` in the type of the setting: '1e4' is a number, 'true' a boolean.
 
     Raises:
-        ConfigError: If the value cannot be understood, naming the setting.
+        ConfigError: If the value cannot be converted; names the setting.
     """
     nothing = ("none", "null", "auto") if setting.kind in (int, float) else ("none", "null")
     if isinstance(value, str) and setting.kind is not Path and value.lower() in nothing:
@@ -158,7 +172,7 @@ def convert(setting: Setting, value: Any) -> Any:
 
 
 def _convert_to(kind: type, value: Any) -> Any:
-    """Return the value in this type, None when it has no such reading."""
+    """Return the value in this type, None if it cannot be converted."""
     if kind is bool:
         word = str(value).lower()
         return True if word in _TRUE else False if word in _FALSE else None
@@ -194,13 +208,15 @@ def nearest(word: str, known: Iterable[str]) -> str:
     return f"; did you mean {close[0]}?" if close else ""
 
 
-def canonical(cls: type, mapping: Mapping[str, Any], where: str = "settings") -> dict[str, Any]:
+def canonical(
+    cls: type[Settings], mapping: Mapping[str, Any], where: str = "settings"
+) -> dict[str, Any]:
     """Return the mapping by field names: sections flattened, aliases and switches resolved.
 
     Args:
         cls: A settings class.
         mapping: Keys as a user writes them, '-' or '_', flat or below the headings of `SECTIONS`.
-        where: What the mapping came from, for the error message.
+        where: Source of the mapping, for the error message.
 
     Raises:
         ConfigError: If a key is unknown, or two keys disagree about one setting.
@@ -220,7 +236,7 @@ def canonical(cls: type, mapping: Mapping[str, Any], where: str = "settings") ->
             name, value = switches[name]
         elif name not in names:
             hint = nearest(name, [*names, *switches])
-            raise ConfigError(f"{where}: {key!r} is no setting of {_title(cls)}{hint}")
+            raise ConfigError(f"{where}: {key!r} is no setting of {cls.kind}{hint}")
         field = names[name]
         if field in found and found[field] != value:
             raise ConfigError(f"{where}: {field} is given as {found[field]!r} and as {value!r}")
@@ -228,7 +244,7 @@ def canonical(cls: type, mapping: Mapping[str, Any], where: str = "settings") ->
     return found
 
 
-def _flat(mapping: Mapping[str, Any], where: str) -> Iterable[tuple[str, Any]]:
+def _flat(mapping: Mapping[str, Any], where: str) -> Iterator[tuple[str, Any]]:
     for key, value in mapping.items():
         if not isinstance(value, Mapping):
             yield str(key), value
@@ -239,67 +255,41 @@ def _flat(mapping: Mapping[str, Any], where: str) -> Iterable[tuple[str, Any]]:
             raise ConfigError(f"{where}: {key!r} is no known section{hint}")
 
 
-def _title(cls: type) -> str:
-    return cls.__name__.removesuffix("Config").lower()
-
-
 def from_mapping(
-    cls: type[Config], *mappings: Mapping[str, Any], where: str = "settings"
-) -> Config:
-    """Return the settings that the mappings describe, checked; a later mapping wins.
+    cls: type[AnySettings], *mappings: Mapping[str, Any], where: str = "settings"
+) -> AnySettings:
+    """Return the settings that the mappings describe, checked; later mappings take precedence.
 
     A setting with presets (`preset: demo`) puts the values of the chosen preset below all others.
+
+    Args:
+        cls: A settings class.
+        *mappings: Keys as in `canonical`.
+        where: Source of the mappings, for error messages.
 
     Raises:
         ConfigError: If a key is unknown, a required setting is missing or a value is wrong.
     """
     merged: dict[str, Any] = {}
     for mapping in mappings:
-        merged |= canonical(cls, mapping)
-    for setting in describe(cls).values():
+        merged |= canonical(cls, mapping, where)
+    known = describe(cls)
+    for setting in known.values():
         if setting.presets and (word := convert(setting, merged.get(setting.name))):
-            merged = {**setting.presets[word], **merged}
-    for setting in describe(cls).values():
+            preset = setting.presets[word]
+            merged = {name: preset[name] for name in preset if name in known} | merged
+    for setting in known.values():
         if setting.required and merged.get(setting.name) is None:
             raise ConfigError(f"{setting.name}: missing; give {_expected(setting)}")
     return cls(**merged)
 
 
-def read_settings(path: Path) -> dict[str, Any]:
-    """Return the mapping in a YAML file.
-
-    Raises:
-        ConfigError: If the file is missing, is not YAML or holds no mapping.
-    """
-    import yaml
-
-    try:
-        found = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as problem:
-        raise ConfigError(f"{path}: {problem.strerror}; expected a YAML file") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as problem:
-        text = " ".join(str(problem).split())
-        raise ConfigError(f"{path}: not valid YAML ({text}); expected 'key: value' lines") from None
-    if found is None:
-        return {}
-    if not isinstance(found, dict):
-        raise ConfigError(f"{path}: holds a {type(found).__name__}; expected 'key: value' lines")
-    return found
+def part_of(settings: Settings, cls: type[AnySettings]) -> AnySettings:
+    """Return the values of a class that the class of `settings` extends."""
+    return cls(**{name: getattr(settings, name) for name in describe(cls)})
 
 
-def to_dict(config: Any) -> dict[str, Any]:
+def to_dict(settings: Settings) -> dict[str, Any]:
     """Return the settings as plain numbers, words and None, ready for YAML or JSON."""
-    values = ((name, getattr(config, name)) for name in describe(type(config)))
+    values = ((name, getattr(settings, name)) for name in describe(type(settings)))
     return {name: str(v) if isinstance(v, Path) else v for name, v in values}
-
-
-def save_settings(config: Any, folder: Path) -> Path:
-    """Write `settings_used.yaml`, which `--config` reads back, into the folder of a run."""
-    import yaml
-
-    path = folder / SETTINGS_FILE
-    folder.mkdir(parents=True, exist_ok=True)
-    head = f"# Every setting of this run ({_title(type(config))}, ptycho {__version__})\n"
-    body = yaml.safe_dump(to_dict(config), sort_keys=False, allow_unicode=True)
-    path.write_text(head + body, encoding="utf-8")
-    return path

@@ -1,42 +1,35 @@
-"""The settings of the commands that look at groups only: no frames, no training.
-
-As in `ptycho.settings.config`: one frozen dataclass per command, no behaviour.
-"""
+"""The settings of showing the groups of a scan: no frames, no training."""
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar
 
 from ptycho.settings.base import also
-from ptycho.settings.config import ConsoleConfig, Sampling, SelectionConfig
+from ptycho.settings.shared import ConsoleSettings, Sampling, ScanFileSettings, SelectionSettings
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GroupsConfig(SelectionConfig):
-    """Show which groups a scan has and what samples of them cover; trains nothing."""
+@dataclass(frozen=True, kw_only=True)
+class GroupsSettings(SelectionSettings):
+    """Which frames of a scan are used, and how they are grouped."""
 
-    data: Path = also(must_exist="scan", aliases=["train_data_file"])
-    """The scan to look at."""
-
-    output_dir: Path | None = None
-    """Folder for coverage.json and groups.png; none writes nothing."""
+    kind: ClassVar[str] = "groups"
 
     gridsize: int = 2
     """A group has gridsize x gridsize overlapping frames."""
 
     sampling: Sampling = also("balanced", switches={"sequential_sampling": "sequential"})
-    """The sampler that is told of in full and drawn; the others are compared with it."""
+    """How groups are sampled; the other methods are compared with it."""
 
     cache: bool = False
-    """Also keep the list of all groups on disk, beside the scan, for a later run."""
+    """Keep the list of all groups on disk for a later run."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CacheConfig(ConsoleConfig):
-    """List, check or remove the files in which groups are kept."""
+@dataclass(frozen=True, kw_only=True)
+class GroupsConfig(GroupsSettings, ScanFileSettings, ConsoleSettings):
+    """Show the groups of a scan and what samples of them cover; trains nothing."""
 
-    action: Literal["list", "verify", "clear"] = also()
-    """list names them, verify reads each and compares it with its scan, clear removes them."""
+    data: Path = also(must_exist="scan", aliases=["train_data_file"])
+    """The scan."""
 
-    folder: Path = also(Path("."), must_exist="folder of scans, or a scan")
-    """Folder to look in, or one scan file."""
+    output_dir: Path | None = None
+    """Folder of coverage.json and groups.png; none writes nothing."""

@@ -1,56 +1,55 @@
-"""The settings of pre-training on simulated scans.
-
-As in `ptycho.settings.config`: a frozen dataclass, no behaviour.
-"""
+"""The settings of pre-training on simulated scans."""
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from ptycho.durations import seconds_of
 from ptycho.settings.base import also
-from ptycho.settings.config import ConsoleConfig, Device, above_zero, at_least
+from ptycho.settings.bounds import a_seed, above_zero, at_least
+from ptycho.settings.shared import (
+    ComputeSettings,
+    ConsoleSettings,
+    DryRunSettings,
+    FolderSettings,
+    ProgressSettings,
+)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PretrainConfig(ConsoleConfig):
-    """Train a general network on simulated scans; it reconstructs measured ones unseen."""
+@dataclass(frozen=True, kw_only=True)
+class PretrainSettings(ComputeSettings, ProgressSettings):
+    """How the network is trained."""
 
-    output_dir: Path = also()
-    """Folder for the trained model and its settings."""
+    kind: ClassVar[str] = "pretrain"
 
     budget: str = "45min"
-    """How long to train: 600s, 45min, 2h. More is better; 45 minutes of one CPU core made the model
-    that comes with the package."""
+    """Training time: 600s, 45min, 2h. The model that comes with the package took 45 minutes of one
+    CPU core."""
 
     N: int = 64
-    """Frame size of the simulated scans in pixels; the model takes frames of any."""
+    """Frame size of the simulated scans in pixels; the model takes frames of any size."""
 
     width: int = 32
     """Features of the network at half resolution."""
 
     learning_rate: float = 2e-3
-    """Largest step size of the optimiser."""
+    """Peak learning rate."""
 
     seed: int = 0
-    """Of everything drawn at random."""
-
-    device: Device = "auto"
-    """Where to compute; auto takes a GPU when there is one."""
-
-    threads: int | None = None
-    """CPU threads; none leaves the choice to PyTorch."""
-
-    dry_run: bool = False
-    """Tell what would happen and how long it would take, having tried a small part; write nothing.
-    """
-
-    report: bool = True
-    """Leave a page of the run, report.html, in the output folder."""
+    """Seed of all random numbers."""
 
     def __post_init__(self) -> None:
-        ConsoleConfig.__post_init__(self)
-        at_least(self, 1, "width", "threads")
+        super().__post_init__()
+        at_least(self, 1, "width")
         at_least(self, 32, "N")
-        at_least(self, 0, "seed")
+        a_seed(self)
         above_zero(self, "learning_rate")
         seconds_of(self.budget, "budget")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PretrainConfig(PretrainSettings, FolderSettings, DryRunSettings, ConsoleSettings):
+    """Train a general network on simulated scans; it reconstructs measured scans unseen."""
+
+    output_dir: Path = also()
+    """Folder of the trained model and its settings."""

@@ -7,17 +7,13 @@ import pytest
 import torch
 from tiny_scan import simulated
 
-from ptycho.api.components import (
-    choose_groups,
-    default_batch_size,
-    load_data,
-    neighbours_used,
-    scaled_probe,
-    use_threads,
-)
+from ptycho.api.components import default_batch_size, scaled_probe, use_threads
+from ptycho.api.grouping import choose_groups, neighbours_used
+from ptycho.api.loading import load_data
 from ptycho.errors import ConfigError, DataError
 from ptycho.scan.raw_data import RawData
-from ptycho.settings.config import InferenceConfig, TrainConfig
+from ptycho.settings.reconstruct import InferenceConfig
+from ptycho.settings.train import TrainConfig
 
 N = 8
 

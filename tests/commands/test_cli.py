@@ -9,11 +9,14 @@ import yaml
 
 from ptycho.commands import cli
 from ptycho.settings.base import describe
-from ptycho.settings.config import InferenceConfig, TrainConfig
-from ptycho.settings.groups import CacheConfig, GroupsConfig
+from ptycho.settings.cache import CacheConfig
+from ptycho.settings.evaluate import EvaluateConfig
+from ptycho.settings.groups import GroupsConfig
+from ptycho.settings.import_scan import ImportConfig
+from ptycho.settings.reconstruct import InferenceConfig
 from ptycho.settings.refine import RefineConfig
-from ptycho.settings.report import EvaluateConfig
-from ptycho.settings.scans import ImportConfig, SimulateConfig
+from ptycho.settings.simulate import SimulateConfig
+from ptycho.settings.train import TrainConfig
 
 VERBS = {
     "train": TrainConfig,

@@ -10,7 +10,7 @@ from ptycho.commands import reconstruct
 from ptycho.commands.cli import main
 from ptycho.report.side_by_side import as_table, side_by_side
 from ptycho.runs.folder import read_run
-from ptycho.settings.config import InferenceConfig
+from ptycho.settings.reconstruct import InferenceConfig
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,9 @@ import pytest
 from ptycho.commands.cli import main
 from ptycho.commands.console import INTERRUPTED, LOG_FILE, MISTAKE, logging_to, run_command
 from ptycho.errors import DataError, PtychoError
-from ptycho.settings.config import TrainConfig, save_settings
+from ptycho.settings.base import to_dict
+from ptycho.settings.saved import save_settings
+from ptycho.settings.train import TrainConfig
 
 log = logging.getLogger("ptycho.somewhere")
 
@@ -47,14 +49,15 @@ def test_run_log_begins_with_the_saved_settings_and_has_the_lines_before(tmp_pat
     with logging_to(folder=tmp_path, quiet=True):
         log.info("reading")
         assert not (tmp_path / LOG_FILE).exists()
-        save_settings(config, tmp_path)
+        save_settings(to_dict(config), tmp_path, kind=config.kind)
         log.info("training")
     lines = (tmp_path / LOG_FILE).read_text().splitlines()
     assert [line.split()[-1] for line in lines] == ["reading", "training"]
 
 
 def test_a_refused_run_leaves_the_folder_of_an_older_one_alone(tmp_path):
-    save_settings(TrainConfig(train_data_file="scan.npz", output_dir=tmp_path), tmp_path)
+    config = TrainConfig(train_data_file="scan.npz", output_dir=tmp_path)
+    save_settings(to_dict(config), tmp_path, kind=config.kind)
     with logging_to(folder=tmp_path):
         log.info("reading")
     assert not (tmp_path / LOG_FILE).exists()

@@ -9,7 +9,7 @@ import pytest
 from ptycho.commands.evaluate import run
 from ptycho.errors import DataError
 from ptycho.scan.raw_data import RawData
-from ptycho.settings.report import EvaluateConfig
+from ptycho.settings.evaluate import EvaluateConfig
 
 SHAPE = (64, 70)
 ORIGIN = (6, 4)

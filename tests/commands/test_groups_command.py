@@ -8,8 +8,8 @@ import pytest
 from scan_shapes import raster
 from tiny_scan import simulated
 
-from ptycho.api.components import choose_groups, probe_diameter
 from ptycho.api.coverage import save_coverage
+from ptycho.api.grouping import choose_groups, probe_diameter
 from ptycho.commands.cli import main
 from ptycho.errors import GroupingError
 from ptycho.grouping import all_groups, axis_ratio, count_groups, sample_groups, summarise

@@ -10,7 +10,7 @@ from ptycho.commands import import_scan
 from ptycho.errors import DataError
 from ptycho.scan.raw_data import RawData
 from ptycho.scan.summary import summarise_scan
-from ptycho.settings.scans import ImportConfig
+from ptycho.settings.import_scan import ImportConfig
 from ptycho.simulation.probes import make_probe
 
 

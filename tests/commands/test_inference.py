@@ -10,7 +10,7 @@ import torch
 from scipy.ndimage import shift as shifted
 from tiny_scan import SIDE, saved_untrained, simulated, untrained
 
-from ptycho.api import reconstruction_output
+from ptycho.api import saving
 from ptycho.api.components import scaled_probe
 from ptycho.commands import cli, train
 from ptycho.commands import reconstruct as workflow
@@ -23,7 +23,8 @@ from ptycho.physics.overlap import merge_weight
 from ptycho.physics.patches import Canvas, canvas_of
 from ptycho.scan.dataset import GroupDataset
 from ptycho.scan.raw_data import RawData
-from ptycho.settings.config import InferenceConfig, TrainConfig
+from ptycho.settings.reconstruct import InferenceConfig
+from ptycho.settings.train import TrainConfig
 
 WINDOW = 8
 INNER = slice(4, 12)
@@ -44,7 +45,7 @@ def home(tmp_path_factory):
 def without_pictures(monkeypatch):
     """Pictures cost more than these reconstructions; the integration tests have them drawn."""
     for name in ("save_amplitude", "save_phase"):
-        monkeypatch.setattr(reconstruction_output, name, lambda *_args, **_settings: None)
+        monkeypatch.setattr(saving, name, lambda *_args, **_settings: None)
 
 
 def reconstructed(home, folder, *, gridsize=1, **changes):

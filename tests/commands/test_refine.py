@@ -31,9 +31,9 @@ from ptycho.physics.forward import detector_intensity, exit_waves
 from ptycho.physics.patches import canvas_of, cut_patches, window_corners
 from ptycho.physics.probe import shift_probe
 from ptycho.scan.raw_data import RawData
-from ptycho.settings.config import InferenceConfig
+from ptycho.settings.evaluate import EvaluateConfig
+from ptycho.settings.reconstruct import InferenceConfig
 from ptycho.settings.refine import RefineConfig
-from ptycho.settings.report import EvaluateConfig
 
 WIDE = 16  # at least ROOM, so that the padded truth holds every canvas
 

@@ -16,7 +16,8 @@ from ptycho.errors import ConfigError
 from ptycho.learning.model_folder import build_model, load_model
 from ptycho.physics.probe import probe_intensity, with_modes
 from ptycho.scan.dataset import GroupDataset
-from ptycho.settings.config import InferenceConfig, TrainConfig
+from ptycho.settings.reconstruct import InferenceConfig
+from ptycho.settings.train import TrainConfig
 
 
 def defocused(probe):

@@ -13,7 +13,8 @@ from ptycho.engines import reconstruction as scan_object
 from ptycho.errors import ConfigError
 from ptycho.learning.model_folder import load_model
 from ptycho.scan.dataset import GroupDataset, ManyScans
-from ptycho.settings.config import InferenceConfig, TrainConfig
+from ptycho.settings.reconstruct import InferenceConfig
+from ptycho.settings.train import TrainConfig
 
 
 def of_single_frames(raw):

@@ -8,7 +8,7 @@ import pytest
 import torch
 from tiny_scan import SIDE, saved_untrained, simulated, swept, truth_on_canvas
 
-from ptycho.api import reconstruction_output
+from ptycho.api import saving
 from ptycho.api.components import scaled_probe
 from ptycho.commands import reconstruct as workflow
 from ptycho.engines import sweeps
@@ -29,7 +29,7 @@ from ptycho.physics.probe import probe_intensity, shift_probe
 from ptycho.physics.propagation import to_detector
 from ptycho.scan.dataset import GroupDataset
 from ptycho.scan.raw_data import RawData
-from ptycho.settings.config import InferenceConfig
+from ptycho.settings.reconstruct import InferenceConfig
 
 
 def wide(raw, margin=8):
@@ -276,7 +276,7 @@ def test_the_classic_network_alone_finds_nothing_beside_the_object(tmp_path):
 
 def test_a_run_keeps_and_tells_what_it_found(tmp_path, monkeypatch, caplog):
     for name in ("save_amplitude", "save_phase"):
-        monkeypatch.setattr(reconstruction_output, name, lambda *_args, **_settings: None)
+        monkeypatch.setattr(saving, name, lambda *_args, **_settings: None)
     raw = simulated(49, position_error=0.4, background=5.0)
     raw.save(tmp_path / "scan.npz")
     settings = {

@@ -14,8 +14,8 @@ from ptycho.errors import ConfigError
 from ptycho.learning.model_folder import general_model, load_model
 from ptycho.physics.forward import detector_intensity, exit_waves
 from ptycho.physics.patches import cut_patches
-from ptycho.settings.config import InferenceConfig
 from ptycho.settings.pretrain import PretrainConfig
+from ptycho.settings.reconstruct import InferenceConfig
 from ptycho.simulation import random_scans
 from ptycho.simulation.random_scans import KEPT_FOR_TESTS, RandomScans
 

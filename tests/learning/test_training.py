@@ -23,7 +23,8 @@ from ptycho.physics.losses import LOSSES
 from ptycho.physics.probe import probe_fwhm
 from ptycho.runs.journal import FolderJournal
 from ptycho.scan.dataset import GroupDataset
-from ptycho.settings.config import InferenceConfig, TrainConfig
+from ptycho.settings.reconstruct import InferenceConfig
+from ptycho.settings.train import TrainConfig
 
 BATCH = 8
 

@@ -14,8 +14,10 @@ from ptycho.io.npz import NpzFile, write_npz
 from ptycho.report.numbers import numbers_of
 from ptycho.report.page import page_html
 from ptycho.runs.folder import read_run
-from ptycho.settings.config import TrainConfig, save_settings
+from ptycho.settings.base import to_dict
 from ptycho.settings.groups import GroupsConfig
+from ptycho.settings.saved import save_settings
+from ptycho.settings.train import TrainConfig
 
 
 @pytest.fixture(scope="module")
@@ -115,7 +117,8 @@ def test_the_page_of_a_training_that_goes_on_shows_its_curves(tmp_path):
 def test_a_trained_model_tells_what_it_has_reached(tmp_path):
     training = {"n_groups": 1500, "epochs": 3, "best_loss": 0.0123456, "monitored": "val_loss",
                 "noise_floor": 0.01, "seconds": 75.0}  # fmt: skip
-    save_settings(TrainConfig(train_data_file="scan.npz", output_dir=tmp_path), tmp_path)
+    config = TrainConfig(train_data_file="scan.npz", output_dir=tmp_path)
+    save_settings(to_dict(config), tmp_path, kind=config.kind)
     (tmp_path / "settings.json").write_text(json.dumps({"training": training}))
     assert numbers_of(read_run(tmp_path)) == [
         ("samples learned from", "1,500"),

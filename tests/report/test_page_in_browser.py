@@ -13,7 +13,9 @@ from ptycho.metrics import well_covered
 from ptycho.report.page import write_page
 from ptycho.runs.folder import Selection, file_checksum, read_run, write_selection
 from ptycho.scan.raw_data import RawData
-from ptycho.settings.config import InferenceConfig, save_settings
+from ptycho.settings.base import to_dict
+from ptycho.settings.reconstruct import InferenceConfig
+from ptycho.settings.saved import save_settings
 
 pytest.importorskip("selenium", reason="selenium is not installed")
 from browser import needs_browser, set_window, wait
@@ -268,7 +270,8 @@ def large(tmp_path_factory):
         xcoords=positions[:, 1], ycoords=positions[:, 0], probe=probe,
     )  # fmt: skip
     scan.save(folder / "scan.npz")
-    save_settings(InferenceConfig(test_data="scan.npz", output_dir=folder), folder)
+    config = InferenceConfig(test_data="scan.npz", output_dir=folder)
+    save_settings(to_dict(config), folder, kind=config.kind)
     groups = sample_groups(*positions.T[::-1], n=2576, gridsize=2, method="balanced")
     data = folder / "scan.npz"
     about = {"data": str(data), "sha256": file_checksum(data), "bytes": data.stat().st_size,

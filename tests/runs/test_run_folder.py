@@ -18,8 +18,9 @@ from ptycho.runs.folder import (
     write_selection,
 )
 from ptycho.runs.journal import FolderJournal
-from ptycho.settings.config import save_settings
-from ptycho.settings.report import EvaluateConfig
+from ptycho.settings.base import to_dict
+from ptycho.settings.evaluate import EvaluateConfig
+from ptycho.settings.saved import save_settings
 
 
 @pytest.fixture
@@ -32,7 +33,7 @@ def scan(tmp_path):
 def a_run(folder):
     """A folder with settings and nothing else: what any run begins with."""
     config = EvaluateConfig(reconstruction="a", truth="b")
-    save_settings(config, folder)
+    save_settings(to_dict(config), folder, kind=config.kind)
     return folder
 
 

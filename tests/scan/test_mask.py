@@ -8,7 +8,8 @@ import pytest
 import torch
 from tiny_scan import SIDE, simulated, swept, truth_on_canvas, untrained
 
-from ptycho.api.components import scaled_probe, tell_pixels
+from ptycho.api.components import scaled_probe
+from ptycho.api.loading import report_pixels
 from ptycho.commands import cli
 from ptycho.engines.residuals import frame_residuals
 from ptycho.errors import DataError
@@ -152,11 +153,11 @@ def test_dead_and_hot_pixels_are_named_and_sound_ones_are_not(caplog):
     frames[:, 8, 7], frames[:, 2, 3], frames[:, 4, 4] = 0, 60000, 77
     odd = replace(raw, frames=frames)
     with caplog.at_level(logging.INFO):
-        tell_pixels(odd)
+        report_pixels(odd)
     assert "3 pixels look dead or hot: (2, 3), (4, 4), (8, 7); if" in caplog.text
     known = replace(odd, mask=~odd_pixels(odd.intensity(np.arange(49)), None))
     caplog.clear()
     with caplog.at_level(logging.INFO):
-        tell_pixels(known)
+        report_pixels(known)
     assert "253 of 256 pixels are good" in caplog.text
     assert "look dead" not in caplog.text

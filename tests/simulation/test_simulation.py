@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 import torch
 
+from ptycho.api.simulation import simulated
 from ptycho.commands import simulate as workflow
 from ptycho.errors import DataError
 from ptycho.physics.forward import detector_intensity
 from ptycho.scan.raw_data import RawData
-from ptycho.settings.config import from_mapping
-from ptycho.settings.scans import SimulateConfig
+from ptycho.settings.base import from_mapping
+from ptycho.settings.simulate import SimulateConfig
 from ptycho.simulation.noise import count_photons, smallest_counts
 from ptycho.simulation.objects import make_object
 from ptycho.simulation.probes import make_probe
@@ -154,17 +155,17 @@ def same(one, other):
 @pytest.mark.parametrize("path", ["raster", "fly", "fermat"])
 def test_the_seed_decides_everything(path):
     settings = {"scan": path, "amplitude_image": "leaves", "phase_image": "clouds"}
-    first = workflow.simulate(config(**settings))
-    assert same(first, workflow.simulate(config(**settings)))
-    assert not same(first, workflow.simulate(config(**settings, seed=1)))
+    first = simulated(config(**settings))
+    assert same(first, simulated(config(**settings)))
+    assert not same(first, simulated(config(**settings, seed=1)))
 
 
 def test_another_dose_or_position_error_leaves_object_and_path_alone():
-    plain = workflow.simulate(config(phase_image="clouds"))
-    other = workflow.simulate(config(phase_image="clouds", photons=1e2, noise=False))
+    plain = simulated(config(phase_image="clouds"))
+    other = simulated(config(phase_image="clouds", photons=1e2, noise=False))
     np.testing.assert_array_equal(plain.obj, other.obj)
     np.testing.assert_array_equal(plain.positions, other.positions)
-    lost = workflow.simulate(config(phase_image="clouds", position_error=0.5))
+    lost = simulated(config(phase_image="clouds", position_error=0.5))
     np.testing.assert_array_equal(plain.frames, lost.frames)
     error = lost.positions - plain.positions
     assert 0.3 < error.std() < 0.7  # 60 numbers of deviation 0.5
@@ -203,6 +204,6 @@ def test_fly001_is_the_production_scan_of_the_plan():
 def test_demo_takes_its_place_among_small_scans():
     settings = from_mapping(SimulateConfig, {"preset": "demo"})
     assert 1000 <= settings.n_frames <= 1600
-    raw = workflow.simulate(settings)
+    raw = simulated(settings)
     assert raw.n_frames == settings.n_frames
     assert raw.frames.dtype == np.uint16

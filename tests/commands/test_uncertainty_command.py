@@ -10,7 +10,7 @@ from tiny_scan import saved_untrained, simulated
 from ptycho.commands import cli
 from ptycho.commands import reconstruct as workflow
 from ptycho.errors import ConfigError
-from ptycho.settings.config import InferenceConfig
+from ptycho.settings.reconstruct import InferenceConfig
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +30,7 @@ def home(tmp_path_factory):
 )
 def test_arrays_numbers_and_figure_of_a_run(home, tmp_path, network, more):
     config = InferenceConfig(
-        model_path=home / network, test_data=home / "scan.npz", output_dir=tmp_path, trust=2,
+        model_path=home / network, test_data=home / "scan.npz", output_dir=tmp_path, uncertainty=2,
         device="cpu", progress=False, cache=False, **more,
     )  # fmt: skip
     workflow.run(config)
@@ -38,7 +38,7 @@ def test_arrays_numbers_and_figure_of_a_run(home, tmp_path, network, more):
         arrays = dict(file)
     assert arrays["phase_std"].shape == arrays["object"].shape
     assert (arrays["amplitude_std"][np.isfinite(arrays["amplitude_std"])] >= 0).all()
-    found = json.loads((tmp_path / "metrics.json").read_text())["trust"]
+    found = json.loads((tmp_path / "metrics.json").read_text())["uncertainty"]
     assert found["samples"] == 2
     assert found["phase_std_rad"] == pytest.approx(
         np.sqrt(np.nanmean(arrays["phase_std"].astype(float) ** 2)), rel=1e-5
@@ -46,7 +46,7 @@ def test_arrays_numbers_and_figure_of_a_run(home, tmp_path, network, more):
     half = found["half_data"]
     assert 0 <= half["frc_one_bit_share_of_nyquist"] <= half["frc_half_bit_share_of_nyquist"] <= 1
     assert len(half["one_bit"]) == len(arrays["half_data_correlation"])
-    assert (tmp_path / "trust.png").stat().st_size > 10_000
+    assert (tmp_path / "uncertainty.png").stat().st_size > 10_000
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert {"halves", "phase_std", "amplitude_std"} <= set(re.findall(r'<figure id="(\w+)"', page))
     assert f"<td>{found['phase_std_rad']:.3g} rad (RMS over the object)</td>" in page
@@ -58,8 +58,8 @@ def test_without_being_asked_nothing_is_told(home, tmp_path):
         device="cpu", progress=False, cache=False,
     )  # fmt: skip
     workflow.run(config)
-    assert "trust" not in json.loads((tmp_path / "metrics.json").read_text())
-    assert not (tmp_path / "trust.png").exists()
+    assert "uncertainty" not in json.loads((tmp_path / "metrics.json").read_text())
+    assert not (tmp_path / "uncertainty.png").exists()
 
 
 def test_too_few_positions_to_halve_are_one_line(home, tmp_path, capsys):
@@ -69,11 +69,11 @@ def test_too_few_positions_to_halve_are_one_line(home, tmp_path, capsys):
     )  # fmt: skip
     last = capsys.readouterr().err.strip().splitlines()[-1]
     assert code == 2
-    assert "trust: 7 positions" in last
+    assert "uncertainty: 7 positions" in last
     assert "expected 8 or more" in last
     assert not (tmp_path / "none").exists()
 
 
 def test_one_sample_has_no_spread():
-    with pytest.raises(ConfigError, match="trust: 1; expected 2 or more"):
-        InferenceConfig(test_data="scan.npz", output_dir="out", trust=1)
+    with pytest.raises(ConfigError, match="uncertainty: 1; expected 2 or more"):
+        InferenceConfig(test_data="scan.npz", output_dir="out", uncertainty=1)

@@ -1,6 +1,6 @@
-"""How far a reconstruction may be trusted, as arrays, numbers and one figure.
+"""The uncertainty of a reconstruction as arrays and numbers.
 
-Way of the data: object -> scans drawn again -> [uncertainty -> report].
+Data flow: object -> resampled scans -> [uncertainty] -> report.
 """
 
 from typing import Any, NamedTuple
@@ -11,27 +11,37 @@ from jaxtyping import Float
 from ptycho.engines.resampling import HalfData, Uncertainty
 
 
-class Trust(NamedTuple):
-    """How far a reconstruction may be trusted."""
+class ResampledUncertainty(NamedTuple):
+    """Uncertainty of an object from resampled scans and from two halves of the positions."""
 
     samples: int
-    """Scans drawn again."""
+    """Number of resampled scans."""
 
-    uncertainty: Uncertainty
-    """Of the object, on its canvas."""
+    pixels: Uncertainty
+    """Standard deviation of each pixel, on the canvas of the object."""
 
     halves: HalfData
-    """What two halves of the positions agree on."""
+    """Comparison of the objects from two halves of the positions."""
 
     misfit_ratio: float
-    """Mean residual of the measured frames over that of the frames drawn again."""
+    """Mean residual of the measured frames over that of the resampled frames."""
+
+    @property
+    def amplitude_std(self) -> Float[np.ndarray, "row col"]:
+        """Standard deviation of the amplitude of each pixel; NaN where the object is unknown."""
+        return self.pixels.amplitude_std
+
+    @property
+    def phase_std(self) -> Float[np.ndarray, "row col"]:
+        """Standard deviation of the phase of each pixel, radians; NaN where it is unknown."""
+        return self.pixels.phase_std
 
     def arrays(self) -> dict[str, Float[np.ndarray, "..."]]:
-        """Return what is kept beside the object."""
+        """Return the arrays of reconstruction.npz."""
         rings = self.halves.rings
         return {
-            "amplitude_std": self.uncertainty.amplitude_std,
-            "phase_std": self.uncertainty.phase_std,
+            "amplitude_std": self.amplitude_std,
+            "phase_std": self.phase_std,
             "half_data_frequency": rings.frequency,
             "half_data_correlation": rings.correlation,
             "half_data_half_bit": rings.half_bit,
@@ -39,7 +49,7 @@ class Trust(NamedTuple):
         }
 
     def document(self, pixel_size_m: float | None) -> dict[str, Any]:
-        """Return the numbers.
+        """Return the numbers of metrics.json.
 
         Args:
             pixel_size_m: object pixel, for resolutions in metres.
@@ -62,13 +72,13 @@ class Trust(NamedTuple):
         return {
             "samples": self.samples,
             "misfit_ratio": self.misfit_ratio,
-            "amplitude_std": _typical(self.uncertainty.amplitude_std),
-            "phase_std_rad": _typical(self.uncertainty.phase_std),
+            "amplitude_std": _root_mean_square(self.amplitude_std),
+            "phase_std_rad": _root_mean_square(self.phase_std),
             "half_data": half,
         }
 
 
-def _typical(std: Float[np.ndarray, "row col"]) -> float:
-    """Return the root mean square over the known pixels; NaN when there is none."""
+def _root_mean_square(std: Float[np.ndarray, "row col"]) -> float:
+    """Return the root mean square over the known pixels; NaN if there are none."""
     known = std[np.isfinite(std)].astype(np.float64)
     return float(np.sqrt(np.mean(known**2))) if known.size else float("nan")

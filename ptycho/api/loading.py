@@ -1,0 +1,141 @@
+"""Opening a scan file.
+
+Data flow: file -> [RawData] -> groups -> batches -> ...
+"""
+
+import logging
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Shaped
+
+from ptycho.errors import ConfigError, DataError
+from ptycho.io import read_mask
+from ptycho.scan.checks import odd_pixels
+from ptycho.scan.raw_data import Measurement, RawData
+
+log = logging.getLogger(__name__)
+
+_LARGEST_SPREAD = 100
+"""Largest area of a scan in units of the area of all its windows."""
+
+_CHECKED_FRAMES = 64
+"""Frames, evenly spread over the scan, in which dead and hot pixels are searched."""
+
+
+def load(
+    path: Path | str,
+    *,
+    measurement: Measurement | None = None,
+    mask: Path | str | Shaped[np.ndarray, "..."] | None = None,
+    N: int | None = None,
+    nphotons: float | None = None,
+    scan: int | None = None,
+) -> RawData:
+    """Return the scan in a file of any known format.
+
+    Frames stay in the file where its format allows mapping it; nothing is sliced here.
+
+    Args:
+        path: the scan file.
+        measurement: what the frames hold: counts, intensity or amplitude; None takes it from the
+            file.
+        mask: (N, N) array, or a file that holds it, True or 1 on valid detector pixels; None takes
+            it from the scan file.
+        N: expected frame size in pixels, checked against the file.
+        nphotons: photons of the mean frame, for files in another unit; None takes them from the
+            file.
+        scan: scan to take from a file that holds several (its scan_index); None takes all frames.
+
+    Raises:
+        DataError: If the file holds no valid scan.
+        ConfigError: If its frames have another size than expected, or it holds no such scan.
+    """
+    path = Path(path)
+    valid = read_mask(Path(mask)) if isinstance(mask, str | Path) else mask
+    raw = RawData.from_file(path, measurement=measurement, mask=valid)
+    if N is not None and raw.frame_size != N:
+        raise ConfigError(
+            f"{path}: frames of {raw.frame_size} pixels; expected {N} (--N, or the size of the "
+            "frames of the training)"
+        )
+    _check_extent(path, raw)
+    report_pixels(raw)
+    if nphotons is not None:
+        log.info("rescaling frames: mean %.3g -> %.3g photons", raw.photons_per_frame(), nphotons)
+        raw = raw.scaled_to(nphotons)
+    return raw if scan is None else single_scan(raw, scan)
+
+
+def load_data(
+    path: Path | str,
+    *,
+    measurement: Measurement | None = None,
+    frame_size: int | None = None,
+    nphotons: float | None = None,
+    mask: Path | str | None = None,
+) -> RawData:
+    """Return the whole scan in a file; see `load`, whose N is called frame_size here.
+
+    Nothing is sliced: at gridsize 1 `RawData.select_groups` takes the first frames, above it finds
+    the groups of the whole scan before it samples them.
+    """
+    return load(path, measurement=measurement, N=frame_size, nphotons=nphotons, mask=mask)
+
+
+def name_of(raw: RawData) -> str:
+    """Return what a scan is called in messages: its file, if it has one."""
+    return "scan" if raw.path is None else str(raw.path)
+
+
+def single_scan(raw: RawData, scan: int | None) -> RawData:
+    """Return one of the scans in a file; different scans do not share an object.
+
+    Args:
+        raw: one scan, or several by their scan_index. As many labels as frames are a counter, no
+            labels.
+        scan: its label; None if there is one scan only.
+
+    Raises:
+        ConfigError: If there are several and none of them is asked for, or there is no such scan.
+    """
+    labels = np.unique(raw.scan_index)
+    if scan is None and len(labels) in (1, raw.n_frames):
+        return raw
+    if scan is None or scan not in labels:
+        named = ", ".join(str(label) for label in labels[:8]) + (", ..." if len(labels) > 8 else "")
+        raise ConfigError(
+            f"scan: {scan}, {name_of(raw)} holds the scans {named}; expected one of them"
+        )
+    return raw.subset(np.flatnonzero(raw.scan_index == scan))
+
+
+def report_pixels(raw: RawData) -> None:
+    """Log the number of valid pixels of a mask, and pixels that look dead or hot."""
+    if raw.mask is not None:
+        n_valid = int(raw.mask.sum())
+        inverted = "; expected True on valid pixels" if 2 * n_valid < raw.mask.size else ""
+        level = logging.WARNING if inverted else logging.INFO
+        log.log(level, "mask: %d of %d pixels valid%s", n_valid, raw.mask.size, inverted)
+    chosen = np.unique(np.linspace(0, raw.n_frames - 1, _CHECKED_FRAMES).astype(int))
+    odd = np.argwhere(odd_pixels(raw.intensity(chosen), raw.mask))
+    if len(odd):
+        named = ", ".join(f"({row}, {col})" for row, col in odd[:8].tolist())
+        log.warning(
+            "%d suspicious pixels, dead or hot: %s%s; exclude them by --mask if so", len(odd),
+            named, ", ..." if len(odd) > 8 else "",
+        )  # fmt: skip
+
+
+def _check_extent(path: Path, raw: RawData) -> None:
+    """Raise DataError if the positions are spread so far that one of them must be wrong."""
+    positions = raw.positions
+    spread = np.ptp(positions, axis=0) + raw.frame_size
+    if spread.prod() <= _LARGEST_SPREAD * raw.n_frames * raw.frame_size**2:
+        return
+    away = np.abs(positions - np.median(positions, axis=0)).max(axis=1)
+    raise DataError(
+        f"{path}: positions spread over {spread[0]:.3g} x {spread[1]:.3g} pixels, frame "
+        f"{away.argmax()} lies farthest out; expected windows that cover more of it; check "
+        "the unit of the positions, or exclude that frame"
+    )

@@ -1,0 +1,131 @@
+"""Uncertainty of a reconstruction: the same again from resampled scans and from two halves.
+
+Data flow: object -> [resampled scans -> objects -> uncertainty] -> report.
+"""
+
+import logging
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Complex64
+
+from ptycho.api.components import Members, default_batch_size
+from ptycho.api.loading import name_of
+from ptycho.api.logs import muted
+from ptycho.api.result import Result
+from ptycho.api.uncertainty_values import ResampledUncertainty
+from ptycho.engines.nuisances import Nuisances
+from ptycho.engines.resampling import HalfData, count_again, half_data, same_gauge, uncertainty
+from ptycho.errors import ConfigError
+from ptycho.grouping import balanced_halves
+from ptycho.metrics import well_covered
+from ptycho.physics.patches import Canvas
+from ptycho.progress import progress
+from ptycho.scan.dataset import GroupDataset
+from ptycho.scan.raw_data import RawData
+from ptycho.settings.reconstruct import ReconstructSettings
+
+log = logging.getLogger(__name__)
+
+FEWEST = 8
+"""Positions of the smallest scan that is divided into halves."""
+
+Reconstruct = Callable[[RawData], Result]
+"""Reconstructs a scan from all its frames with the model and the settings of the run."""
+
+
+def check_positions(raw: RawData, members: Members) -> None:
+    """Raise ConfigError for a scan too small to be divided into halves.
+
+    Args:
+        raw: the scan.
+        members: frame indices, one row per group.
+    """
+    used, size = len(np.unique(members)), members.shape[1]
+    fewest = max(FEWEST, 4 * size if size > 1 else 0)
+    if used < fewest:
+        raise ConfigError(
+            f"uncertainty: {used} positions of {name_of(raw)} are reconstructed; expected {fewest} "
+            "or more, for two halves of them"
+        )
+
+
+def estimate_uncertainty(
+    result: Result, again: Reconstruct, settings: ReconstructSettings
+) -> ResampledUncertainty:
+    """Reconstruct resampled scans and two halves, and return the uncertainty of the object.
+
+    Args:
+        result: reconstruction of a scan.
+        again: reconstructs another scan in the same way.
+        settings: of the reconstruction; uncertainty is the number of resampled scans.
+    """
+    rng = np.random.default_rng(settings.seed)
+    mask = well_covered(result.coverage)
+    shift = settings.refine_probe or settings.refine_positions
+    halves = _halves(result, again, rng, shift)
+    samples, residuals = [], []
+    numbers = range(1, (settings.uncertainty or 0) + 1)
+    for _ in progress(numbers, "resampling", enabled=settings.progress, unit="samples"):
+        resampled = _resampled(result, rng)
+        with muted():
+            sample = again(resampled)
+        obj, seen = on_canvas(sample, result)
+        samples.append(same_gauge(obj, result.obj, mask & seen, shift=shift))
+        residuals.append(np.nanmean(sample.residuals))
+    ratio = float(np.nanmean(result.residuals) / np.mean(residuals))
+    found = uncertainty(result.obj, samples, misfit_ratio=ratio)
+    return ResampledUncertainty(len(samples), found, halves, ratio)
+
+
+def on_canvas(
+    part: Result, whole: Result
+) -> tuple[Complex64[np.ndarray, "row col"], Bool[np.ndarray, "row col"]]:
+    """Return the object of some frames on the canvas of all, and where it is known there.
+
+    Args:
+        part: its canvas lies within the other.
+        whole: of all frames.
+    """
+    obj = np.zeros(whole.obj.shape, dtype=np.complex64)
+    seen = np.zeros(whole.obj.shape, dtype=bool)
+    row, col = (p - w for p, w in zip(part.origin, whole.origin, strict=True))
+    here = slice(row, row + part.obj.shape[0]), slice(col, col + part.obj.shape[1])
+    obj[here], seen[here] = part.obj, well_covered(part.coverage)
+    return obj, seen
+
+
+def _resampled(result: Result, rng: np.random.Generator) -> RawData:
+    """Return a scan with new Poisson counts of the frames that the object predicts."""
+    raw, known = result.scan, result.coverage > 0
+    # Windows extend beyond the illuminated pixels; the mean stands for unknown ones.
+    filled = np.where(known, result.obj, result.obj[known].mean())
+    return count_again(
+        filled, Canvas(result.origin, result.obj.shape), result.probe,
+        GroupDataset(raw, result.frames[:, None]), _nuisances(result),
+        batch_size=default_batch_size(1, raw.frame_size, 256), rng=rng,
+    )  # fmt: skip
+
+
+def _nuisances(result: Result) -> Nuisances:
+    """Return probe, positions, beam and background of a result, for all frames of its scan."""
+    positions = result.scan.positions
+    positions[result.frames] = result.positions
+    intensity = None
+    if result.intensity is not None:
+        intensity = torch.ones(result.scan.n_frames)
+        intensity[result.frames] = torch.from_numpy(result.intensity)
+    background = None if result.background is None else torch.from_numpy(result.background)
+    probe = torch.from_numpy(result.probe)
+    return Nuisances(probe, torch.from_numpy(positions), intensity, background)
+
+
+def _halves(result: Result, again: Reconstruct, rng: np.random.Generator, shift: bool) -> HalfData:
+    """Return the comparison of the objects from two halves of the positions."""
+    raw, placed = result.scan, []
+    for half in balanced_halves(raw.positions[result.frames], rng):
+        with muted():
+            placed.append(on_canvas(again(raw.subset(result.frames[half])), result))
+    (first, seen_first), (second, seen_second) = placed
+    return half_data(first, second, seen_first & seen_second, shift=shift)

@@ -1,0 +1,95 @@
+"""The settings of a reconstruction."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from ptycho.errors import ConfigError
+from ptycho.settings.base import also
+from ptycho.settings.bounds import at_least
+from ptycho.settings.shared import (
+    ComputeSettings,
+    ConsoleSettings,
+    DryRunSettings,
+    FolderSettings,
+    FrameSizeSettings,
+    ProgressSettings,
+    Sampling,
+    SelectionSettings,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReconstructSettings(SelectionSettings, ComputeSettings, ProgressSettings):
+    """How the object of a scan is reconstructed."""
+
+    kind: ClassVar[str] = "inference"
+
+    gridsize: int | None = None
+    """Frames per side of a group; none takes that of the model. A lifted model takes any."""
+
+    sampling: Sampling = also("balanced", switches={"sequential_sampling": "sequential"})
+    """How groups are sampled: balanced (all positions used as evenly as possible), uniform (each
+    equally likely) or sequential (the first ones). Single frames are always the first ones."""
+
+    sweeps: int | None = also(None, aliases=["iterations", "epochs"])
+    """Iterations over all frames, beyond the few of a lifted network itself. 0 returns the object
+    of the network; none, or auto, goes on while held-out pixels are predicted better."""
+
+    batch_size: int | None = None
+    """Samples computed at a time; none chooses by size."""
+
+    n_modes: int | None = None
+    """Incoherent modes of the probe; modes beyond those of the file start weak and orthogonal, and
+    are refined with the object. None takes the number of the file."""
+
+    use_model_probe: bool = False
+    """Start from the probe saved with the model. A probe refined in training is used anyway if the
+    scan holds the probe from which that training started."""
+
+    refine_probe: bool = False
+    """Refine the probe with the object, from the second iteration on."""
+
+    refine_background: bool = False
+    """Estimate the background: photons on each detector pixel that do not come from the sample."""
+
+    refine_intensity: bool = False
+    """Estimate the beam intensity of each frame relative to the mean."""
+
+    refine_positions: bool = False
+    """Correct position errors of a few object pixels, from the fourth iteration on."""
+
+    uncertainty: int | None = also(None, aliases=["trust"])
+    """Estimate the uncertainty of each pixel without a ground truth, from this number of resampled
+    scans (8 suffice) and from two halves of the positions. Costs two reconstructions more than
+    that number."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        at_least(self, 0, "sweeps")
+        at_least(self, 1, "batch_size", "n_modes")
+        at_least(self, 2, "uncertainty")
+        if (self.n_modes or 1) > 1 and not self.refine_probe:
+            raise ConfigError("n_modes: without --refine_probe; expected it, to find the modes")
+
+
+@dataclass(frozen=True, kw_only=True)
+class InferenceConfig(
+    ReconstructSettings, FrameSizeSettings, FolderSettings, DryRunSettings, ConsoleSettings
+):
+    """Reconstruct the object of a scan."""
+
+    model_path: Path | None = also(None, must_exist="trained model")
+    """Output folder of a training; none takes the general model that comes with the package."""
+
+    test_data: Path = also(must_exist="scan")
+    """The scan to reconstruct."""
+
+    output_dir: Path = also()
+    """Folder of the object, its pictures and its metrics."""
+
+    scan: int | None = None
+    """Scan to take from a file that holds several (its scan_index); each has its own object."""
+
+    comparison_plot: bool = False
+    """Write a figure of object and ground truth, if the scan file holds one."""

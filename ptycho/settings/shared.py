@@ -1,0 +1,163 @@
+"""Settings that several commands and functions share.
+
+The docstring of a field is its `--help` text, its annotation the type of its flag; see
+`ptycho.settings.base`. A class with a name in `Settings` holds values that a function takes as
+keywords; the class of a command (`...Config`) adds files, folders and the console.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from ptycho.errors import ConfigError
+from ptycho.settings.base import Settings, also
+from ptycho.settings.bounds import a_seed, above_zero, at_least
+
+Measurement = Literal["counts", "intensity", "amplitude"]
+Sampling = Literal["uniform", "balanced", "sequential"]
+Device = Literal["auto", "cpu", "cuda", "mps"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProgressSettings(Settings):
+    """What is shown during the run."""
+
+    progress: bool = True
+    """Show progress bars in a terminal or notebook."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConsoleSettings(ProgressSettings):
+    """What is shown during the run."""
+
+    verbose: bool = False
+    """Show debug messages."""
+
+    quiet: bool = False
+    """Show warnings and errors only; no progress bars."""
+
+    json_log: bool = False
+    """Print each log line as a JSON object with time, level, logger and message; no progress bars.
+    """
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.verbose and self.quiet:
+            raise ConfigError("verbose and quiet: both true; expected one of them at most")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DryRunSettings(Settings):
+    """What is written."""
+
+    dry_run: bool = False
+    """Run a small part, print what the whole run would do and how long it would take; write
+    nothing."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FolderSettings(Settings):
+    """What is written."""
+
+    report: bool = True
+    """Write a page of the run, report.html, to the output folder."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScanFileSettings(Settings):
+    """How the scan file is read."""
+
+    measurement: Measurement | None = None
+    """What the frames of the file hold; none takes it from the file."""
+
+    mask: Path | None = also(None, must_exist="mask")
+    """Valid detector pixels: an array (N, N) in .npy or .npz, True or 1 on valid pixels; none takes
+    it from the scan file."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FrameSizeSettings(ScanFileSettings):
+    """How the scan file is read."""
+
+    N: int | None = None
+    """Expected frame size in pixels, checked against the file; none takes it from the file."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        at_least(self, 4, "N")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ComputeSettings(Settings):
+    """Where it is computed."""
+
+    device: Device = "auto"
+    """Device of the computation; auto takes a GPU if there is one."""
+
+    threads: int | None = None
+    """CPU threads; none leaves the choice to PyTorch."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        at_least(self, 1, "threads")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SelectionSettings(Settings):
+    """Which frames of a scan are used, and how they are grouped."""
+
+    gridsize: int | None = None
+    """A group has gridsize x gridsize overlapping frames; 1 turns grouping off."""
+
+    n_images: int | None = also(None, aliases=["n_groups"])
+    """Number of samples: single frames at gridsize 1, groups of gridsize^2 frames above. None uses
+    all frames, or as many groups as use each frame once."""
+
+    neighbor_count: int | None = also(None, aliases=["K"])
+    """Nearest positions from which the members of a group are drawn, its seed position not counted;
+    none means 8 at gridsize 2, 24 at gridsize 3."""
+
+    sampling: Sampling = also("uniform", switches={"sequential_sampling": "sequential"})
+    """How groups are sampled: uniform (each equally likely), balanced (all positions used as evenly
+    as possible) or sequential (the first ones). Single frames are always the first ones."""
+
+    seed: int = also(0, aliases=["subsample_seed"])
+    """Seed of all random numbers; the same seed gives the same result."""
+
+    min_overlap: float | None = None
+    """Smallest overlap of two members of a group as a fraction of the probe diameter, 0 to 1; sets
+    max_distance from the probe of the scan."""
+
+    max_distance: float | None = None
+    """Largest distance between two members of a group in object pixels; none sets no limit."""
+
+    min_distance: float = 0.0
+    """Smallest distance between two members of a group in object pixels; above 0 it keeps repeated
+    exposures of one spot out of a group."""
+
+    metric: Literal["pixels", "steps"] = "pixels"
+    """Unit of distance in the search for neighbors: pixels, or scan steps along each axis, which
+    keeps groups compact where the two steps differ (fly scans)."""
+
+    cache: bool = True
+    """Keep the list of all groups on disk for the next run."""
+
+    cache_dir: Path | None = None
+    """Folder of that list; none chooses one."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        at_least(self, 1, "gridsize", "n_images", "neighbor_count")
+        at_least(self, 0, "min_distance")
+        a_seed(self)
+        above_zero(self, "max_distance")
+        if self.min_overlap is not None and not 0 <= self.min_overlap < 1:
+            raise ConfigError(f"min_overlap: {self.min_overlap}; expected 0 to below 1")
+        if self.min_overlap is not None and self.max_distance is not None:
+            raise ConfigError("min_overlap and max_distance: both given; expected one of them")
+        members = (self.gridsize or 1) ** 2
+        if self.neighbor_count is not None and self.neighbor_count < members - 1:
+            raise ConfigError(
+                f"neighbor_count: {self.neighbor_count}; expected {members - 1} or more, "
+                f"the other members of a group at gridsize {self.gridsize}"
+            )
