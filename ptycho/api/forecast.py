@@ -25,7 +25,7 @@ from ptycho.durations import duration, seconds_of
 from ptycho.errors import GroupingError
 from ptycho.grouping import count_groups
 from ptycho.learning.model import PtychoModel
-from ptycho.physics.losses import LOSSES
+from ptycho.physics import LOSSES
 from ptycho.runs.folder import is_run
 from ptycho.scan.raw_data import RawData
 from ptycho.scan.summary import summarise_scan

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ptycho.engines.nuisances import Nuisances
 from ptycho.physics.forward import detector_intensity, exit_waves
-from ptycho.physics.losses import DARK, amplitude_loss, poisson_floor
+from ptycho.physics.losses import DARK, amplitude_loss
 from ptycho.physics.patches import Canvas, cut_patches, window_corners
 from ptycho.physics.probe import shift_probe
 from ptycho.progress import Track, untracked
@@ -123,7 +123,7 @@ def unexplained_light(
     batch = dataset[chosen.tolist()]
     expected = expected_frames(obj, canvas, probe, batch, beside or Nuisances.given(probe, dataset))
     misfit = amplitude_loss(expected, batch.amplitude.flatten(0, 1), batch.mask)
-    return float(misfit) - poisson_floor(expected, "amplitude", batch.mask)
+    return float(misfit) - amplitude_loss.noise_floor(expected, batch.mask)
 
 
 def expected_frames(

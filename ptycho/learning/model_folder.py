@@ -1,8 +1,8 @@
 """A trained model on disk: a folder with weights (safetensors) and settings (JSON). No pickle.
 
-Way of the data: training -> [trained model] -> inference.
-The folder is enough to reconstruct: it holds the probe and everything needed to build the network
-again, and never the training file.
+Data flow: training -> [trained model] -> reconstruction.
+The folder is sufficient for a reconstruction: it holds the probe and everything that the network
+is built from. The training scan is not needed.
 """
 
 import json
@@ -28,19 +28,19 @@ SETTINGS = "settings.json"
 
 @dataclass(frozen=True, kw_only=True)
 class ModelSettings:
-    """What is needed to build a model again, and to know where it came from."""
+    """What a model is built from, and how it was trained."""
 
     network: str
     """Name in `ptycho.networks.NETWORKS`."""
 
     network_options: dict[str, Any]
-    """Keyword arguments of its builder."""
+    """Keyword arguments of its class, whole numbers."""
 
     gridsize: int
     """Groups have gridsize^2 members."""
 
     neighbor_count: int
-    """K, nearest positions a training group could draw from; 0 at gridsize 1."""
+    """K, nearest positions from which a training group was chosen; 0 at gridsize 1."""
 
     frame_size: int
     """N, pixels per side of a frame."""
@@ -49,7 +49,7 @@ class ModelSettings:
     """Incoherent probe modes."""
 
     training: dict[str, Any] = field(default_factory=dict)
-    """For the reader: data, samples, loss, seed, versions, final figures."""
+    """For information: data, groups, loss, seed, versions, final losses."""
 
     format_version: int = FORMAT_VERSION
     """Of the folder."""
@@ -63,32 +63,30 @@ def build_model(settings: ModelSettings, probe: Complex[Tensor, "mode row col"])
         probe: modes in sqrt(photons) per object pixel.
 
     Raises:
-        ModelError: If the network or its options are unknown.
+        ConfigError: If the network is unknown.
+        ModelError: If its options are unknown.
     """
-    if settings.network not in NETWORKS:
-        known = ", ".join(sorted(NETWORKS))
-        raise ModelError(f"network: {settings.network!r}; expected one of {known}")
-    build = NETWORKS[settings.network]
+    build = NETWORKS.find(settings.network)
     try:
         network = build(group_size=settings.gridsize**2, **settings.network_options)
     except TypeError as error:
-        raise ModelError(f"network {settings.network}: {error}; expected its own options") from None
+        raise ModelError(f"network {settings.network}: {error}; expected its options") from None
     return PtychoModel(network, probe)
 
 
 def save_model(folder: Path, model: PtychoModel, settings: ModelSettings) -> None:
-    """Write weights and settings; each file appears whole or not at all.
+    """Write weights and settings, each file atomically.
 
     Args:
-        folder: made when missing.
-        model: its weights and its probe are kept.
-        settings: those `build_model` was called with.
+        folder: created if missing.
+        model: its weights and its probe are written.
+        settings: as given to `build_model`.
     """
     folder.mkdir(parents=True, exist_ok=True)
     weights = {k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}
     half_written = folder / f".{WEIGHTS}.{os.getpid()}"
     save_file(weights, half_written)
-    # safetensors keeps its files to their owner; a model is read by whoever may read its folder.
+    # safetensors makes its files readable by their owner only; use the permissions of the folder.
     half_written.chmod((folder.stat().st_mode & 0o444) | 0o200)
     half_written.replace(folder / WEIGHTS)
     half_written = folder / f".{SETTINGS}.{os.getpid()}"
@@ -154,15 +152,15 @@ def _read_settings(path: Path) -> ModelSettings:
 
 def _check_settings(path: Path, content: dict[str, Any]) -> None:
     """Refuse values that no training writes, before a network is built from them."""
-    if content.get("network") not in list(NETWORKS):
-        known = ", ".join(sorted(NETWORKS))
-        raise ModelError(f"{path}: network {content.get('network')!r}; expected one of {known}")
+    network = content.get("network")
+    if not isinstance(network, str) or network not in NETWORKS:
+        raise ModelError(f"{path}: network {network!r}; expected one of {', '.join(NETWORKS)}")
     options = content.get("network_options")
     if not isinstance(options, dict):
         raise ModelError(f"{path}: network_options {options!r}; expected names and whole numbers")
     least = {"gridsize": 1, "neighbor_count": 0, "frame_size": 1, "n_modes": 1}
     values = {name: content.get(name) for name in least} | options
-    least |= {"steps": 0, "sweeps": 0}
+    least |= NETWORKS[network].option_minima
     for name, value in values.items():
         if type(value) is not int or value < least.get(name, 1):
             raise ModelError(

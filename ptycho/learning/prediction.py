@@ -11,7 +11,7 @@ from jaxtyping import Complex, Int
 from torch import Tensor
 
 from ptycho.learning.model import PtychoModel
-from ptycho.physics.losses import poisson_floor
+from ptycho.physics import LOSSES
 from ptycho.progress import Track, untracked
 from ptycho.scan.dataset import GroupDataset, ManyScans
 
@@ -75,11 +75,11 @@ def noise_floor(
         model: trained.
         dataset: groups; up to 8 batches spread over them are looked at.
         batch_size: groups at a time.
-        loss: name in `ptycho.physics.losses.LOSSES`.
+        loss: name in `ptycho.physics.LOSSES`.
     """
     batches = dataset.batch_numbers(batch_size)
     floors = []
     for which in np.unique(np.linspace(0, len(batches) - 1, 8).astype(int)):
         batch = dataset[batches[which]]
-        floors.append(poisson_floor(model(batch).intensity, loss, batch.mask))
+        floors.append(LOSSES[loss].noise_floor(model(batch).intensity, batch.mask))
     return float(np.mean(floors))

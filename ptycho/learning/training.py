@@ -32,7 +32,7 @@ from ptycho.learning.callbacks import (
     ProbeSteps,
 )
 from ptycho.learning.model import PtychoModel
-from ptycho.physics.losses import LOSSES
+from ptycho.physics import LOSSES
 from ptycho.progress import drawn
 from ptycho.scan.dataset import GroupBatch, GroupDataset, ManyScans
 
@@ -187,7 +187,7 @@ def fit(
         epochs: passes over the training groups.
         batch_size: groups per step.
         learning_rate: at its peak.
-        loss: name in `ptycho.physics.losses.LOSSES`.
+        loss: name in `ptycho.physics.LOSSES`.
         seed: of the order of the groups.
         device: where to compute.
         progress: draw a progress bar on a terminal; elsewhere there is one log line per epoch.

@@ -1,16 +1,28 @@
-"""Networks that turn the frames of a group into object patches: one table, name -> builder.
+"""Networks that turn the frames of a group into object patches: one table, name -> class.
 
-Way of the data: batches -> [network] + physics -> trained model.
-Every network is called as `network(batch, probe, weight)` with a `GroupBatch`, the probe shifted to
-each position (group, member, mode, row, col) and the merge weight (row, col); it returns complex
-patches (group, member, row, col). It knows no files, losses or training.
+Data flow: batches -> [network] + physics -> trained model.
+`ptycho.networks.network.Network` states what a network has to provide. Networks know no files,
+losses or training. Importing the table does not import torch.
 """
 
-from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-from torch import nn
+from ptycho.tables import Row, Table
 
-from ptycho.networks.classic import ClassicUNet
-from ptycho.networks.lifted import LiftedUNet
+if TYPE_CHECKING:
+    from ptycho.networks.network import Network
 
-NETWORKS: dict[str, Callable[..., nn.Module]] = {"lifted": LiftedUNet, "unet": ClassicUNet}
+NETWORKS: "Table[type[Network]]" = Table(
+    "network",
+    {
+        "lifted": Row(
+            "ptycho.networks.lifted:LiftedUNet",
+            "updates the object in the sample plane, by physics and learned steps",
+        ),
+        "unet": Row(
+            "ptycho.networks.classic:ClassicUNet",
+            "maps the diffraction amplitudes to patches directly",
+        ),
+    },
+)
+"""Networks by name."""

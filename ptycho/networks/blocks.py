@@ -1,12 +1,12 @@
 """The convolutional body that all networks share.
 
-Way of the data: batches -> [network] + physics -> trained model.
-Knows feature maps only, nothing of diffraction.
+Data flow: batches -> [network] + physics -> trained model.
+Knows feature maps only, no diffraction.
 """
 
 import itertools
+from typing import ClassVar
 
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -14,39 +14,41 @@ from torch import Tensor, nn
 class ResidualBlock(nn.Module):
     """Two 3 x 3 convolutions around a skip: x + conv(act(conv(norm(x))))."""
 
-    def __init__(self, channels: int, *, norm: bool):
+    def __init__(self, channels: int, *, norm: bool) -> None:
         super().__init__()
         self.norm = nn.GroupNorm(1, channels) if norm else nn.Identity()
         self.first = nn.Conv2d(channels, channels, 3, padding=1)
         self.second = nn.Conv2d(channels, channels, 3, padding=1)
-        nn.init.zeros_(self.second.weight)
-        nn.init.zeros_(self.second.bias)
+        _set_to_zero(self.second)
 
     def forward(
         self, x: Float[Tensor, "item channel row col"]
     ) -> Float[Tensor, "item channel row col"]:
         """Return features of the same shape."""
-        inner = torch.nn.functional.gelu(self.first(self.norm(x)))
-        return x + self.second(inner)
+        inner: Tensor = self.second(nn.functional.gelu(self.first(self.norm(x))))
+        return x + inner
 
 
 class Body(nn.Module):
     """A U-Net that works at half resolution: 2 x 2 pixels become channels, and back at the end.
 
-    Sides that are no multiples of `Body.multiple` are filled up with zeros and cut again. The last
-    convolution starts at zero, so an untrained body returns zeros: a residual network starts from
-    its input.
+    Sides that are not multiples of `Body.multiple` are padded with zeros; the output is cropped.
+    The last convolution starts at zero, so an untrained body returns zeros, and a residual network
+    starts from its input.
 
     Args:
         inputs: channels in.
         outputs: channels out.
         widths: features at half, a quarter and an eighth of the resolution.
-        norm: whether blocks normalise by the whole map, which makes the answer depend on its frame.
+        norm: whether blocks normalise over the whole map; the output then depends on its size.
     """
 
-    multiple = 8
+    multiple: ClassVar[int] = 8
+    """Side of its coarsest pixels, at full resolution."""
 
-    def __init__(self, inputs: int, outputs: int, widths: tuple[int, int, int], *, norm: bool):
+    def __init__(
+        self, inputs: int, outputs: int, widths: tuple[int, int, int], *, norm: bool
+    ) -> None:
         super().__init__()
         self.stem = nn.Conv2d(4 * inputs, widths[0], 3, padding=1)
         self.encoders = nn.ModuleList([ResidualBlock(w, norm=norm) for w in widths])
@@ -58,8 +60,7 @@ class Body(nn.Module):
         )
         self.decoders = nn.ModuleList([ResidualBlock(w, norm=norm) for w in widths[:-1]])
         self.head = nn.Conv2d(widths[0], 4 * outputs, 3, padding=1)
-        nn.init.zeros_(self.head.weight)
-        nn.init.zeros_(self.head.bias)
+        _set_to_zero(self.head)
 
     def forward(
         self, x: Float[Tensor, "item channel row col"]
@@ -79,3 +80,8 @@ class Body(nn.Module):
         ):
             x = decode(up(x) + skip)
         return nn.functional.pixel_shuffle(self.head(x), 2)[..., :rows, :cols]
+
+
+def _set_to_zero(layer: nn.Module) -> None:
+    for parameter in layer.parameters():
+        nn.init.zeros_(parameter)

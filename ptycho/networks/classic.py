@@ -1,21 +1,23 @@
 """The classic network: raw diffraction in, amplitude and phase out.
 
-Way of the data: batches -> [network] + physics -> trained model.
+Data flow: batches -> [network] + physics -> trained model.
 """
 
 import math
+from typing import Any
 
 import torch
 from jaxtyping import Complex, Float
 from torch import Tensor, nn
 
 from ptycho.networks.blocks import Body
+from ptycho.networks.network import Network
 from ptycho.scan.dataset import GroupBatch
 
-_USUAL_STEP = 4.0  # pixels; brings positions into the range networks like
+_USUAL_STEP = 4.0  # pixels; scales positions to about 1
 
 
-class ClassicUNet(nn.Module):
+class ClassicUNet(Network):
     """Diffraction amplitudes of a group as channels in, one amplitude and phase per member out.
 
     Args:
@@ -27,18 +29,22 @@ class ClassicUNet(nn.Module):
         The mapping of Hoidn et al., Sci. Rep. 13, 22789 (2023).
     """
 
-    merged = False
-    """Patches of a group are merged on their overlap by the model."""
+    window: int
 
-    def __init__(self, group_size: int, window: int, width: int = 32):
+    def __init__(self, group_size: int, window: int, width: int = 32) -> None:
         super().__init__()
         self.group_size = group_size
         self.window = window
-        # Frames carry their positions along: the diffraction alone cannot know them.
+        # The positions are channels too: they do not follow from the diffraction.
         self.body = Body(
             inputs=3 * group_size, outputs=2 * group_size, widths=(width, 2 * width, 4 * width),
             norm=True,
         )  # fmt: skip
+
+    @classmethod
+    def default_options(cls, window: int) -> dict[str, Any]:
+        """Return the window, whose size is fixed once the network is built."""
+        return {"window": window}
 
     def forward(
         self,
@@ -50,8 +56,8 @@ class ClassicUNet(nn.Module):
 
         Args:
             batch: measured frames and their windows.
-            probe: the probe shifted to each position; not seen by this network.
-            weight: merge weight of each window pixel; not seen by this network.
+            probe: the probe shifted to each position; not used by this network.
+            weight: merge weight of each window pixel; not used by this network.
         """
         frames = batch.amplitude
         level = frames.square().mean(dim=(1, 2, 3), keepdim=True).sqrt()

@@ -3,11 +3,15 @@
 Way of the data: batches -> [network] + physics -> trained model.
 """
 
+from collections.abc import Mapping
+from typing import ClassVar
+
 import torch
 from jaxtyping import Complex, Float
-from torch import Tensor, nn
+from torch import Tensor
 
 from ptycho.networks.learned_step import LearnedStep
+from ptycho.networks.network import Network
 from ptycho.physics.forward import BackProjection, back_project, pull_of
 from ptycho.physics.patches import cut_patches
 from ptycho.scan.dataset import GroupBatch
@@ -15,7 +19,7 @@ from ptycho.scan.dataset import GroupBatch
 _MOMENTUM = 0.8
 
 
-class LiftedUNet(nn.Module):
+class LiftedUNet(Network):
     """A group's little object, swept by physics from empty space, then corrected by learning.
 
     All members share one canvas, so they agree on their overlap by construction. Each learned step
@@ -29,13 +33,13 @@ class LiftedUNet(nn.Module):
         steps: learned ones. Trained on one scan for as long, two are no better.
     """
 
-    window: int | None = None
-    """None: what the probe lights is decoded."""
+    any_gridsize = True
+    any_frame_size = True
+    whole_scan = True
+    merged = True  # patches come from one canvas
+    option_minima: ClassVar[Mapping[str, int]] = {"sweeps": 0, "steps": 0}
 
-    merged = True
-    """Patches come from one canvas, so there is nothing left to merge."""
-
-    def __init__(self, group_size: int, width: int = 16, sweeps: int = 5, steps: int = 1):
+    def __init__(self, group_size: int, width: int = 16, sweeps: int = 5, steps: int = 1) -> None:
         super().__init__()
         self.sweeps = sweeps
         self.steps = steps

@@ -90,37 +90,52 @@ def probe_intensity(
 def with_modes(
     probe: Complex[Tensor, "mode row col"], n_modes: int, share: float = 0.03
 ) -> Complex[Tensor, "all_modes row col"]:
-    """Add weak orthogonal modes to start from where the light is less coherent than the file says.
+    """Add weak orthogonal modes, as a start for less coherent illumination than the file states.
 
-    The main mode times 1, x, y, x y, x^2, y^2, ... about its centre, each orthogonal to all before:
-    what a beam that trembles a little adds first. The power of all together stays.
+    The total power is unchanged. The modes are those of `orthogonal_additions`.
 
     Args:
         probe: modes, any unit, the strongest first.
-        n_modes: how many to return; as many as there are returns the same.
-        share: of the power for each mode added.
+        n_modes: number of modes to return.
+        share: fraction of the power in each added mode.
 
     Raises:
         ValueError: If there are more modes already.
-
-    Source:
-        Hermite-Gauss modes of partially coherent beams: Thibault & Menzel, Nature 494, 68 (2013).
     """
     if n_modes < len(probe):
         raise ValueError(f"n_modes: {n_modes}; expected at least the {len(probe)} there are")
     if n_modes == len(probe):
         return probe
-    light, size = probe_intensity(probe[:1]), probe.shape[-1]
-    axis = torch.arange(size, device=probe.device, dtype=light.dtype)
-    middle = [(light.sum(dim=1 - d) * axis).sum() / light.sum() for d in (0, 1)]
-    row, col = ((axis - centre) / size for centre in middle)
-    # Orders (a, b) of row^a col^b, low sums first; no more are needed than modes are asked for.
-    orders = sorted(((a, b) for a in range(n_modes) for b in range(n_modes)), key=sum)[1:]
-    shapes = [probe[0] * row[:, None] ** a * col**b for a, b in orders[: n_modes + len(probe)]]
-    basis = torch.linalg.qr(torch.stack([*probe, *shapes]).flatten(1).mT)[0].mT
-    added = basis[len(probe) : n_modes].unflatten(1, probe.shape[1:])
+    added = orthogonal_additions(probe, n_modes - len(probe))
     kept, power = 1 - share * len(added), probe_intensity(probe).sum()
     return torch.cat([probe * math.sqrt(kept), added * (share * power).sqrt()])
+
+
+def orthogonal_additions(
+    probe: Complex[Tensor, "mode row col"], n_added: int
+) -> Complex[Tensor, "added row col"]:
+    """Return modes of power 1 that are orthogonal to those of a probe and to each other.
+
+    The main mode times x, y, x^2, x y, y^2, ... about its centre, made orthogonal: what vibration
+    and partial coherence add first.
+
+    Args:
+        probe: modes, any unit, the strongest first.
+        n_added: number of modes to return.
+
+    Source:
+        Hermite-Gauss modes of partially coherent beams: Thibault & Menzel, Nature 494, 68 (2013).
+    """
+    main, size, wanted = probe_intensity(probe[:1]), probe.shape[-1], len(probe) + n_added
+    axis = torch.arange(size, device=probe.device, dtype=main.dtype)
+    middle = [(main.sum(dim=1 - d) * axis).sum() / main.sum() for d in (0, 1)]
+    row, col = ((axis - centre) / size for centre in middle)
+    # Orders (a, b) of row^a col^b by their sum; the first, (0, 0), is the main mode itself.
+    orders = sorted(((a, b) for a in range(wanted) for b in range(wanted)), key=sum)[1:]
+    shapes = [probe[0] * row[:, None] ** a * col**b for a, b in orders[: wanted + len(probe)]]
+    basis, triangle = torch.linalg.qr(torch.stack([*probe, *shapes]).flatten(1).mT)
+    signed = (basis * torch.sgn(triangle.diagonal().real)).mT
+    return signed[len(probe) : wanted].unflatten(1, probe.shape[1:])
 
 
 def orthogonal_modes(probe: Complex[Tensor, "mode row col"]) -> Complex[Tensor, "mode row col"]:

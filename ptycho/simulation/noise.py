@@ -1,6 +1,6 @@
-"""Photons arrive one by one: Poisson counts from expected intensities.
+"""Photon noise: Poisson counts from expected intensities.
 
-Way of the data: objects + probes + scans -> simulate -> [noise] -> RawData -> ...
+Data flow: objects + probes + scans -> simulate -> [noise] -> RawData -> ...
 Knows frames only.
 """
 
@@ -14,22 +14,25 @@ def count_photons(
     background: float = 0.0,
     rng: np.random.Generator,
 ) -> UInt[np.ndarray, "frame row col"]:
-    """Draw what a noise-free counting detector would read.
+    """Return the counts of a detector without noise of its own.
 
     Args:
         expected: photons per detector pixel from the sample.
-        background: further photons per pixel, the same everywhere.
-        rng: of the counts.
+        background: expected background photons per pixel, the same everywhere.
+        rng: random numbers of the counts.
 
     Returns:
-        Whole photons, uint16 where the brightest pixel fits, else uint32.
+        Photons: uint16 if the brightest pixel fits, else uint32.
     """
-    # float32 intensities can end a rounding error below 0, where Poisson is not defined.
+    # float32 intensities can be below 0 by a rounding error; Poisson needs a mean of 0 or more.
     mean = np.maximum(expected, 0.0).astype(np.float64) + background
     counts = rng.poisson(mean)
-    return counts.astype(smallest_counts(int(counts.max(initial=0))))
+    found: UInt[np.ndarray, "frame row col"] = counts.astype(
+        smallest_counts(int(counts.max(initial=0)))
+    )
+    return found
 
 
 def smallest_counts(brightest: int) -> type[np.unsignedinteger]:
-    """Return uint16 or uint32, whichever is the smallest that holds this count."""
+    """Return uint16 if it holds this count, else uint32."""
     return np.uint16 if brightest <= np.iinfo(np.uint16).max else np.uint32

@@ -19,14 +19,15 @@ from ptycho.physics.forward import detector_intensity, exit_waves
 from ptycho.physics.patches import cut_patches, window_corners
 from ptycho.physics.probe import probe_fwhm, probe_intensity, shift_probe
 from ptycho.scan.dataset import GroupBatch
+from ptycho.simulation import PHOTOGRAPHS
 from ptycho.simulation.noise import count_photons
-from ptycho.simulation.objects import PHOTOGRAPHS, dead_leaves, gaussian_field, grey_photograph
+from ptycho.simulation.objects import dead_leaves, gaussian_field, grey_photograph
 from ptycho.simulation.probes import (
     disc_probe,
+    falling_powers,
     gaussian_probe,
     incoherent_modes,
     lens_probe,
-    mode_shares,
 )
 
 KEPT_FOR_TESTS = ("camera", "clock", "coins", "rocket", "text")
@@ -98,9 +99,9 @@ class RandomScans:
 
     def _modes(self, n_scans: int) -> list[Complex[Tensor, "mode row col"]]:
         """Return probes of power 1 with as many modes each: one, now and then two."""
-        shares = mode_shares(2 if self._rng.random() < 0.15 else 1, 0.3)
+        powers = falling_powers(2 if self._rng.random() < 0.15 else 1, 0.3)
         chosen = self._rng.integers(len(self._waves), size=n_scans)
-        modes = (incoherent_modes(self._waves[i], shares) for i in chosen)
+        modes = (incoherent_modes(self._waves[i], powers) for i in chosen)
         return [torch.from_numpy(each.astype(np.complex64)) for each in modes]
 
     def _path(self, n_frames: int, step: float) -> Float[np.ndarray, "frame 2"]:

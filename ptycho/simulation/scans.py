@@ -1,28 +1,46 @@
-"""Paths of the probe over the sample: raster, fly scan, Fermat spiral.
+"""Scan patterns: raster, fly scan, Fermat spiral.
 
-Way of the data: [scans] -> simulate -> RawData -> ...
+Data flow: [scans] -> simulate -> RawData -> ...
 Positions are (row, col) in object pixels, about any origin; `place_scan` moves them onto an object.
-Knows no probes and no frames.
+Knows no probes and no frames. The table of patterns is `ptycho.simulation.SCAN_PATTERNS`.
 """
 
 import math
+from typing import Protocol
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 
 from ptycho.errors import ConfigError
 
 
-def lattice_shape(n_frames: int, row_step: float = 1.0, col_step: float = 1.0) -> tuple[int, int]:
-    """Return rows and columns that hold n_frames on an area as square as it gets.
+class ScanPattern(Protocol):
+    """Makes the positions of a scan."""
 
-    A full rectangle is taken when one is near square (sides within 1 : 2); else the last row stays
-    incomplete.
+    def __call__(
+        self,
+        n_frames: int,
+        *,
+        step: float,
+        jitter: float,
+        row_step: float | None,
+        rng: np.random.Generator,
+    ) -> Float[np.ndarray, "position 2"]:
+        """Return positions; `raster_scan` states the arguments."""
+
+
+def lattice_shape(n_frames: int, row_step: float = 1.0, col_step: float = 1.0) -> tuple[int, int]:
+    """Return rows and columns that hold n_frames on an area as square as possible.
+
+    The rectangle is full if a full one has sides within 1 : 2; else the last row is incomplete.
 
     Args:
         n_frames: positions in the scan.
-        row_step: distance of rows, object pixels.
-        col_step: distance of columns, object pixels.
+        row_step: distance between rows, object pixels.
+        col_step: distance between columns, object pixels.
+
+    Raises:
+        ConfigError: If there are no frames.
     """
     if n_frames < 1:
         raise ConfigError(f"n_frames: {n_frames}; expected 1 or more")
@@ -46,11 +64,11 @@ def raster_scan(
 
     Args:
         n_frames: exact number of positions.
-        step: distance of positions along a row, object pixels.
+        step: distance between positions along a row, object pixels.
         jitter: standard deviation of a random displacement in each direction, object pixels; it
-            breaks the lattice, whose symmetry would otherwise show in the object.
-        row_step: distance of rows; the step when None.
-        rng: of the displacements.
+            breaks the lattice, whose symmetry would otherwise appear in the object.
+        row_step: distance between rows, object pixels; None takes the step.
+        rng: random numbers of the displacements.
 
     Source:
         Thibault et al., Ultramicroscopy 109, 338 (2009), on the raster pathology.
@@ -68,16 +86,17 @@ def fly_scan(
     row_step: float | None = None,
     rng: np.random.Generator,
 ) -> Float[np.ndarray, "position 2"]:
-    """Return a continuous sweep: each row in the direction against the row before it.
+    """Return a continuous scan, row by row, each row opposite to the row before it.
 
-    The motion while the shutter is open is not simulated; model it as incoherent modes.
+    The motion during an exposure is not simulated; model it as incoherent modes.
 
     Args:
         n_frames: exact number of positions.
-        step: distance travelled between two exposures, object pixels.
+        step: distance between two exposures, object pixels.
         jitter: standard deviation of a random displacement in each direction, object pixels.
-        row_step: distance of rows; the step when None. Fly scans often have coarser rows.
-        rng: of the displacements.
+        row_step: distance between rows, object pixels; None takes the step. Fly scans often have
+            coarser rows.
+        rng: random numbers of the displacements.
     """
     row_step = row_step or step
     n_cols = lattice_shape(n_frames, row_step, step)[1]
@@ -87,9 +106,14 @@ def fly_scan(
 
 
 def fermat_scan(
-    n_frames: int, *, step: float, jitter: float = 0.0, rng: np.random.Generator
+    n_frames: int,
+    *,
+    step: float,
+    jitter: float = 0.0,
+    row_step: float | None = None,
+    rng: np.random.Generator,
 ) -> Float[np.ndarray, "position 2"]:
-    """Return a Fermat spiral: even density on a disc without any lattice.
+    """Return a Fermat spiral: a uniform density on a disc, without a lattice.
 
         r_n = step sqrt((n + 1/2) / pi),   angle_n = n * golden angle
 
@@ -97,7 +121,8 @@ def fermat_scan(
         n_frames: exact number of positions.
         step: root of the area per position, object pixels.
         jitter: standard deviation of a random displacement in each direction, object pixels.
-        rng: of the displacements.
+        row_step: not used.
+        rng: random numbers of the displacements.
 
     Source:
         Huang et al., Opt. Express 22, 12634 (2014).
@@ -109,34 +134,23 @@ def fermat_scan(
 
 
 def _displaced(
-    row: np.ndarray, col: np.ndarray, jitter: float, rng: np.random.Generator
-) -> np.ndarray:
+    row: Shaped[np.ndarray, " position"],
+    col: Shaped[np.ndarray, " position"],
+    jitter: float,
+    rng: np.random.Generator,
+) -> Float[np.ndarray, "position 2"]:
     positions = np.stack([row, col], axis=1).astype(np.float64)
     return positions + jitter * rng.standard_normal(positions.shape)
-
-
-def frames_on_area(
-    height: float, width: float, *, step: float, row_step: float | None = None
-) -> int:
-    """Return how many lattice positions of these steps fit on an area, both borders included.
-
-    Args:
-        height: travel across the rows, object pixels.
-        width: travel along a row, object pixels.
-        step: distance of positions along a row, object pixels.
-        row_step: distance of rows; the step when None.
-    """
-    return (int(height // (row_step or step)) + 1) * (int(width // step) + 1)
 
 
 def place_scan(
     positions: Float[np.ndarray, "position 2"], size: int, *, margin: int = 4
 ) -> tuple[Float[np.ndarray, "position 2"], tuple[int, int]]:
-    """Move a scan onto the smallest object that holds all its windows and a margin.
+    """Move a scan onto the smallest object that contains all its windows and a margin.
 
     Args:
         positions: probe centres about any origin.
-        size: side of the window around each.
+        size: side of the window around each position, object pixels.
         margin: object pixels between the outermost windows and the border.
 
     Returns:

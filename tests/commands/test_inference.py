@@ -18,7 +18,7 @@ from ptycho.engines.residuals import frame_residuals
 from ptycho.errors import ConfigError, DataError
 from ptycho.learning.prediction import noise_floor, predict_patches
 from ptycho.physics.device import choose_device
-from ptycho.physics.losses import poisson_floor
+from ptycho.physics.losses import amplitude_loss
 from ptycho.physics.overlap import merge_weight
 from ptycho.physics.patches import Canvas, canvas_of
 from ptycho.scan.dataset import GroupDataset
@@ -185,8 +185,8 @@ def test_the_noise_floor_is_that_of_the_models_own_frames():
     raw = simulated(40)
     model, data = untrained(raw).eval(), GroupDataset(raw, np.arange(40)[:, None])
     with torch.inference_mode():
-        floors = [poisson_floor(model(batch).intensity) for batch in data.batches(20)]
-        whole = poisson_floor(model(data[range(40)]).intensity)
+        floors = [amplitude_loss.noise_floor(model(batch).intensity) for batch in data.batches(20)]
+        whole = amplitude_loss.noise_floor(model(data[range(40)]).intensity)
     assert noise_floor(model, data, batch_size=100) == pytest.approx(whole, rel=1e-5)
     few = noise_floor(model, GroupDataset(raw, data.groups[:20]), batch_size=20)
     assert few == pytest.approx(floors[0], rel=1e-5)

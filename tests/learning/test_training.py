@@ -19,7 +19,7 @@ from ptycho.engines.reconstruction import reconstruct
 from ptycho.errors import ConfigError, DataError, ModelError
 from ptycho.learning import training
 from ptycho.learning.model_folder import load_model
-from ptycho.physics.losses import LOSSES
+from ptycho.physics import LOSSES
 from ptycho.physics.probe import probe_fwhm
 from ptycho.runs.journal import FolderJournal
 from ptycho.scan.dataset import GroupDataset

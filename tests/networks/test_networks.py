@@ -40,7 +40,7 @@ def make_batch(groups=3, members=4, probe=None, seed=0):
 
 def build(name, members, probe):
     torch.manual_seed(0)
-    options = {"window": WINDOW} if name == "unet" else {}
+    options = NETWORKS[name].default_options(WINDOW)
     return PtychoModel(NETWORKS[name](group_size=members, width=8, **options), probe)
 
 

@@ -14,7 +14,6 @@ from ptycho.commands import cli
 from ptycho.engines.residuals import frame_residuals
 from ptycho.errors import DataError
 from ptycho.physics.forward import back_project, pull_of
-from ptycho.physics.losses import LOSSES, amplitude_loss, poisson_floor
 from ptycho.physics.propagation import to_detector
 from ptycho.scan.checks import odd_pixels
 from ptycho.scan.dataset import GroupDataset
@@ -80,24 +79,6 @@ def test_a_scan_with_a_bad_pixel_asks_for_a_mask_and_import_keeps_it(tmp_path, c
     entries["diffraction"] = np.abs(good.frames)
     np.savez(source, **entries, mask=GOOD)
     np.testing.assert_array_equal(RawData.from_file(source, mask=other).mask, other)
-
-
-@pytest.mark.parametrize("name", LOSSES)
-def test_a_loss_counts_good_pixels_only(name):
-    g = torch.Generator().manual_seed(0)
-    expected, amplitude = (3 * torch.rand(5, SIDE, SIDE, generator=g) for _ in range(2))
-    mask = torch.from_numpy(GOOD)
-    found = LOSSES[name](expected, amplitude.masked_fill(~mask, 9.0), mask)
-    alone = LOSSES[name](expected[:, mask][:, None], amplitude[:, mask][:, None])
-    torch.testing.assert_close(found, alone)
-    floor = poisson_floor(expected.masked_fill(~mask, 99.0), name, mask)
-    assert floor == pytest.approx(poisson_floor(expected[:, mask][:, None], name))
-
-
-def test_a_masked_loss_by_hand():
-    expected, amplitude = torch.tensor([[4.0, 50.0]]), torch.tensor([[1.0, 0.0]])
-    loss = amplitude_loss(expected, amplitude, torch.tensor([[True, False]]))
-    assert float(loss) == pytest.approx(1.0, rel=1e-5)  # (2 - 1)^2 / 1
 
 
 def test_back_projection_leaves_bad_pixels_to_the_model():

@@ -7,16 +7,16 @@ from scipy.spatial import cKDTree
 
 from ptycho.errors import ConfigError
 from ptycho.physics.patches import window_corners
+from ptycho.simulation import SCAN_PATTERNS
 from ptycho.simulation.scans import (
     fermat_scan,
     fly_scan,
-    frames_on_area,
     lattice_shape,
     place_scan,
     raster_scan,
 )
 
-PATHS = [raster_scan, fly_scan, fermat_scan]
+PATHS = SCAN_PATTERNS.values()
 
 
 def rng(seed=0):
@@ -79,12 +79,6 @@ def test_fermat_spiral_has_the_density_asked_for():
     # A golden spiral packs evenly: no two nearer than 0.8, none lonelier than 1.1 steps.
     assert nearest.min() > 0.8 * 4.0
     assert nearest.max() < 1.1 * 4.0
-
-
-def test_frames_on_an_area_by_hand():
-    assert frames_on_area(10.0, 9.0, step=4.0) == 3 * 3
-    assert frames_on_area(10.0, 9.0, step=4.0, row_step=5.0) == 3 * 3
-    assert frames_on_area(0.0, 8.0, step=4.0) == 1 * 3
 
 
 @pytest.mark.parametrize("path", PATHS)

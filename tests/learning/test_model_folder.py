@@ -1,4 +1,4 @@
-"""The trained-model folder: what goes in comes out, and damage is told in one line."""
+"""The folder of a trained model: read as it was written; damage is reported in one line."""
 
 import json
 
@@ -51,8 +51,8 @@ def test_truncated_weights_are_refused(saved):
         ({"format_version": 99}, "format_version 99; expected 2"),
         ({"network": "nonsense"}, "'nonsense'; expected one of lifted, unet"),
         ({"network": ["lifted"]}, "expected one of lifted, unet"),
-        ({"network_options": {"window": 16, "depth": 3}}, "expected its own options"),
-        ({"network_options": {"width": 8}}, "expected its own options"),
+        ({"network_options": {"window": 16, "depth": 3}}, "expected its options"),
+        ({"network_options": {"width": 8}}, "expected its options"),
         ({"network_options": {"window": "16"}}, "window '16'; expected a whole number"),
         ({"network_options": {"window": 1000}}, "window 1000; expected at most frame_size, 32"),
         ({"network_options": 7}, "network_options 7; expected names and whole numbers"),
@@ -71,7 +71,7 @@ def test_settings_that_do_not_fit_are_refused_in_one_line(saved, change, message
     assert "\n" not in str(caught.value)
 
 
-def test_settings_that_are_no_json_are_refused(saved):
+def test_settings_that_are_not_json_are_refused(saved):
     (saved[0] / "settings.json").write_text("{")
     with pytest.raises(ModelError, match="expected JSON settings"):
         load_model(saved[0])
