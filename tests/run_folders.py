@@ -2,9 +2,10 @@
 
 import numpy as np
 
+from ptycho.io.atomic import write_json
 from ptycho.io.npz import write_npz
 from ptycho.metrics import compare
-from ptycho.report.numbers import metrics_document, save_metrics
+from ptycho.report.numbers import metrics_document
 from ptycho.runs.journal import FolderJournal
 from ptycho.settings.base import to_dict
 from ptycho.settings.reconstruct import InferenceConfig
@@ -36,7 +37,7 @@ def reconstruction(folder, *, residual=0.01, psnr=30.0, seed=0, **changes):
     found = compare(an_object(bump=0.1)["object"], obj, np.ones(obj.shape, bool))
     document = metrics_document(found, detector_residual=residual) | {"n_frames": 9}
     document["object"]["phase_psnr_db"] = psnr
-    save_metrics(folder / "metrics.json", document)
+    write_json(folder / "metrics.json", document)
     return folder
 
 

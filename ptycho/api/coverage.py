@@ -3,8 +3,6 @@
 Data flow: file -> RawData -> groups -> [report].
 """
 
-import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -12,10 +10,9 @@ import numpy as np
 
 from ptycho.api.result import Groups
 from ptycho.grouping import Coverage, Parts, Split
+from ptycho.io.atomic import write_json
 from ptycho.report.group_figure import save_groups
-
-COVERAGE_FILE, PICTURE_FILE = "coverage.json", "groups.png"
-TEST_FILE = "test_groups.npy"
+from ptycho.runs.files import COVERAGE_FILE, GROUPS_FIGURE, TEST_GROUPS_FILE
 
 
 def save_coverage(
@@ -44,9 +41,7 @@ def save_coverage(
         document["samplers"] = {name: found.as_dict() for name, found in samplers.items()}
     if split is not None:
         document["split"] = split.as_dict()
-    half_written = folder / f".{COVERAGE_FILE}.{os.getpid()}"
-    half_written.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
-    os.replace(half_written, folder / COVERAGE_FILE)
+    write_json(folder / COVERAGE_FILE, document, indent=1)
     if isinstance(split, Parts) and len(split.test):
-        np.save(folder / TEST_FILE, split.test)
-    save_groups(folder / PICTURE_FILE, groups.positions, groups.members, coverage)
+        np.save(folder / TEST_GROUPS_FILE, split.test)
+    save_groups(folder / GROUPS_FIGURE, groups.positions, groups.members, coverage)

@@ -28,7 +28,7 @@ from ptycho.errors import ConfigError, DataError
 from ptycho.metrics import Comparison, compare, legacy_numbers, well_covered
 from ptycho.progress import tracked
 from ptycho.report.numbers import metrics_document, metrics_table
-from ptycho.runs.folder import METRICS_FILE
+from ptycho.runs.files import METRICS_FILE
 from ptycho.scan.raw_data import RawData
 from ptycho.settings.base import from_mapping
 from ptycho.settings.evaluate import EvaluateSettings

@@ -14,7 +14,8 @@ from ptycho import __version__
 from ptycho.api.components import Members
 from ptycho.api.grouping import probe_diameter
 from ptycho.errors import PtychoError
-from ptycho.runs.folder import Selection, file_checksum, write_selection
+from ptycho.io.atomic import file_checksum
+from ptycho.runs.folder import Selection, write_selection
 from ptycho.scan.raw_data import RawData
 
 log = logging.getLogger(__name__)
@@ -73,5 +74,4 @@ def keep_selection(folder: Path, raw: RawData, members: Members, *, data: Path |
         }
     write_selection(folder, Selection(
         positions=raw.positions, groups=members, scan_index=raw.scan_index, probe=raw.probe,
-        about=about,
-    ))  # fmt: skip
+    ), about)  # fmt: skip

@@ -15,7 +15,7 @@ from ptycho.errors import DataError
 from ptycho.io import entries_of
 from ptycho.io.npz import NpzFile, open_npz
 from ptycho.metrics import well_covered
-from ptycho.runs.folder import RECONSTRUCTION_FILE
+from ptycho.runs.files import RECONSTRUCTION_FILE
 from ptycho.scan.raw_data import RawData
 
 

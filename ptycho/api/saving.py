@@ -13,6 +13,7 @@ import numpy as np
 from ptycho.api.coverage import save_coverage
 from ptycho.api.page import keep_selection, leave_page
 from ptycho.api.result import Groups, Result, Score, TrainedModel
+from ptycho.io.atomic import write_json
 from ptycho.io.npz import write_npz
 from ptycho.learning.model_folder import save_model
 from ptycho.metrics import Comparison, compare, well_covered
@@ -23,19 +24,21 @@ from ptycho.report.figures import (
     save_phase,
     save_training_curves,
 )
-from ptycho.report.numbers import metrics_document, metrics_table, save_metrics, uncertainty_table
+from ptycho.report.numbers import metrics_document, metrics_table, uncertainty_table
 from ptycho.report.probe_figure import save_probe
 from ptycho.report.trust_figure import PositionResiduals, save_trust
-from ptycho.runs.folder import METRICS_FILE, RECONSTRUCTION_FILE
-from ptycho.runs.journal import HISTORY_FILE
+from ptycho.runs.files import (
+    COMPARISON_FIGURE,
+    EVALUATED_FRAMES_FILE,
+    HISTORY_FILE,
+    METRICS_FILE,
+    RECONSTRUCTION_FILE,
+)
 from ptycho.scan.raw_data import RawData
 from ptycho.settings.base import to_dict
 from ptycho.settings.saved import save_settings
 
 log = logging.getLogger(__name__)
-
-COMPARISON_FILE = "comparison_plot.png"
-FRAMES_FILE = "evaluated_frames.npz"
 
 
 def save_result(
@@ -63,7 +66,7 @@ def save_result(
     save_settings(settings, folder, kind=kind)
     _save_arrays(folder / RECONSTRUCTION_FILE, result)
     _save_pictures(folder, result, comparison_plot=comparison_plot)
-    save_metrics(folder / METRICS_FILE, result.metrics)
+    write_json(folder / METRICS_FILE, result.metrics)
     for name, value in _metrics_rows(result.metrics):
         log.info("%-24s %s", name, value)
     keep_selection(folder, result.scan, result.groups, data=data)
@@ -139,13 +142,13 @@ def save_score(
     from ptycho.runs.folder import is_run
 
     folder.mkdir(parents=True, exist_ok=True)
-    save_metrics(folder / METRICS_FILE, score.metrics)
+    write_json(folder / METRICS_FILE, score.metrics)
     if score.residuals is not None:
         arrays = {"frames": score.frames, "residuals": score.residuals}
-        write_npz(folder / FRAMES_FILE, arrays | {"deviances": score.deviances})
+        write_npz(folder / EVALUATED_FRAMES_FILE, arrays | {"deviances": score.deviances})
     if score.comparison is not None:
         save_comparison(
-            folder / COMPARISON_FILE, score.comparison, score.metrics,
+            folder / COMPARISON_FIGURE, score.comparison, score.metrics,
             pixel_size_m=score.metrics["pixel_size_m"],
         )  # fmt: skip
     if not is_run(folder):
@@ -217,12 +220,12 @@ def _save_pictures(folder: Path, result: Result, *, comparison_plot: bool) -> No
     if not comparison_plot:
         return
     if result.comparison is not None:
-        path = folder / COMPARISON_FILE
+        path = folder / COMPARISON_FIGURE
         save_comparison(path, result.comparison, result.metrics, pixel_size_m=pixel)
         return
     log.info("comparison_plot: the scan holds no object; drawing the coverage instead")
     positions = result.scan.positions
-    save_overview(folder / COMPARISON_FILE, result.obj, result.coverage, positions, **place)
+    save_overview(folder / COMPARISON_FIGURE, result.obj, result.coverage, positions, **place)
 
 
 def _save_arrays(path: Path, result: Result) -> None:

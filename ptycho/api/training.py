@@ -36,7 +36,8 @@ from ptycho.learning.model_folder import ModelSettings, build_model, general_mod
 from ptycho.learning.prediction import noise_floor
 from ptycho.physics.device import choose_device
 from ptycho.physics.probe import orthogonal_modes, probe_likeness
-from ptycho.runs.journal import HISTORY_FILE, FolderJournal
+from ptycho.runs.files import HISTORY_FILE
+from ptycho.runs.journal import FolderJournal
 from ptycho.scan.raw_data import RawData
 from ptycho.settings.base import from_mapping
 from ptycho.settings.train import TrainSettings

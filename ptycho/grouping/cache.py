@@ -220,6 +220,7 @@ def _contents(request, neighbourhood, groups) -> dict[str, np.ndarray]:
         "format_version": np.array(FORMAT_VERSION),
         **{name: np.array(value) for name, value in _described(request).items()},
         "neighbours": neighbourhood.neighbours,
+        "content_digest": np.array(content_digest(neighbourhood.neighbours, groups)),
     }
 
 
@@ -244,7 +245,7 @@ def _read(path, request, *, quiet=False) -> GroupTable | None:
         fault = unfit(file, request)
         if fault is None:
             neighbours, groups = file.read("neighbours"), file["all_groups"]
-            fault = implausible(neighbours, groups, request)
+            fault = implausible(neighbours, groups, request) or altered(file, neighbours, groups)
     except FileNotFoundError:
         return None
     except UNREADABLE as problem:
@@ -294,6 +295,26 @@ def implausible(neighbours, groups, request) -> str | None:
         if array.size and not -1 <= array.min() <= array.max() < n_positions:
             return "file damaged: indices outside the scan"
     return None
+
+
+def content_digest(*arrays: np.ndarray) -> str:
+    """Return the SHA-256 of arrays of int32, the same on every machine.
+
+    SHA-256, because processors compute it: 7 ms for the 476,000 groups of 10,000 positions, which
+    take a second to find.
+    """
+    digest = hashlib.sha256()
+    for array in arrays:
+        digest.update(np.ascontiguousarray(array, "<i4"))
+    return digest.hexdigest()
+
+
+def altered(file: NpzFile, neighbours: np.ndarray, groups: np.ndarray) -> str | None:
+    """Return how the arrays differ from those that were written, or None."""
+    if "content_digest" not in file:
+        return "no digest of its content, written by an older version"
+    same = str(file["content_digest"]) == content_digest(neighbours, groups)
+    return None if same else "file damaged: other content than was written"
 
 
 @contextmanager

@@ -7,9 +7,7 @@ writer pads each member's header so that the bytes start at a multiple of 64, an
 finished file into place in one step: a reader never sees half a file.
 """
 
-import contextlib
 import os
-import secrets
 import struct
 import zipfile
 import zlib
@@ -20,6 +18,7 @@ from typing import IO
 import numpy as np
 
 from ptycho.errors import DataError
+from ptycho.io.atomic import replacing
 
 _ALIGNMENT = 64
 _LOCAL_HEADER = struct.Struct("<4s22xHH")  # signature, ..., length of the name, of the extra field
@@ -47,19 +46,12 @@ def write_npz(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
     Raises:
         OSError: When the folder cannot be written; no trace is left.
     """
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
-    try:
-        with temporary.open("x+b") as file:
-            with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
-                for name, array in arrays.items():
-                    _write_member(archive, file, name, np.asanyarray(array))
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        raise
+    with replacing(path) as temporary, temporary.open("x+b") as file:
+        with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
+            for name, array in arrays.items():
+                _write_member(archive, file, name, np.asanyarray(array))
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def open_npz(path: Path, *, expected: str = "a scan file") -> "NpzFile":

@@ -6,7 +6,6 @@ is built from. The training scan is not needed.
 """
 
 import json
-import os
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -18,12 +17,14 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from ptycho.errors import ModelError
+from ptycho.io.atomic import file_checksum, replacing, write_json
 from ptycho.learning.model import PtychoModel
+from ptycho.learning.model_files import MODEL_FILE, WEIGHTS_FILE
 from ptycho.networks import NETWORKS
 
 FORMAT_VERSION = 2
-WEIGHTS = "model.safetensors"
-SETTINGS = "settings.json"
+
+_CHECKSUM = "weights_sha256"  # entry of the settings file; older folders have none
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,14 +85,12 @@ def save_model(folder: Path, model: PtychoModel, settings: ModelSettings) -> Non
     """
     folder.mkdir(parents=True, exist_ok=True)
     weights = {k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}
-    half_written = folder / f".{WEIGHTS}.{os.getpid()}"
-    save_file(weights, half_written)
-    # safetensors makes its files readable by their owner only; use the permissions of the folder.
-    half_written.chmod((folder.stat().st_mode & 0o444) | 0o200)
-    half_written.replace(folder / WEIGHTS)
-    half_written = folder / f".{SETTINGS}.{os.getpid()}"
-    half_written.write_text(json.dumps(asdict(settings), indent=2) + "\n", encoding="utf-8")
-    half_written.replace(folder / SETTINGS)
+    with replacing(folder / WEIGHTS_FILE) as temporary:
+        save_file(weights, temporary)
+        # safetensors makes files readable by their owner only; use the permissions of the folder.
+        temporary.chmod((folder.stat().st_mode & 0o444) | 0o200)
+        checksum = file_checksum(temporary)
+    write_json(folder / MODEL_FILE, asdict(settings) | {_CHECKSUM: checksum})
 
 
 def general_model() -> Path:
@@ -108,18 +107,20 @@ def load_model(folder: Path) -> tuple[PtychoModel, ModelSettings]:
     Raises:
         ModelError: If a file is missing, damaged or of another version.
     """
-    for name in (SETTINGS, WEIGHTS):
+    for name in (MODEL_FILE, WEIGHTS_FILE):
         if not (folder / name).is_file():
             raise ModelError(
                 f"{folder}: no {name}; expected the output folder of a finished training"
             )
-    settings = _read_settings(folder / SETTINGS)
+    content = _read_content(folder / MODEL_FILE)
+    settings = _settings_of(folder / MODEL_FILE, content)
     try:
-        weights = load_file(folder / WEIGHTS)
+        weights = load_file(folder / WEIGHTS_FILE)
     except (SafetensorError, OSError) as error:
         raise ModelError(
-            f"{folder / WEIGHTS}: {error}; expected safetensors weights; train again"
+            f"{folder / WEIGHTS_FILE}: {error}; expected safetensors weights; train again"
         ) from None
+    _check_weights(folder / WEIGHTS_FILE, content.get(_CHECKSUM))
     shape = (settings.n_modes, settings.frame_size, settings.frame_size)
     model = build_model(settings, torch.ones(shape, dtype=torch.complex64))
     try:
@@ -127,12 +128,22 @@ def load_model(folder: Path) -> tuple[PtychoModel, ModelSettings]:
     except RuntimeError as error:
         first = str(error).splitlines()[-1].strip()
         raise ModelError(
-            f"{folder / WEIGHTS}: {first}; expected the weights that {SETTINGS} describes"
+            f"{folder / WEIGHTS_FILE}: {first}; expected the weights that {MODEL_FILE} describes"
         ) from None
     return model.eval(), settings
 
 
-def _read_settings(path: Path) -> ModelSettings:
+def _check_weights(path: Path, expected: str | None) -> None:
+    """Refuse weights other than those saved with the settings."""
+    if expected is not None and (found := file_checksum(path)) != expected:
+        raise ModelError(
+            f"{path}: SHA-256 {found}; expected {expected} as in {MODEL_FILE}; the file is damaged "
+            "or of another model; train again"
+        )
+
+
+def _read_content(path: Path) -> dict[str, Any]:
+    """Return the entries of the settings file, their values checked."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
@@ -143,6 +154,10 @@ def _read_settings(path: Path) -> ModelSettings:
             f"{path}: format_version {version!r}; expected {FORMAT_VERSION}; train again"
         )
     _check_settings(path, content)
+    return dict(content)
+
+
+def _settings_of(path: Path, content: dict[str, Any]) -> ModelSettings:
     names = {f.name for f in fields(ModelSettings)}
     try:
         return ModelSettings(**{k: v for k, v in content.items() if k in names})

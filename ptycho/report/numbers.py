@@ -3,14 +3,12 @@
 Way of the data: ... -> object -> metrics -> [report].
 """
 
-import json
 import math
-import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from ptycho.durations import duration
+from ptycho.io.atomic import plain
 from ptycho.metrics import MS_SSIM_LEAST_SIDE, Comparison
 from ptycho.runs.folder import RunFolder
 
@@ -52,15 +50,7 @@ def metrics_document(
             "half_bit": comparison.rings.half_bit.tolist(),
             "one_bit": comparison.rings.one_bit.tolist(),
         }
-    return _finite(document)
-
-
-def save_metrics(path: Path, document: Mapping[str, Any]) -> None:
-    """Write the document as JSON; the file is complete or not there."""
-    text = json.dumps(_finite(document), indent=2, allow_nan=False)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    temporary.write_text(text + "\n", encoding="utf-8")
-    os.replace(temporary, path)
+    return dict(plain(document))
 
 
 def numbers_of(run: RunFolder) -> list[tuple[str, str]]:
@@ -198,14 +188,3 @@ def _periods(numbers: Mapping[str, float], pixel_size_m: float | None) -> dict[s
         else math.nan
         for name in names
     }
-
-
-def _finite(value: Any) -> Any:
-    """Return the value with None for every number that is not finite, through all levels."""
-    if isinstance(value, Mapping):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_finite(item) for item in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value

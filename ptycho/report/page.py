@@ -5,7 +5,6 @@ Way of the data: ... -> object -> metrics -> [folder of a run -> report].
 
 import base64
 import math
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from ptycho.errors import GroupingError, PtychoError
 from ptycho.grouping import sample_groups, summarise
 from ptycho.grouping.sample import METHODS
 from ptycho.io import read_mask
+from ptycho.io.atomic import file_checksum, write_text
 from ptycho.physics.probe import largest_pair_distance
 from ptycho.report.curves import curves_of
 from ptycho.report.numbers import numbers_of
@@ -35,10 +35,9 @@ from ptycho.report.opening import opening
 from ptycho.report.pictures import Linked, linked_around
 from ptycho.report.quantise import Thumbnails, thumbnails
 from ptycho.report.scan_view import Sample, scan_view
-from ptycho.runs.folder import RunFolder, Selection, file_checksum, read_run
+from ptycho.runs.files import PAGE_FILE
+from ptycho.runs.folder import RunFolder, Selection, read_run
 from ptycho.scan.raw_data import RawData
-
-PAGE_FILE = "report.html"
 
 FRAMES_BUDGET = 4.2e6
 """Bytes of all pictures of frames together, before they are written as text."""
@@ -48,7 +47,7 @@ _MOST_PICTURE = 1.5e6  # bytes up to which a picture travels along
 _TITLES = {
     "train": "Training",
     "pretrain": "Training on simulated scans",
-    "inference": "Reconstruction",
+    "reconstruct": "Reconstruction",
     "refine": "Refinement",
     "evaluate": "Evaluation",
     "groups": "Groups",
@@ -78,9 +77,7 @@ def write_page(folder: Path) -> Path:
         OSError: If the folder cannot be written.
     """
     text = page_html(read_run(folder))
-    temporary = folder / f".{PAGE_FILE}.{os.getpid()}.part"
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, folder / PAGE_FILE)
+    write_text(folder / PAGE_FILE, text)
     return folder / PAGE_FILE
 
 
@@ -105,7 +102,8 @@ def page_html(run: RunFolder) -> str:
     document.js_on_event("document_ready", *opened, *page.starts)
     script, divs = components(page.roots) if page.roots else ("", {})
     return _template().render(
-        title=_TITLES[run.kind], run=run, selection=selection, summary=_summary(run, selection),
+        title=_TITLES[run.kind], run=run, selection=selection,
+        summary=_summary(run, made_from, selection),
         numbers=numbers_of(run), divs=divs, notes=page.notes, script=script,
         library=_library() if page.roots else "", downloads=_downloads(run),
         probes=[name for name in divs if name.startswith("probe_")],
@@ -134,8 +132,7 @@ def _linked(arrays: Any, selection: Selection | None) -> Linked:
 
 
 def _add_scan(page: _Page, run: RunFolder, selection: Selection, linked: Linked) -> None:
-    about = selection.about
-    diameter = float(about.get("probe_diameter") or 1.0)
+    diameter = float(run.scan.get("probe_diameter") or 1.0)
     samples = _samples(run, selection, diameter)
     frames, why_not = _frames(run, selection, samples)
     view = scan_view(linked, selection.positions, samples, probe_diameter=diameter, frames=frames)
@@ -190,9 +187,9 @@ def _frames(
     run: RunFolder, selection: Selection, samples: list[Sample]
 ) -> tuple[Thumbnails | None, str]:
     """Return pictures of the frames in use; or None, and why there are none."""
-    path = Path(str(selection.about.get("data")))
+    path = Path(str(run.scan.get("path")))
     try:
-        if file_checksum(path) != selection.about.get("sha256"):
+        if file_checksum(path) != run.scan.get("sha256"):
             return None, f"No frames are shown: {path} is not the file it was."
         raw = _same_scan(run, RawData.from_file(
             path, measurement=run.settings.get("measurement"), mask=_mask(run)
@@ -237,13 +234,15 @@ def _add_probe(page: _Page, probe: np.ndarray) -> None:
         page.sources.append(source)
 
 
-def _summary(run: RunFolder, selection: Selection | None) -> list[tuple[str, str]]:
+def _summary(
+    run: RunFolder, made_from: RunFolder, selection: Selection | None
+) -> list[tuple[str, str]]:
     """Return what was done, as rows for people."""
-    about = {} if selection is None else dict(selection.about)
+    about = run.scan or made_from.scan
     rows = [("Folder", str(run.path.absolute())), ("State", "finished" if run.finished else
              "not finished: what follows is what there was when the page was made")]  # fmt: skip
     if about:
-        rows.append(("Data", f"{about.get('data')}, {about.get('bytes', 0) / 1e6:.3g} MB"))
+        rows.append(("Data", f"{about.get('path')}, {(about.get('bytes') or 0) / 1e6:.3g} MB"))
         rows.append(("SHA-256 of the data", str(about.get("sha256"))))
         size = about.get("frame_size")
         rows.append(("Scan", f"{about.get('n_frames'):,} frames of {size} x {size} pixels, "
@@ -258,8 +257,8 @@ def _summary(run: RunFolder, selection: Selection | None) -> list[tuple[str, str
         begin, end = run.times
         rows.append(("Time", f"{begin:%Y-%m-%d %H:%M:%S} to {end:%Y-%m-%d %H:%M:%S}, "
                      f"{(end - begin).total_seconds():.0f} s"))  # fmt: skip
-    versions = {"ptycho": run.version, **about.get("versions", {})}
-    rows.append(("Versions", ", ".join(f"{name} {value}" for name, value in versions.items())))
+    versions = ", ".join(f"{name} {value}" for name, value in run.record.versions.items())
+    rows.append(("Versions", versions))
     return rows
 
 

@@ -1,13 +1,11 @@
-"""What a run has left in its folder, read back into one place; finished or still going on.
+"""The folder of a run read back into one value; finished or still going on.
 
-Way of the data: ... -> object -> metrics -> [folder of a run] -> report.
+Data flow: ... -> object -> metrics -> [folder of a run] -> report, viewer, comparison.
 Knows files and arrays only: no torch, no figures, no settings classes. Arrays are mapped, not
 loaded, where their file allows it.
 """
 
-import hashlib
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -19,28 +17,20 @@ from jaxtyping import Complex, Float, Int
 
 from ptycho.errors import DataError
 from ptycho.io.npz import UNREADABLE, NpzFile, reason, write_npz
-from ptycho.runs.journal import HISTORY_FILE, PICTURE_FILE
-
-SETTINGS_FILE = "settings_used.yaml"
-METRICS_FILE = "metrics.json"
-RECONSTRUCTION_FILE = "reconstruction.npz"
-MODEL_FILE = "settings.json"
-WEIGHTS_FILE = "model.safetensors"
-COVERAGE_FILE = "coverage.json"
-SELECTION_FILE = "selection.npz"
-LOG_FILE = "run.log"
-
-_HEAD = re.compile(r"# Every setting of this run \((\w+), ptycho ([^)]+)\)")
-
-RESULTS = {
-    "train": WEIGHTS_FILE,
-    "pretrain": WEIGHTS_FILE,
-    "inference": RECONSTRUCTION_FILE,
-    "refine": RECONSTRUCTION_FILE,
-    "evaluate": METRICS_FILE,
-    "groups": COVERAGE_FILE,
-}
-"""Kinds of run, and the file that tells that one is finished."""
+from ptycho.learning.model_files import MODEL_FILE
+from ptycho.runs.files import (
+    COVERAGE_FILE,
+    HISTORY_FILE,
+    LOG_FILE,
+    METRICS_FILE,
+    PICTURE_FILE,
+    RECONSTRUCTION_FILE,
+    RECORD_FILE,
+    SELECTION_FILE,
+)
+from ptycho.runs.legacy import is_legacy, latest_log, read_legacy_record
+from ptycho.runs.results import first_iteration
+from ptycho.runs.schema import Record, read_record
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -59,10 +49,6 @@ class Selection:
     probe: Complex[np.ndarray, "mode row col"]
     """The scan's own illumination."""
 
-    about: Mapping[str, Any]
-    """`data` (path), `sha256`, `bytes`, `n_frames`, `frame_size`, `photons_per_frame`,
-    `pixel_size_m`, `probe_diameter` (object pixels), `versions`; what is unknown is missing."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class RunFolder:
@@ -71,20 +57,11 @@ class RunFolder:
     path: Path
     """The folder."""
 
-    kind: str
-    """A key of `RESULTS`."""
-
-    version: str
-    """Of the package that made the run."""
-
-    settings: Mapping[str, Any]
-    """The effective settings."""
-
-    finished: bool
-    """Whether the result of such a run is there."""
+    record: Record
+    """What `run.json` says of the run."""
 
     model: Mapping[str, Any] | None = None
-    """What a trained model tells of itself."""
+    """What a trained model says of itself."""
 
     metrics: Mapping[str, Any] | None = None
     """The numbers of a reconstruction or a comparison, with the FRC curve."""
@@ -108,29 +85,80 @@ class RunFolder:
     """What the health monitors found: epoch and sentence."""
 
     log: tuple[str, ...] = ()
-    """Lines of the log, of the latest run in the folder."""
+    """Lines of the log."""
+
+    @property
+    def kind(self) -> str:
+        """A key of `ptycho.runs.files.RESULTS`."""
+        return self.record.kind
+
+    @property
+    def id(self) -> str:
+        """Of the run."""
+        return self.record.id
+
+    @property
+    def state(self) -> str:
+        """running, finished, failed or interrupted."""
+        return self.record.state
+
+    @property
+    def finished(self) -> bool:
+        """Whether all results are written."""
+        return self.record.state == "finished"
+
+    @property
+    def version(self) -> str:
+        """Of the package that made the run."""
+        return self.record.versions.get("ptycho", "unknown")
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """The effective settings."""
+        return self.record.settings
+
+    @property
+    def data(self) -> tuple[Mapping[str, Any], ...]:
+        """The inputs, see `ptycho.runs.data.data_entry`."""
+        return self.record.data
+
+    @property
+    def scan(self) -> Mapping[str, Any]:
+        """The entry of the scan among the inputs: the first one with frames; empty without."""
+        return next((entry for entry in self.record.data if "n_frames" in entry), {})
+
+    @property
+    def results(self) -> Mapping[str, Any]:
+        """The main numbers by name."""
+        return self.record.results
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Warnings of the run and of later additions, each once."""
+        added = (text for part in self.record.additions for text in part.get("warnings", ()))
+        return tuple(dict.fromkeys((*self.record.warnings, *map(str, added))))
 
     @property
     def times(self) -> tuple[datetime, datetime] | None:
-        """When the log begins and ends, local time; None without one."""
-        stamps = [stamp for line in self.log if (stamp := _stamp(line)) is not None]
-        return (stamps[0], stamps[-1]) if stamps else None
+        """Begin and end, local time; until it has ended, that of its last sign of life."""
+        if self.record.begin is None:
+            return None
+        begin = self.record.begin.astimezone().replace(tzinfo=None)
+        if self.record.end is not None:
+            return begin, self.record.end.astimezone().replace(tzinfo=None)
+        files = (self.path / name for name in (RECORD_FILE, HISTORY_FILE, LOG_FILE))
+        stamps = [path.stat().st_mtime for path in files if path.is_file()]
+        return begin, max([begin, *map(datetime.fromtimestamp, stamps)])
 
     @property
     def first_sweep(self) -> int:
         """The number of the first free residual; 0 where that is what the run started from."""
-        return 0 if self.kind == "refine" else 1
-
-    @property
-    def warnings(self) -> tuple[str, ...]:
-        """What the log warned of, each once."""
-        found = [line.partition(" WARNING ")[2].strip() for line in self.log if " WARNING " in line]
-        return tuple(dict.fromkeys(found))
+        return first_iteration(self.kind)
 
 
 def is_run(path: Path) -> bool:
-    """Return whether a folder is that of a run, by the settings saved in it."""
-    return _kind_and_version(path) is not None
+    """Return whether a folder is that of a run, by its record."""
+    return (path / RECORD_FILE).is_file() or is_legacy(path)
 
 
 def read_run(path: Path) -> RunFolder:
@@ -144,20 +172,16 @@ def read_run(path: Path) -> RunFolder:
     Raises:
         DataError: If it is no folder of a run, or a file in it is damaged.
     """
-    found = _kind_and_version(path)
-    if found is None:
+    record = (read_record(path) or read_legacy_record(path)) if path.is_dir() else None
+    if record is None:
         raise DataError(
-            f"{path}: no {SETTINGS_FILE} of a run; expected the output folder of ptycho_train, "
+            f"{path}: no {RECORD_FILE} of a run; expected the output folder of ptycho_train, "
             "ptycho_inference, ptycho_evaluate or another command that fills one"
         )
-    kind, version = found
     epochs, findings = _history(path / HISTORY_FILE)
     return RunFolder(
         path=path,
-        kind=kind,
-        version=version,
-        settings=_settings(path / SETTINGS_FILE),
-        finished=(path / RESULTS[kind]).is_file(),
+        record=record,
         model=_json(path / MODEL_FILE, training=dict),
         metrics=_metrics(path / METRICS_FILE),
         coverage=_json(path / COVERAGE_FILE),
@@ -166,51 +190,32 @@ def read_run(path: Path) -> RunFolder:
         selection=_selection(path / SELECTION_FILE),
         epochs=epochs,
         findings=findings,
-        log=_latest(_lines(path / LOG_FILE)),
+        log=latest_log(path),
     )
 
 
-def write_selection(folder: Path, selection: Selection) -> None:
+def write_selection(
+    folder: Path, selection: Selection, about: Mapping[str, Any] | None = None
+) -> None:
     """Write `selection.npz` into the folder of a run; the file is complete or not there.
+
+    Args:
+        folder: of the run.
+        selection: positions and groups.
+        about: the scan, for folders without a record.
 
     Raises:
         OSError: If the folder cannot be written.
     """
-    arrays = {
+    arrays: dict[str, np.ndarray] = {
         "positions": np.asarray(selection.positions, np.float64),
         "groups": np.asarray(selection.groups, np.int32),
         "scan_index": np.asarray(selection.scan_index, np.int32),
         "probe": np.asarray(selection.probe, np.complex64),
-        "about": np.array(json.dumps(dict(selection.about))),
     }
+    if about is not None:
+        arrays["about"] = np.array(json.dumps(dict(about)))
     write_npz(folder / SELECTION_FILE, arrays)
-
-
-def file_checksum(path: Path) -> str:
-    """Return the SHA-256 of a file, as `sha256sum` prints it; OSError when it cannot be read."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _kind_and_version(path: Path) -> tuple[str, str] | None:
-    try:
-        with (path / SETTINGS_FILE).open(encoding="utf-8", errors="replace") as file:
-            head = _HEAD.match(file.readline())
-    except OSError:
-        return None
-    return (head[1], head[2]) if head and head[1] in RESULTS else None
-
-
-def _settings(path: Path) -> dict[str, Any]:
-    import yaml
-
-    try:
-        found = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as problem:
-        raise DataError(f"{path}: not valid YAML ({reason(problem)}); expected settings") from None
-    if not isinstance(found, dict):
-        raise DataError(f"{path}: holds no settings; expected 'key: value' lines")
-    return found
 
 
 def _json(path: Path, **parts: type) -> dict[str, Any] | None:
@@ -270,8 +275,8 @@ def _selection(path: Path) -> Selection | None:
     if not found:
         return None
     try:
-        about = json.loads(str(found.pop("about")))
-        whole = Selection(**found, about=about)
+        found.pop("about", None)  # of ptycho 0.1: part of the record
+        whole = Selection(**found)
         positions, groups = np.shape(whole.positions), np.asarray(whole.groups)
     except (KeyError, TypeError, ValueError) as problem:
         raise DataError(f"{path}: {reason(problem)}; expected what a run writes") from None
@@ -303,16 +308,3 @@ def _history(path: Path) -> tuple[tuple[dict[str, Any], ...], tuple[tuple[int, s
 def _lines(path: Path) -> list[str]:
     text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
     return text.splitlines()
-
-
-def _latest(lines: list[str]) -> tuple[str, ...]:
-    """Return what stands behind the last empty line: runs in one folder are parted by them."""
-    last = max((number for number, line in enumerate(lines) if not line), default=-1)
-    return tuple(lines[last + 1 :])
-
-
-def _stamp(line: str) -> datetime | None:
-    try:
-        return datetime.strptime(line[:19], "%Y-%m-%d %H:%M:%S")
-    except ValueError:
-        return None

@@ -11,10 +11,7 @@ from typing import Any
 import numpy as np
 
 from ptycho.io.npz import write_npz
-
-HISTORY_FILE = "history.jsonl"
-PICTURE_FILE = "logs/current.npz"
-"""The object as a training sees it: `object`, `coverage`, `origin`, `epoch`."""
+from ptycho.runs.files import HISTORY_FILE, PICTURE_FILE
 
 
 class FolderJournal:

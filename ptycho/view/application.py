@@ -28,8 +28,7 @@ from bokeh.models.ui import UIElement
 
 from ptycho.errors import PtychoError
 from ptycho.report.opening import control_style, follow_colours
-from ptycho.report.page import PAGE_FILE
-from ptycho.runs.folder import RESULTS
+from ptycho.runs.files import PAGE_FILE, RESULTS
 from ptycho.view.catalogue import Catalogue
 from ptycho.view.pair import pair_panel
 from ptycho.view.panels import RunPanel

@@ -13,20 +13,19 @@ from pathlib import Path
 from typing import Any
 
 from ptycho.errors import DataError, PtychoError
-from ptycho.report.side_by_side import results_of
-from ptycho.runs.folder import (
+from ptycho.learning.model_files import MODEL_FILE
+from ptycho.runs.files import (
     COVERAGE_FILE,
+    HISTORY_FILE,
     LOG_FILE,
     METRICS_FILE,
-    MODEL_FILE,
+    PICTURE_FILE,
     RECONSTRUCTION_FILE,
+    RECORD_FILE,
     SELECTION_FILE,
     SETTINGS_FILE,
-    RunFolder,
-    is_run,
-    read_run,
 )
-from ptycho.runs.journal import HISTORY_FILE, PICTURE_FILE
+from ptycho.runs.folder import RunFolder, is_run, read_run
 
 DEEPEST = 4
 """Folders below the first one in which runs are looked for."""
@@ -38,8 +37,8 @@ QUIET_S = 600.0
 """Seconds without a new line after which an unfinished run no longer counts as running."""
 
 _FILES = (
-    SETTINGS_FILE, METRICS_FILE, RECONSTRUCTION_FILE, MODEL_FILE, COVERAGE_FILE, SELECTION_FILE,
-    HISTORY_FILE, PICTURE_FILE, LOG_FILE,
+    RECORD_FILE, SETTINGS_FILE, METRICS_FILE, RECONSTRUCTION_FILE, MODEL_FILE, COVERAGE_FILE,
+    SELECTION_FILE, HISTORY_FILE, PICTURE_FILE, LOG_FILE,
 )  # fmt: skip
 
 Signature = tuple[tuple[str, int, int], ...]
@@ -66,18 +65,18 @@ class Entry:
     """Why not."""
 
     def state(self) -> str:
-        """Return finished, running, not finished or damaged."""
+        """Return running, finished, failed, interrupted, not finished or damaged."""
         if self.run is None:
             return "damaged"
-        if self.run.finished:
-            return "finished"
+        if self.run.state != "running":
+            return self.run.state
         return "running" if time.time() - self.changed_s < QUIET_S else "not finished"
 
     def numbers(self) -> dict[str, Any]:
         """Return what the run has reached; of an unfinished training, what it has so far."""
         if self.run is None:
             return {}
-        found = results_of(self.run)
+        found = dict(self.run.results)
         if self.run.epochs:
             last = self.run.epochs[-1]
             found.setdefault("epochs", last["epoch"])

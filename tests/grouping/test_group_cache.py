@@ -157,6 +157,15 @@ def damage(kind, path):
         rewrite(path, all_groups=np.zeros((5, 3), np.int32))
     elif kind == "shape":
         rewrite(path, format_version=np.arange(3))
+    elif kind == "altered":
+        with np.load(path) as stored:
+            rewrite(path, all_groups=stored["all_groups"][::-1].copy())
+    elif kind == "unsigned":
+        rewrite(path, content_digest=None)
+    elif kind == "flipped group":
+        flipped = bytearray(content)
+        flipped[NpzFile(path)["all_groups"].offset + 5000] ^= 0x01
+        path.write_bytes(flipped)
     elif kind == "flipped":
         with zipfile.ZipFile(path) as archive:
             start = archive.getinfo("neighbours.npy").header_offset
@@ -186,6 +195,9 @@ def rewrite(path, **changes):
         ("narrow", "wrong shape or type"),
         ("shape", "file damaged"),
         ("flipped", "file damaged"),
+        ("flipped group", "other content than was written"),
+        ("altered", "other content than was written"),
+        ("unsigned", "no digest of its content"),
     ],
 )
 def test_a_bad_file_is_told_and_made_anew(scan_file, log, kind, reason):

@@ -6,7 +6,14 @@ import pytest
 import torch
 
 from ptycho.errors import ModelError
-from ptycho.learning.model_folder import ModelSettings, build_model, load_model, save_model
+from ptycho.io.atomic import file_checksum
+from ptycho.learning.model_folder import (
+    ModelSettings,
+    build_model,
+    general_model,
+    load_model,
+    save_model,
+)
 
 
 @pytest.fixture
@@ -75,3 +82,26 @@ def test_settings_that_are_not_json_are_refused(saved):
     (saved[0] / "settings.json").write_text("{")
     with pytest.raises(ModelError, match="expected JSON settings"):
         load_model(saved[0])
+
+
+def test_weights_with_one_bit_changed_are_refused_in_one_line(saved):
+    path = saved[0] / "model.safetensors"
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 0x01
+    path.write_bytes(content)
+    with pytest.raises(ModelError, match=r"SHA-256 \w{64}; expected \w{64} as in") as caught:
+        load_model(saved[0])
+    assert "\n" not in str(caught.value)
+
+
+def test_a_model_of_before_the_digest_is_loaded(saved):
+    path = saved[0] / "settings.json"
+    content = json.loads(path.read_text())
+    del content["weights_sha256"]
+    path.write_text(json.dumps(content))
+    assert load_model(saved[0])[1] == saved[2]
+
+
+def test_the_packaged_model_carries_a_digest():
+    content = json.loads((general_model() / "settings.json").read_text())
+    assert content["weights_sha256"] == file_checksum(general_model() / "model.safetensors")

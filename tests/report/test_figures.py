@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from skimage.io import imread
 
+from ptycho.io.atomic import write_json
 from ptycho.metrics import compare
 from ptycho.report.drawing import new_figure, robust_range, round_length
 from ptycho.report.figures import (
@@ -18,7 +19,7 @@ from ptycho.report.figures import (
     save_scan,
     save_training_curves,
 )
-from ptycho.report.numbers import metrics_document, metrics_table, save_metrics, with_unit
+from ptycho.report.numbers import metrics_document, metrics_table, with_unit
 
 
 @pytest.fixture
@@ -116,7 +117,7 @@ def test_documents_hold_no_nan_and_tables_state_peaks(tmp_path, pair, mask):
     flat = np.ones_like(pair[1])
     document = metrics_document(compare(pair[0], flat, mask), detector_residual=math.nan)
     assert document["object"]["phase_psnr_db"] is None  # a flat truth has no range
-    save_metrics(tmp_path / "m.json", document)
+    write_json(tmp_path / "m.json", document)
     assert "NaN" not in (tmp_path / "m.json").read_text()
     assert json.loads((tmp_path / "m.json").read_text()) == document
     assert [file.name for file in tmp_path.iterdir()] == ["m.json"]

@@ -49,9 +49,20 @@ def ids(text):
     return set(re.findall(r'<figure id="(\w+)"', text))
 
 
+def with_scan(run, **changes):
+    """The same run, its record naming another scan."""
+    record = dataclasses.replace(run.record, data=({**run.scan, **changes},))
+    return dataclasses.replace(run, record=record)
+
+
+def with_settings(run, **changes):
+    record = dataclasses.replace(run.record, settings={**run.settings, **changes})
+    return dataclasses.replace(run, record=record)
+
+
 def test_the_page_says_what_was_done(reconstructed):
     text, run = html(reconstructed), read_run(reconstructed)
-    assert run.selection.about["sha256"] in text
+    assert run.scan["sha256"] in text
     assert run.selection.groups.shape[1] == 4
     for word in ("<h1>Reconstruction: object</h1>", "finished", "100 frames of 16 x 16 pixels",
                  "<code>n_images</code></th><td>30<"):  # fmt: skip
@@ -81,21 +92,16 @@ def test_uncertainties_are_shown_when_there_are_any(copy):
 
 def test_a_scan_that_has_changed_lends_no_frames(copy, reconstructed, tmp_path):
     run = read_run(copy)
-    other = dataclasses.replace(run.selection, about={**run.selection.about, "sha256": "0" * 64})
-    text = page_html(dataclasses.replace(run, selection=other))
+    text = page_html(with_scan(run, sha256="0" * 64))
     assert "is not the file it was" in text
     assert "frames" not in ids(text)
-    gone = dataclasses.replace(
-        run.selection, about={**run.selection.about, "data": str(tmp_path / "gone.npz")}
-    )
-    text = page_html(dataclasses.replace(run, selection=gone))
+    text = page_html(with_scan(run, path=str(tmp_path / "gone.npz")))
     assert "gone.npz: No such file or directory" in text
 
 
 def test_what_others_write_is_text_and_never_markup(copy):
     run = read_run(copy)
-    settings = {**run.settings, "comment": "<script>alert(1)</script>"}
-    text = page_html(dataclasses.replace(run, settings=settings))
+    text = page_html(with_settings(run, comment="<script>alert(1)</script>"))
     assert "&lt;script&gt;alert(1)" in text
     assert "<script>alert(1)" not in text
 
@@ -140,7 +146,7 @@ def test_an_evaluation_shows_the_reconstruction_it_judges(reconstructed, tmp_pat
 def test_report_refuses_a_foreign_folder_in_one_line(tmp_path, capsys):
     assert cli.main(["report", str(tmp_path)]) == 2
     message = capsys.readouterr().err.strip()
-    assert message.startswith(f"ptycho report: {tmp_path}: no settings_used.yaml of a run")
+    assert message.startswith(f"ptycho report: {tmp_path}: no run.json of a run")
     assert "\n" not in message
 
 

@@ -8,10 +8,11 @@ from tiny_scan import saved_untrained, simulated
 
 from ptycho.commands import cli
 from ptycho.grouping import sample_groups
+from ptycho.io.atomic import file_checksum
 from ptycho.io.npz import NpzFile, write_npz
 from ptycho.metrics import well_covered
 from ptycho.report.page import write_page
-from ptycho.runs.folder import Selection, file_checksum, read_run, write_selection
+from ptycho.runs.folder import Selection, read_run, write_selection
 from ptycho.scan.raw_data import RawData
 from ptycho.settings.base import to_dict
 from ptycho.settings.reconstruct import InferenceConfig
@@ -278,8 +279,7 @@ def large(tmp_path_factory):
              "n_frames": 10_304, "frame_size": 64, "probe_diameter": 20.0}  # fmt: skip
     write_selection(folder, Selection(
         positions=positions, groups=groups, scan_index=np.zeros(10_304, int), probe=probe,
-        about=about,
-    ))  # fmt: skip
+    ), about)  # fmt: skip
     shape = (1100, 1200)
     arrays = {name: rng.random(shape, np.float32) for name in ("amplitude_std", "phase_std")}
     write_npz(folder / "reconstruction.npz", arrays | {

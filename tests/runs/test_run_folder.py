@@ -12,7 +12,6 @@ from ptycho.commands import cli
 from ptycho.errors import DataError
 from ptycho.runs.folder import (
     Selection,
-    file_checksum,
     is_run,
     read_run,
     write_selection,
@@ -43,7 +42,6 @@ def selection(**changes):
         "groups": np.array([[0, 2], [1, 2]]),
         "scan_index": np.zeros(3, int),
         "probe": np.ones((1, 4, 4), np.complex64),
-        "about": {"data": "scan.npz", "n_frames": 3},
     }
     return Selection(**values | changes)
 
@@ -69,7 +67,7 @@ def test_an_inference_is_read_back_with_its_arrays(scan, tmp_path):
     words = ["--model_path", model, "--test_data", scan, "--output_dir", folder, "--sweeps", 0]
     assert cli.inference_main([str(word) for word in words]) == 0
     run = read_run(folder)
-    assert (run.kind, run.finished, run.epochs) == ("inference", True, ())
+    assert (run.kind, run.finished, run.epochs) == ("reconstruct", True, ())
     assert run.arrays["object"].shape == run.arrays["coverage"].shape
     assert run.metrics["n_frames"] == len(run.arrays["frames"]) == 49
 
@@ -98,7 +96,7 @@ def test_what_is_no_run_is_told_in_one_line(tmp_path, make):
     path = tmp_path / "foreign"
     make(path)
     assert not is_run(path)
-    with pytest.raises(DataError, match=r"no settings_used\.yaml of a run; expected the output"):
+    with pytest.raises(DataError, match=r"no run\.json of a run; expected the output"):
         read_run(path)
 
 
@@ -128,7 +126,6 @@ def test_a_selection_comes_back_as_written(tmp_path):
     found = read_run(folder).selection
     for name in ("positions", "groups", "scan_index", "probe"):
         np.testing.assert_array_equal(getattr(found, name), getattr(written, name))
-    assert found.about == written.about
 
 
 def test_groups_beyond_the_scan_are_refused(tmp_path):
@@ -136,14 +133,6 @@ def test_groups_beyond_the_scan_are_refused(tmp_path):
     write_selection(folder, selection(groups=np.array([[0, 3]])))
     with pytest.raises(DataError, match=r"groups \(1, 2\) of positions \(3, 2\)"):
         read_run(folder)
-
-
-def test_the_checksum_is_that_of_sha256sum(tmp_path):
-    path = tmp_path / "abc"
-    path.write_bytes(b"abc")  # the first example of FIPS 180-2
-    assert file_checksum(path) == (
-        "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
-    )
 
 
 def test_reading_a_folder_loads_neither_torch_nor_figures():
