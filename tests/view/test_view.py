@@ -65,7 +65,7 @@ def test_all_runs_are_found_with_what_they_have_reached(home):
     [
         ({}, {"first", "deep/second", "learning"}),
         ({"text": "SECOND"}, {"deep/second"}),
-        ({"text": "inference finished"}, {"first", "deep/second"}),
+        ({"text": "reconstruct finished"}, {"first", "deep/second"}),
         ({"kind": "train"}, {"learning"}),
         ({"metric": "detector residual", "most": 0.02}, {"first"}),
         ({"metric": "phase PSNR (dB)", "least": 20.0}, {"first", "deep/second"}),
