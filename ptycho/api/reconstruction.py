@@ -33,6 +33,7 @@ from ptycho.errors import ConfigError, ModelError
 from ptycho.grouping import get_neighbor_indices
 from ptycho.learning.model import PtychoModel
 from ptycho.learning.model_folder import ModelSettings, general_model, load_model
+from ptycho.networks import NETWORKS
 from ptycho.physics.device import choose_device
 from ptycho.physics.patches import canvas_of
 from ptycho.physics.probe import probe_intensity, scale_probe
@@ -194,7 +195,7 @@ def _chosen_gridsize(
     """Return the description with the gridsize asked for, where the network takes another one."""
     if settings.gridsize is None or settings.gridsize == described.gridsize:
         return described
-    if described.network == "unet":
+    if not NETWORKS[described.network].any_gridsize:
         raise ConfigError(
             f"gridsize: {settings.gridsize}; expected {described.gridsize}, with which "
             f"{named} was trained"
@@ -205,14 +206,15 @@ def _chosen_gridsize(
 def _check_model(
     settings: ReconstructSettings, described: ModelSettings, raw: RawData, named: str
 ) -> None:
-    """Raise an error for what the classic network cannot do."""
-    if described.network != "unet":
-        return
-    if raw.frame_size != described.frame_size:
+    """Raise an error for what the network cannot do."""
+    network = NETWORKS[described.network]
+    if not network.any_frame_size and raw.frame_size != described.frame_size:
         raise ModelError(
             f"{name_of(raw)}: frames of {raw.frame_size} pixels; expected "
             f"{described.frame_size}, with which {named} was trained"
         )
+    if network.whole_scan:
+        return
     for name in ("refine_probe", "refine_background", "refine_intensity", "refine_positions"):
         if settings.sweeps == 0 and getattr(settings, name):
             raise ConfigError(f"{name}: with iterations 0; expected iterations, to refine it")
@@ -221,16 +223,18 @@ def _check_model(
 def _groups_of(settings: ReconstructSettings, described: ModelSettings, raw: RawData) -> Members:
     """Return the groups asked for; by default so many that every frame is in one.
 
-    A lifted network uses every frame afterwards, so there the groups need only reach every place.
+    A network for whole scans uses every frame afterwards, so its groups need only reach every
+    place.
     """
+    whole_scan = NETWORKS[described.network].whole_scan
     of_training = replace(
         settings, neighbor_count=settings.neighbor_count or described.neighbor_count or None
     )
-    if settings.n_images is None and described.network == "lifted":
+    if settings.n_images is None and whole_scan:
         wanted = raw.n_frames / (described.gridsize**2 * _repeats(raw))
         of_training = replace(of_training, n_images=max(1, round(wanted)))
     members = choose_groups(raw, of_training, described.gridsize)
-    if settings.n_images is not None or described.network == "lifted" or described.gridsize == 1:
+    if settings.n_images is not None or whole_scan or described.gridsize == 1:
         return members
     return _with_remaining(members, raw)
 

@@ -14,9 +14,10 @@ from ptycho.progress import tracked
 from ptycho.scan.raw_data import RawData
 from ptycho.settings.base import from_mapping, part_of, to_dict
 from ptycho.settings.simulate import SimulateSettings
+from ptycho.simulation import SCAN_PATTERNS
 from ptycho.simulation.objects import make_object
 from ptycho.simulation.probes import make_probe
-from ptycho.simulation.scans import fermat_scan, fly_scan, place_scan, raster_scan
+from ptycho.simulation.scans import place_scan
 from ptycho.simulation.simulate import simulate_scan
 
 
@@ -59,7 +60,11 @@ def make_scene(settings: SimulateSettings) -> Scene:
     """
     streams = np.random.SeedSequence(settings.seed).spawn(4)
     of_object, of_path, of_counts, of_errors = map(np.random.default_rng, streams)
-    positions, shape = place_scan(_scan_positions(settings, of_path), settings.N)
+    path = SCAN_PATTERNS.find(settings.scan)(
+        settings.n_frames, step=settings.step, jitter=settings.jitter, row_step=settings.row_step,
+        rng=of_path,
+    )  # fmt: skip
+    positions, shape = place_scan(path, settings.N)
     obj = make_object(
         shape,
         settings.amplitude_image,
@@ -107,16 +112,6 @@ def with_position_errors(raw: RawData, error: float, rng: np.random.Generator) -
     return dataclasses.replace(
         raw, xcoords=reported[:, 1], ycoords=reported[:, 0], xcoords_start=None, ycoords_start=None
     )
-
-
-def _scan_positions(
-    settings: SimulateSettings, rng: np.random.Generator
-) -> Float[np.ndarray, "position 2"]:
-    n, step, jitter = settings.n_frames, settings.step, settings.jitter
-    if settings.scan == "fermat":
-        return fermat_scan(n, step=step, jitter=jitter, rng=rng)
-    rows = fly_scan if settings.scan == "fly" else raster_scan
-    return rows(n, step=step, jitter=jitter, rng=rng, row_step=settings.row_step)
 
 
 def _metadata(settings: SimulateSettings) -> dict[str, Any]:

@@ -34,6 +34,7 @@ from ptycho.errors import ConfigError
 from ptycho.learning.model import PtychoModel, decoded_window
 from ptycho.learning.model_folder import ModelSettings, build_model, general_model, load_model
 from ptycho.learning.prediction import noise_floor
+from ptycho.networks import NETWORKS
 from ptycho.physics.device import choose_device
 from ptycho.physics.probe import orthogonal_modes, probe_likeness
 from ptycho.runs.files import HISTORY_FILE
@@ -244,9 +245,10 @@ def _check_finetuned(settings: TrainSettings, before: ModelSettings, raw: RawDat
     """Raise ConfigError if the weights to start from do not fit."""
     asked: dict[str, Any] = {"network": settings.network}
     known: dict[str, Any] = {"network": before.network}
-    if before.network == "unet":
-        asked |= {"gridsize": settings.gridsize, "N": raw.frame_size}
-        known |= {"gridsize": before.gridsize, "N": before.frame_size}
+    if not NETWORKS[before.network].any_gridsize:
+        asked["gridsize"], known["gridsize"] = settings.gridsize, before.gridsize
+    if not NETWORKS[before.network].any_frame_size:
+        asked["N"], known["N"] = raw.frame_size, before.frame_size
     for name, value in asked.items():
         if value != known[name]:
             named = settings.finetune or "finetune"
@@ -265,10 +267,10 @@ def _settle_probe(scaled: ScaledProbe, model: PtychoModel) -> None:
 
 def _description(settings: TrainSettings, data: TrainingData) -> ModelSettings:
     raw = data.raw
-    options = {"window": decoded_window(data.scaled.probe)} if settings.network == "unet" else {}
+    window = decoded_window(data.scaled.probe)
     return ModelSettings(
         network=settings.network,
-        network_options=options,
+        network_options=NETWORKS[settings.network].default_options(window),
         gridsize=settings.gridsize,
         neighbor_count=neighbours_used(settings.gridsize, settings.neighbor_count),
         frame_size=raw.frame_size,

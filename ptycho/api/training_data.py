@@ -15,6 +15,7 @@ from ptycho.api.grouping import choose_groups
 from ptycho.api.loading import name_of
 from ptycho.errors import ConfigError
 from ptycho.grouping import Parts, Split, split_groups, split_parts
+from ptycho.networks import NETWORKS
 from ptycho.physics.probe import probe_fwhm, probe_likeness
 from ptycho.scan.dataset import GroupDataset, ManyScans
 from ptycho.scan.raw_data import RawData
@@ -102,10 +103,10 @@ def _check_sizes(scans: Scans, settings: TrainSettings) -> None:
     """Raise ConfigError for frames of another size than those of the first scan."""
     size = scans.first.frame_size
     for other in scans.further:
-        if settings.network == "unet" and other.frame_size != size:
+        if not NETWORKS[settings.network].any_frame_size and other.frame_size != size:
             raise ConfigError(
                 f"more_train_data: {name_of(other)}: frames of {other.frame_size} pixels; expected "
-                f"{size}, as in {name_of(scans.first)}, for the network unet"
+                f"{size}, as in {name_of(scans.first)}, for the network {settings.network}"
             )
     if scans.validation is not None and scans.validation.frame_size != size:
         raise ConfigError(

@@ -14,12 +14,13 @@ import math
 import sys
 import types
 import typing
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, TypeVar
 
 from ptycho.errors import ConfigError
+from ptycho.tables import Table
 
 SECTIONS = ("model", "training", "data", "grouping", "inference", "physics", "run", "simulation")
 """Headings that a YAML file may use to group its keys; they have no meaning of their own."""
@@ -51,14 +52,14 @@ class Setting(NamedTuple):
     name: str
     kind: type
     """int, float, bool, str or Path."""
-    choices: tuple[str, ...]
-    """Allowed words; empty if any value of the kind is allowed."""
+    choices: Collection[str]
+    """Allowed words, a table perhaps; empty if any value of the kind is allowed."""
     optional: bool
     """True if None is a value."""
     required: bool
     default: Any
     text: str
-    """The docstring of the field."""
+    """The docstring of the field; `{choices}` in it stands for the rows of a table."""
     aliases: tuple[str, ...]
     """Other names of the setting."""
     switches: Mapping[str, str]
@@ -76,6 +77,7 @@ class Setting(NamedTuple):
 def also(
     default: Any = dataclasses.MISSING,
     *,
+    choices: Collection[str] = (),
     aliases: Iterable[str] = (),
     switches: Mapping[str, str] | None = None,
     presets: Mapping[str, Mapping[str, Any]] | None = None,
@@ -83,12 +85,12 @@ def also(
     unnamed: bool = False,
 ) -> Any:
     """Return a dataclass field with further properties; see `Setting`."""
-    return dataclasses.field(
-        default=default, metadata=_properties(aliases, switches, presets, must_exist, unnamed)
-    )
+    properties = _properties(choices, aliases, switches, presets, must_exist, unnamed)
+    return dataclasses.field(default=default, metadata=properties)
 
 
 def _properties(
+    choices: Collection[str] = (),
     aliases: Iterable[str] = (),
     switches: Mapping[str, str] | None = None,
     presets: Mapping[str, Mapping[str, Any]] | None = None,
@@ -96,6 +98,7 @@ def _properties(
     unnamed: bool = False,
 ) -> dict[str, Any]:
     return {
+        "choices": choices,
         "aliases": tuple(aliases),
         "switches": dict(switches or {}),
         "presets": dict(presets or {}),
@@ -122,17 +125,20 @@ def describe(cls: type) -> Mapping[str, Setting]:
 def _setting(field: dataclasses.Field[Any], hint: Any, text: str, section: str) -> Setting:
     parts = typing.get_args(hint) if typing.get_origin(hint) in _UNIONS else (hint,)
     kind = next(part for part in parts if part is not types.NoneType)
-    choices = typing.get_args(kind)
+    words = typing.get_args(kind)
+    properties = _properties() | dict(field.metadata)
+    choices = properties["choices"] = properties["choices"] or words
+    if isinstance(choices, Table):
+        text = text.format(choices=", ".join(f"{row} ({choices.text(row)})" for row in choices))
     return Setting(
         name=field.name,
-        kind=str if choices else kind,
-        choices=choices,
+        kind=str if words else kind,
         optional=types.NoneType in parts,
         required=field.default is dataclasses.MISSING,
         default=None if field.default is dataclasses.MISSING else field.default,
         text=text,
         section=section,
-        **(_properties() | dict(field.metadata)),
+        **properties,
     )
 
 

@@ -2,13 +2,14 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 from ptycho.errors import ConfigError
 from ptycho.settings.base import also
 from ptycho.settings.bounds import above_zero, at_least
 from ptycho.settings.shared import ConsoleSettings, DryRunSettings, ProgressSettings
-from ptycho.simulation.presets import PRESETS, Picture
+from ptycho.simulation import PICTURES, PROBES, SCAN_PATTERNS
+from ptycho.simulation.presets import PRESETS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,7 +18,7 @@ class SimulateSettings(ProgressSettings):
 
     kind: ClassVar[str] = "simulate"
 
-    preset: Literal["demo", "fly001"] | None = also(None, presets=PRESETS)
+    preset: str | None = also(None, choices=PRESETS, presets=PRESETS)
     """A set of values for the settings below; values given explicitly take precedence."""
 
     n_frames: int = 2000
@@ -26,8 +27,8 @@ class SimulateSettings(ProgressSettings):
     N: int = 64
     """Frame size in pixels."""
 
-    scan: Literal["raster", "fly", "fermat"] = "raster"
-    """Scan pattern: row by row, continuous back and forth, or Fermat spiral."""
+    scan: str = also("raster", choices=SCAN_PATTERNS)
+    """Scan pattern: {choices}."""
 
     step: float = 4.0
     """Distance between neighboring positions in object pixels; along a row, if there are rows."""
@@ -38,10 +39,10 @@ class SimulateSettings(ProgressSettings):
     jitter: float = 0.5
     """Random displacement of each position in object pixels (standard deviation)."""
 
-    amplitude_image: Picture = "camera"
+    amplitude_image: str = also("camera", choices=PICTURES)
     """Picture from which the transmission amplitude of the sample is made."""
 
-    phase_image: Picture = "coins"
+    phase_image: str = also("coins", choices=PICTURES)
     """Picture from which the phase of the sample is made."""
 
     min_amplitude: float = 0.5
@@ -50,8 +51,8 @@ class SimulateSettings(ProgressSettings):
     phase_range: float = 2.0
     """Difference between largest and smallest phase of the sample in radians, centred at zero."""
 
-    probe: Literal["disc", "lens", "gaussian"] = "disc"
-    """Shape of the probe: a defocused disc, the beam of a lens far out of focus, or a Gaussian."""
+    probe: str = also("disc", choices=PROBES)
+    """Shape of the probe: {choices}."""
 
     probe_fwhm: float = 16.0
     """Full width of the probe at half of its maximum intensity in object pixels."""

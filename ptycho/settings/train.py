@@ -6,6 +6,8 @@ from typing import ClassVar, Literal
 
 from ptycho.durations import seconds_of
 from ptycho.errors import ConfigError
+from ptycho.networks import NETWORKS
+from ptycho.physics import LOSSES
 from ptycho.settings.base import also
 from ptycho.settings.bounds import a_share, above_zero, at_least, at_most
 from ptycho.settings.shared import (
@@ -28,8 +30,8 @@ class TrainSettings(SelectionSettings, ComputeSettings, ProgressSettings):
     gridsize: int = 1
     """A group has gridsize x gridsize overlapping frames; 1 turns grouping off."""
 
-    network: Literal["lifted", "unet"] = "lifted"
-    """lifted sees each frame back-projected into the sample plane, unet the raw amplitudes."""
+    network: str = also("lifted", choices=NETWORKS)
+    """Network: {choices}."""
 
     finetune: str | None = None
     """Start from a trained model: its folder, or general for the model that comes with the package.
@@ -47,8 +49,8 @@ class TrainSettings(SelectionSettings, ComputeSettings, ProgressSettings):
     learning_rate: float | None = None
     """Peak learning rate; none means 1e-3, and 2e-4 for fine-tuning."""
 
-    loss: Literal["amplitude", "poisson"] = "amplitude"
-    """Squared difference of amplitudes, or Poisson likelihood of the counts."""
+    loss: str = also("amplitude", choices=LOSSES)
+    """Loss per photon: {choices}."""
 
     n_modes: int | None = None
     """Incoherent modes of the probe; modes beyond those of the file start weak and orthogonal, and

@@ -1,6 +1,5 @@
 """Laws of every picture that objects are made from, and values of some worked by hand."""
 
-import typing
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +9,6 @@ import skimage.data
 from ptycho.errors import ConfigError
 from ptycho.simulation import PHOTOGRAPHS, PICTURES
 from ptycho.simulation.objects import make_object, picture
-from ptycho.simulation.presets import Picture
 
 
 def rng():
@@ -35,10 +33,6 @@ def test_photographs_come_out_of_the_installed_wheel_and_not_from_the_network():
         "shepp_logan_phantom": "phantom",
     }
     assert {files.get(name, name) for name in PHOTOGRAPHS} <= held
-
-
-def test_settings_offer_exactly_the_pictures_there_are():
-    assert set(typing.get_args(Picture)) == set(PICTURES)
 
 
 def test_object_keeps_to_its_ranges():
