@@ -20,11 +20,11 @@ from reconstruction_cells import OTHER, UNSEEN, Cell
 from reconstruction_ruler import against_truth, figures, infer
 from reconstruction_table import table
 
-from ptycho.api.components import scaled_probe
 from ptycho.learning.model_folder import ModelSettings, build_model, save_model
 from ptycho.learning.training import fit
 from ptycho.scan.dataset import GroupDataset
 from ptycho.scan.raw_data import RawData
+from ptycho.scan.scaling import scaled_probe
 
 CELLS = (Cell(1e3, 0.6), Cell(1e4, 0.4), Cell(1e5, 0.6))
 FIELD = 110.0

@@ -18,12 +18,13 @@ from ptychi_peer import run_ptychi
 from reconstruction_ruler import Form, clocked, infer, keep_picture, lit_on, residual
 from reconstruction_sampling import NETWORKS, learn
 
-from ptycho.api.components import more_modes, scaled_probe
 from ptycho.api.loading import load_data
 from ptycho.commands.simulate import simulate
+from ptycho.engines.nuisances import more_modes
 from ptycho.metrics import compare, flatten_phase
 from ptycho.physics.patches import Canvas
 from ptycho.scan.raw_data import RawData
+from ptycho.scan.scaling import scaled_probe
 from ptycho.settings.simulate import SimulateConfig
 
 STEPS = (4, 16)

@@ -16,7 +16,7 @@ import torch
 from ptychi_peer import BATCH, run_ptychi
 from ptycho.api.reconstruction_output import Reconstruction
 
-from ptycho.api.components import Groups, scaled_probe
+from ptycho.api.components import Groups
 from ptycho.commands.reconstruct import groups_of
 from ptycho.engines import stitching
 from ptycho.engines.ptychi import load_ptychi
@@ -28,6 +28,7 @@ from ptycho.metrics import Comparison, compare, well_covered
 from ptycho.physics.patches import Canvas, canvas_of
 from ptycho.scan.dataset import GroupDataset
 from ptycho.scan.raw_data import RawData
+from ptycho.scan.scaling import scaled_probe
 from ptycho.settings.reconstruct import InferenceConfig
 
 KEPT_NUMBERS = {
@@ -94,13 +95,13 @@ def has_ptychi() -> bool:
 
 def lit_on(canvas: Canvas, positions: np.ndarray, probe: np.ndarray) -> np.ndarray:
     """Return where on a canvas enough light falls to know the object."""
-    return well_covered(light_on(canvas, positions, probe))
+    return well_covered(illumination_on(canvas, positions, probe))
 
 
-def light_on(canvas: Canvas, positions: np.ndarray, probe: np.ndarray) -> np.ndarray:
+def illumination_on(canvas: Canvas, positions: np.ndarray, probe: np.ndarray) -> np.ndarray:
     """Return the light on a canvas, relative to the brightest spot of one frame."""
     modes = torch.from_numpy(np.asarray(probe, dtype=np.complex64))
-    return stitching.light_on(canvas, torch.from_numpy(positions), modes).numpy()
+    return stitching.illumination_on(canvas, torch.from_numpy(positions), modes).numpy()
 
 
 def peer_batch(engine: str, raw: RawData) -> int:
@@ -112,7 +113,7 @@ def peer_batch(engine: str, raw: RawData) -> int:
     if engine != "rpie":
         return min(BATCH[engine], raw.n_frames)
     canvas = canvas_of(torch.from_numpy(raw.positions), raw.frame_size)
-    often = light_on(canvas, raw.positions, raw.probe).max()
+    often = illumination_on(canvas, raw.positions, raw.probe).max()
     return max(1, min(BATCH[engine], int(raw.n_frames / max(1.0, often))))
 
 

@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 import torch
 from ptycho.api.reconstruction_output import Reconstruction
-from reconstruction_ruler import Form, against_truth, figures, infer, light_on, lit_on
+from reconstruction_ruler import Form, against_truth, figures, illumination_on, infer, lit_on
 
-from ptycho.api.components import Groups, scaled_probe
+from ptycho.api.components import Groups
 from ptycho.commands.simulate import simulate
 from ptycho.grouping import sample_groups
 from ptycho.learning.model import decoded_window
@@ -24,6 +24,7 @@ from ptycho.metrics import peak_signal_to_noise, well_covered
 from ptycho.physics.patches import Canvas
 from ptycho.scan.dataset import GroupDataset
 from ptycho.scan.raw_data import RawData
+from ptycho.scan.scaling import scaled_probe
 from ptycho.settings.simulate import SimulateConfig
 from ptycho.simulation.presets import PRESETS
 
@@ -129,7 +130,7 @@ def whole_scan(result: Reconstruction, raw: RawData) -> dict[str, float]:
     """
     wanted = lit_on(Canvas((0, 0), raw.obj.shape), raw.positions, raw.probe)
     canvas = Canvas(result.origin, result.obj.shape)
-    light = light_on(canvas, raw.positions[result.frames], raw.probe)
+    light = illumination_on(canvas, raw.positions[result.frames], raw.probe)
     known = well_covered(light) & (result.obj != 0)
     row, col = result.origin
     part = np.s_[row : row + known.shape[0], col : col + known.shape[1]]

@@ -30,12 +30,12 @@ from reconstruction_cells import FRAME, FWHM, Cell
 from reconstruction_table import table
 from trust_figure import draw
 
-from ptycho.api.components import scaled_probe
 from ptycho.engines.reconstruction import reconstruct
 from ptycho.engines.resampling import CALIBRATION, same_gauge
 from ptycho.learning.model_folder import general_model, load_model
 from ptycho.metrics import well_covered
 from ptycho.scan.raw_data import RawData
+from ptycho.scan.scaling import scaled_probe
 from ptycho.settings.reconstruct import InferenceConfig
 from ptycho.simulation.probes import make_probe
 

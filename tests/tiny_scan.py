@@ -4,15 +4,20 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from ptycho.settings.scans import SimulateConfig
 
-from ptycho.api.components import scaled_probe
-from ptycho.api.simulation import simulate
-from ptycho.engines.sweeps import sweep_scan
+from ptycho.commands.simulate import simulate
+from ptycho.engines.ending import Ending
+from ptycho.engines.nuisances import Nuisances, Refine
+from ptycho.engines.problem import Estimate, Problem
+from ptycho.engines.sweeps import Sweeps
 from ptycho.learning.model_folder import ModelSettings, build_model, save_model
 from ptycho.physics.patches import canvas_of, cut_patches, window_corners
 from ptycho.physics.probe import probe_intensity
+from ptycho.progress import untracked
 from ptycho.scan.dataset import GroupDataset
 from ptycho.scan.raw_data import RawData
+from ptycho.scan.scaling import scaled_probe
 
 SIDE = 16
 
@@ -20,6 +25,7 @@ SIDE = 16
 def simulated(n_frames=49, **changes):
     """A noise-free raster of 16 x 16 frames over leaves and clouds, its truth inside."""
     settings = {
+        "output": Path("scan.npz"),
         "n_frames": n_frames,
         "N": SIDE,
         "step": 2.0,
@@ -30,7 +36,7 @@ def simulated(n_frames=49, **changes):
         "amplitude_image": "leaves",
         "phase_image": "clouds",
     }
-    return simulate(**settings | changes)
+    return simulate(SimulateConfig(**settings | changes))
 
 
 def model_settings(raw: RawData, gridsize=1, network="lifted", window=SIDE):
@@ -74,18 +80,25 @@ def truth_on_canvas(raw):
     return obj / scaled_probe(raw).transmission, canvas
 
 
-def swept(raw, obj, canvas, probe=None, **changes):
-    settings = {
-        "sweeps": 3,
-        "batch_size": 8,
-        "seed": 0,
-        "refine_probe": False,
-        "device": torch.device("cpu"),
-        "track": lambda numbers, total: numbers,
-    }
+def problem_of(raw, canvas, *, batch_size=8, seed=0):
+    """All frames of a scan as a problem on the CPU."""
+    data = GroupDataset(raw, np.arange(raw.n_frames)[:, None])
+    return Problem.of(data, canvas, device=torch.device("cpu"), seed=seed, batch_size=batch_size)
+
+
+def start_of(raw, obj, probe=None):
+    """An object with the probe of its scan, or another one."""
     probe = scaled_probe(raw).probe if probe is None else probe
     data = GroupDataset(raw, np.arange(raw.n_frames)[:, None])
-    return sweep_scan(obj, canvas, probe, data, **settings | changes)
+    return Estimate(obj, Nuisances.given(probe, data))
+
+
+def swept(raw, obj, canvas, probe=None, *, iterations=3, refine=(), seed=0):
+    """The solution of the engine `sweeps`."""
+    return Sweeps().solve(
+        problem_of(raw, canvas, seed=seed), start_of(raw, obj, probe),
+        Ending(iterations=iterations), Refine(**dict.fromkeys(refine, True)), untracked,
+    )  # fmt: skip
 
 
 def away(obj, truth, raw):

@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Int, Shaped
+import torch
+from jaxtyping import Float, Int
 
 from ptycho.api.loading import load, name_of
 from ptycho.api.reconstruction_file import (
     PlacedObject,
+    entries_of,
     file_of,
     is_reconstruction,
     read_entries,
@@ -23,7 +25,8 @@ from ptycho.api.reconstruction_file import (
     read_truth,
 )
 from ptycho.api.result import Result, Score
-from ptycho.engines.explained import Explained, check_made_from, explain
+from ptycho.engines.residuals import Explained, explain
+from ptycho.engines.stored import as_problem, from_arrays
 from ptycho.errors import ConfigError, DataError
 from ptycho.metrics import Comparison, compare, legacy_numbers, well_covered
 from ptycho.progress import tracked
@@ -35,8 +38,6 @@ from ptycho.settings.evaluate import EvaluateSettings
 
 log = logging.getLogger(__name__)
 
-_EXPLAINING = ("object", "probe", "positions", "frames", "origin")
-_NUISANCES = ("intensity", "background")
 
 Source = Result | RawData | Path | str
 """Where an object comes from: a value in memory, or a file."""
@@ -91,7 +92,7 @@ def score(
             _placed(result) if isinstance(result, Result) else read_reconstruction(Path(result))
         )
         known = _placed(truth)
-        _check_pixels(result, estimate, truth, known)
+        _check_pixels(f"{_name(result)}, {_name(truth)}", estimate, known)
         comparison, turned = _compared(
             settings, estimate, known, f"{_name(result)}, {_name(truth)}"
         )
@@ -224,18 +225,10 @@ def _disjoint(result: Source, truth: Source) -> bool | None:
 def _explained(result: Source, test_data: Source, settings: EvaluateSettings) -> Explained:
     """Compare the frames of the scan with those that the object predicts."""
     raw = test_data if isinstance(test_data, RawData) else load(Path(_name(test_data)))
-    if isinstance(result, Result):
-        found: dict[str, Shaped[np.ndarray, ...]] = {
-            "object": result.obj, "probe": result.probe, "positions": result.positions,
-            "frames": result.frames, "origin": np.array(result.origin, dtype=np.float64),
-        }  # fmt: skip
-        extra = {"intensity": result.intensity, "background": result.background}
-        found |= {name: values for name, values in extra.items() if values is not None}
-    else:
-        found = read_entries(Path(_name(result)), _EXPLAINING, optional=_NUISANCES)
-    check_made_from(found, raw, reconstruction=Path(_name(result)), scan=Path(name_of(raw)))
-    track = tracked("checking frames", "batches", enabled=settings.progress)
-    return explain(found, raw, track=track)
+    found = entries_of(result if isinstance(result, Result) else Path(_name(result)))
+    stored = from_arrays(found, raw, _name(result))
+    track = tracked("comparing frames", "batches", enabled=settings.progress)
+    return explain(*as_problem(stored, raw, torch.device("cpu")), track=track)
 
 
 def _mean_misfits(explained: Explained) -> dict[str, float | None]:

@@ -14,21 +14,17 @@ from typing import Any
 import numpy as np
 import torch
 
-from ptycho.api.components import (
-    Members,
-    ScaledProbe,
-    probe_checksum,
-    scaled_probe,
-    use_threads,
-)
+from ptycho.api.components import Members, use_threads
 from ptycho.api.grouping import choose_groups, in_user_cache
 from ptycho.api.loading import name_of, single_scan
 from ptycho.api.logs import collected_warnings
 from ptycho.api.result import Result, TrainedModel
 from ptycho.api.training import opened
 from ptycho.api.uncertainty import check_positions, estimate_uncertainty
-from ptycho.engines import reconstruction as engine
-from ptycho.engines.stitching import light_on
+from ptycho.engines import reconstruction as engines
+from ptycho.engines.ending import Ending
+from ptycho.engines.nuisances import Refine
+from ptycho.engines.stitching import illumination_on
 from ptycho.errors import ConfigError, ModelError
 from ptycho.grouping import get_neighbor_indices
 from ptycho.learning.model import PtychoModel
@@ -37,8 +33,10 @@ from ptycho.networks import NETWORKS
 from ptycho.physics.device import choose_device
 from ptycho.physics.patches import canvas_of
 from ptycho.physics.probe import probe_intensity, scale_probe
+from ptycho.scan.dataset import GroupDataset
 from ptycho.scan.raw_data import RawData
-from ptycho.settings.base import from_mapping
+from ptycho.scan.scaling import ScaledProbe, probe_checksum, scaled_probe
+from ptycho.settings.base import Settings, from_mapping
 from ptycho.settings.reconstruct import ReconstructSettings
 
 log = logging.getLogger(__name__)
@@ -146,10 +144,47 @@ def run(prepared: Prepared) -> Result:
 
 def _reconstructed(prepared: Prepared) -> Result:
     settings, raw = prepared.settings, prepared.raw
-    found = engine.reconstruct(
-        prepared.model, raw, prepared.members, prepared.scaled, settings, prepared.device
+    found = engines.reconstruct(
+        prepared.model,
+        GroupDataset(raw, prepared.members),
+        prepared.scaled,
+        plan_of(settings, prepared.device),
+        every_frame=settings.n_images is None,
     )
-    nuisances = found.beside
+    return as_result(found, raw, prepared.members, settings)
+
+
+def plan_of(settings: ReconstructSettings, device: torch.device) -> engines.Plan:
+    """Return how an engine is to run by the settings."""
+    return engines.Plan(
+        engine=settings.engine,
+        ending=Ending(iterations=settings.sweeps),
+        refine=Refine(
+            probe=settings.refine_probe,
+            positions=settings.refine_positions,
+            intensity=settings.refine_intensity,
+            background=settings.refine_background,
+        ),
+        n_modes=settings.n_modes,
+        batch_size=settings.batch_size,
+        seed=settings.seed,
+        device=device,
+        progress=settings.progress,
+    )
+
+
+def as_result(
+    found: engines.Reconstruction, raw: RawData, members: Members, settings: Settings
+) -> Result:
+    """Return what an engine has found as the value that users see.
+
+    Args:
+        found: by an engine.
+        raw: the scan.
+        members: frame indices of the groups, one row per group.
+        settings: of the reconstruction.
+    """
+    nuisances = found.nuisances
     intensity, background = nuisances.intensity, nuisances.background
     return Result(
         obj=found.obj,
@@ -157,15 +192,15 @@ def _reconstructed(prepared: Prepared) -> Result:
         origin=found.origin,
         probe=found.probe,
         frames=found.frames,
-        positions=nuisances.positions[found.frames].numpy(),
+        positions=nuisances.positions[found.frames].double().numpy(),
         residuals=found.residuals,
         intensity=None if intensity is None else intensity[found.frames].numpy(),
         background=None if background is None else background.numpy(),
         free_residual=tuple(found.free_residual),
-        iterations=found.sweeps,
+        iterations=found.iterations,
         unexplained=found.unexplained,
         scan=raw,
-        groups=prepared.members,
+        groups=members,
         settings=settings,
     )
 
@@ -262,6 +297,6 @@ def _repeats(raw: RawData) -> float:
     """Return how often an illuminated pixel is illuminated, relative to what suffices; 1 to 4."""
     probe = torch.from_numpy(raw.probe)
     positions = torch.from_numpy(raw.positions)
-    light = light_on(canvas_of(positions, raw.frame_size), positions, probe)
+    light = illumination_on(canvas_of(positions, raw.frame_size), positions, probe)
     lit = light[light > 0.5]
     return min(_MOST_REPEATS, max(1.0, float(lit.mean()) / _ENOUGH)) if len(lit) else 1.0

@@ -4,13 +4,15 @@ Data flow: reconstruction.npz -> [arrays] -> metrics, refinement.
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Bool, Shaped
 
+from ptycho.api.result import Result
+from ptycho.engines.stored import OPTIONAL, REQUIRED
 from ptycho.errors import DataError
 from ptycho.io import entries_of
 from ptycho.io.npz import NpzFile, open_npz
@@ -83,6 +85,17 @@ def read_entries(
     entries = _open(file_of(path))
     wanted = [*names, *(name for name in optional if name in entries)]
     return {name: _entry(entries, name) for name in wanted}
+
+
+def entries_of(result: Result | Path | str) -> Mapping[str, Shaped[np.ndarray, "..."]]:
+    """Return the arrays of a reconstruction in memory or in a file."""
+    if not isinstance(result, Result):
+        return read_entries(Path(result), REQUIRED, optional=OPTIONAL)
+    optional = {"intensity": result.intensity, "background": result.background}
+    return {
+        "object": result.obj, "coverage": result.coverage, "origin": np.array(result.origin),
+        "probe": result.probe, "positions": result.positions, "frames": result.frames,
+    } | {name: values for name, values in optional.items() if values is not None}  # fmt: skip
 
 
 def is_reconstruction(path: Path) -> bool:

@@ -15,14 +15,7 @@ from typing import Any
 import torch
 
 from ptycho import __version__
-from ptycho.api.components import (
-    ScaledProbe,
-    default_batch_size,
-    more_modes,
-    probe_checksum,
-    tell_modes,
-    use_threads,
-)
+from ptycho.api.components import use_threads
 from ptycho.api.grouping import groups_of, neighbours_used
 from ptycho.api.loading import load
 from ptycho.api.logs import collected_warnings
@@ -30,6 +23,7 @@ from ptycho.api.result import TrainedModel
 from ptycho.api.training_data import Scans, TrainingData, prepare_data
 from ptycho.api.training_picture import picture_of
 from ptycho.durations import seconds_of
+from ptycho.engines.nuisances import log_modes, more_modes
 from ptycho.errors import ConfigError
 from ptycho.learning.model import PtychoModel, decoded_window
 from ptycho.learning.model_folder import ModelSettings, build_model, general_model, load_model
@@ -39,7 +33,9 @@ from ptycho.physics.device import choose_device
 from ptycho.physics.probe import orthogonal_modes, probe_likeness
 from ptycho.runs.files import HISTORY_FILE
 from ptycho.runs.journal import FolderJournal
+from ptycho.scan.dataset import default_batch_size
 from ptycho.scan.raw_data import RawData
+from ptycho.scan.scaling import ScaledProbe, probe_checksum
 from ptycho.settings.base import from_mapping
 from ptycho.settings.train import TrainSettings
 
@@ -262,7 +258,7 @@ def _settle_probe(scaled: ScaledProbe, model: PtychoModel) -> None:
     model.set_probe(orthogonal_modes(model.probe.detach()))
     likeness = probe_likeness(scaled.probe, model.probe)
     log.info("probe: refined; agrees to %.1f %% with the probe of the scan", 100 * likeness)
-    tell_modes(model.probe)
+    log_modes(model.probe)
 
 
 def _description(settings: TrainSettings, data: TrainingData) -> ModelSettings:

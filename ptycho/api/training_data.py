@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from ptycho.api.components import Members, ScaledProbe, scaled_probe
+from ptycho.api.components import Members
 from ptycho.api.grouping import choose_groups
 from ptycho.api.loading import name_of
 from ptycho.errors import ConfigError
@@ -19,6 +19,7 @@ from ptycho.networks import NETWORKS
 from ptycho.physics.probe import probe_fwhm, probe_likeness
 from ptycho.scan.dataset import GroupDataset, ManyScans
 from ptycho.scan.raw_data import RawData
+from ptycho.scan.scaling import ScaledProbe, scaled_probe
 from ptycho.settings.train import TrainSettings
 
 log = logging.getLogger(__name__)

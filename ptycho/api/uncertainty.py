@@ -10,19 +10,19 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Complex64
 
-from ptycho.api.components import Members, default_batch_size
+from ptycho.api.components import Members
 from ptycho.api.loading import name_of
 from ptycho.api.logs import muted
+from ptycho.api.reconstruction_file import entries_of
 from ptycho.api.result import Result
 from ptycho.api.uncertainty_values import ResampledUncertainty
-from ptycho.engines.nuisances import Nuisances
 from ptycho.engines.resampling import HalfData, count_again, half_data, same_gauge, uncertainty
+from ptycho.engines.stored import as_problem, from_arrays
 from ptycho.errors import ConfigError
 from ptycho.grouping import balanced_halves
 from ptycho.metrics import well_covered
-from ptycho.physics.patches import Canvas
 from ptycho.progress import progress
-from ptycho.scan.dataset import GroupDataset
+from ptycho.scan.dataset import default_batch_size
 from ptycho.scan.raw_data import RawData
 from ptycho.settings.reconstruct import ReconstructSettings
 
@@ -101,24 +101,11 @@ def _resampled(result: Result, rng: np.random.Generator) -> RawData:
     raw, known = result.scan, result.coverage > 0
     # Windows extend beyond the illuminated pixels; the mean stands for unknown ones.
     filled = np.where(known, result.obj, result.obj[known].mean())
-    return count_again(
-        filled, Canvas(result.origin, result.obj.shape), result.probe,
-        GroupDataset(raw, result.frames[:, None]), _nuisances(result),
-        batch_size=default_batch_size(1, raw.frame_size, 256), rng=rng,
-    )  # fmt: skip
-
-
-def _nuisances(result: Result) -> Nuisances:
-    """Return probe, positions, beam and background of a result, for all frames of its scan."""
-    positions = result.scan.positions
-    positions[result.frames] = result.positions
-    intensity = None
-    if result.intensity is not None:
-        intensity = torch.ones(result.scan.n_frames)
-        intensity[result.frames] = torch.from_numpy(result.intensity)
-    background = None if result.background is None else torch.from_numpy(result.background)
-    probe = torch.from_numpy(result.probe)
-    return Nuisances(probe, torch.from_numpy(positions), intensity, background)
+    arrays = {**entries_of(result), "object": filled}
+    stored = from_arrays(arrays, raw, "result")
+    problem, estimate = as_problem(stored, raw, torch.device("cpu"))
+    size = default_batch_size(1, raw.frame_size, 256)
+    return count_again(problem, estimate, batch_size=size, rng=rng)
 
 
 def _halves(result: Result, again: Reconstruct, rng: np.random.Generator, shift: bool) -> HalfData:

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
-from ptycho.api.components import is_transmission
 from ptycho.api.loading import report_pixels
 from ptycho.errors import DataError
 from ptycho.io import read_mask, recognise
 from ptycho.scan.raw_data import RawData
+from ptycho.scan.scaling import is_transmission
 from ptycho.scan.summary import ScanSummary, summarise_scan
 from ptycho.settings.import_scan import ImportConfig
 

@@ -1,4 +1,4 @@
-"""`ptycho refine`: continue a reconstruction with an engine of pty-chi.
+"""`ptycho refine`: continue a reconstruction with another engine.
 
 Data flow: settings -> [reconstruction.npz, file -> RawData] -> engine -> [folder of the run].
 Writes the same files as a reconstruction.
@@ -11,11 +11,10 @@ from pathlib import Path
 
 from ptycho.api.forecast import Forecast, forecast, memory_words, output_row, peak_memory
 from ptycho.api.loading import load
-from ptycho.api.refinement import Prepared, engine_run, prepare
+from ptycho.api.refinement import Prepared, continued, prepare
 from ptycho.api.refinement import run as refine
 from ptycho.api.saving import save_result
 from ptycho.durations import duration
-from ptycho.engines.ptychi import MOST_EPOCHS
 from ptycho.physics.device import choose_device
 from ptycho.scan.summary import summarise_scan
 from ptycho.settings.base import part_of, to_dict
@@ -23,6 +22,7 @@ from ptycho.settings.refine import RefineConfig, RefineSettings
 
 log = logging.getLogger(__name__)
 
+_MOST = 100  # iterations, where held-out pixels decide
 _TRIED = 128  # frames refined to estimate the time of all
 
 
@@ -50,19 +50,17 @@ def run(config: RefineConfig) -> Path | Forecast:
 
 def _forecast(config: RefineConfig, prepared: Prepared) -> Forecast:
     """Return an estimate of time and memory, from a few iterations over a part of the frames."""
-    estimate, n_frames, some = prepared.estimate, len(prepared.frames), slice(0, _TRIED)
-    part = replace(
-        prepared, frames=prepared.frames[some],
-        estimate=estimate._replace(positions=estimate.positions[some]),
-    )  # fmt: skip
+    start, n_frames = prepared.start, len(prepared.start.frames)
+    part = replace(prepared, start=start._replace(frames=start.frames[:_TRIED]))
     seconds = []
-    for epochs in (1, 1, 5):  # the first one loads and plans what all need once
+    for iterations in (1, 1, 5):  # the first one loads and plans what all need once
         began = time.perf_counter()
-        settings = replace(prepared.settings, epochs=epochs, progress=False)
-        engine_run(replace(part, settings=settings))
+        settings = replace(prepared.settings, epochs=iterations, progress=False)
+        continued(replace(part, settings=settings))
         seconds.append(time.perf_counter() - began)
-    epoch = max(0.0, seconds[2] - seconds[1]) / 4 * n_frames / len(part.frames)
-    most = config.epochs or MOST_EPOCHS
+    measured = len(part.start.frames)
+    each = max(0.0, seconds[2] - seconds[1]) / 4 * n_frames / measured
+    most = config.epochs or _MOST
     summary = summarise_scan(prepared.raw)
     memory = memory_words(peak_memory(choose_device(config.device)))
     return forecast(
@@ -70,11 +68,10 @@ def _forecast(config: RefineConfig, prepared: Prepared) -> Forecast:
         {
             "frames": summary.frames_sentence(),
             "scan": summary.scan_sentence(),
-            "engine": f"{config.engine} of pty-chi on {n_frames:,} frames, "
-            f"{prepared.batch_size} per batch",
+            "engine": f"{config.engine} on {n_frames:,} frames",
             "memory": f"peak {memory} for the measured part",
-            "time": f"{'' if config.epochs else 'at most '}{duration(most * epoch)}: {most} epochs "
-            f"of {duration(epoch)}, measured with {len(part.frames)} frames",
+            "time": f"{'' if config.epochs else 'at most '}{duration(most * each)}: {most} "
+            f"iterations of {duration(each)}, measured with {measured} frames",
         }
         | output_row(config.output_dir),
     )

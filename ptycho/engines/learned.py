@@ -1,91 +1,124 @@
-"""Learned sweeps: the trained step on the object of a whole scan, as long as that helps.
+"""The engine `learned`: iterations of the physics, then trained update steps.
 
-Way of the data: patches -> object -> [sweeps] -> object. Plain PyTorch.
-To the learned step a scan is one more group, only larger: all frames are asked at once what they
-want of the object, and the step answers. Pixels held out of the asking judge, the same as in
-`ptycho.engines.sweeps`, so both kinds of sweep compete for the same number.
+Data flow: patches -> object -> [iterations, learned steps] -> object. Plain PyTorch.
+To the learned step a scan is one more group, only larger: the update of all frames is accumulated,
+and the step corrects the object by it. The same held-out pixels judge both.
 """
 
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
 import torch
-from jaxtyping import Bool, Complex, Float
+from jaxtyping import Complex, Float
 from torch import Tensor
 
-from ptycho.engines.nuisances import Nuisances
-from ptycho.engines.sweeps import FreeResidual, PlacedFrames, Swept, held_out_masks
+from ptycho.engines.ending import Ending, Monitor, Patience
+from ptycho.engines.held_out import Misfit
+from ptycho.engines.nuisances import Refine
+from ptycho.engines.problem import Estimate, Problem, Solution
+from ptycho.engines.sweeps import Sweeps, batch_size
 from ptycho.networks.learned_step import LearnedStep
-from ptycho.physics.forward import back_project
-from ptycho.physics.patches import Canvas
-from ptycho.physics.probe import probe_intensity, shift_probe
-from ptycho.progress import Track
-from ptycho.scan.dataset import GroupDataset
+from ptycho.physics.probe import shift_probe
+from ptycho.progress import Track, untracked
 
-MOST_LEARNED = 2
+_PATIENCE = Patience(most=2, misses=1)
 
 
-@torch.inference_mode()
-def learned_sweeps(
-    start: Swept,
-    canvas: Canvas,
-    dataset: GroupDataset,
-    step: LearnedStep,
-    *,
-    sweeps: int | None,
-    batch_size: int,
-    seed: int,
-    device: torch.device,
-    track: Track,
-) -> Swept:
-    """Correct an object by the learned step, and return the best met, the start included.
+@runtime_checkable
+class StepNetwork(Protocol):
+    """A network whose learned step also serves a whole scan."""
+
+    sweeps: int
+    """Iterations of the physics before the first learned step."""
+
+    steps: int
+    """Learned steps."""
+
+    step: LearnedStep
+    """One of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Learned:
+    """The iterations of `Sweeps`, then learned steps as long as held-out pixels improve.
+
+    Given a number of iterations, these come after those that the network itself makes, and as many
+    learned steps follow as in the network.
+    """
+
+    network: StepNetwork
+
+    def room(self, refine: Refine) -> int:
+        """Return what the iterations need."""
+        return Sweeps().room(refine)
+
+    def solve(
+        self, problem: Problem, start: Estimate, ending: Ending, refine: Refine, track: Track
+    ) -> Solution:
+        """Improve a start; see `Engine.solve`."""
+        count, steps = ending.iterations, None
+        if count is not None:
+            count, steps = self.network.sweeps + count, self.network.steps
+        physical = Ending(iterations=count, seconds=ending.seconds)
+        found = Sweeps().solve(problem, start, physical, refine, track)
+        return learned_steps(
+            problem, found, self.network.step, Ending(iterations=steps, seconds=ending.seconds)
+        )
+
+
+@torch.no_grad()
+def learned_steps(
+    problem: Problem, start: Solution, step: LearnedStep, ending: Ending, track: Track = untracked
+) -> Solution:
+    """Correct an object by the learned step, and return the best one, the start included.
 
     Args:
-        start: object and all beside it, from stitching or from `ptycho.engines.sweeps.sweep_scan`.
-        canvas: where it lies; holds the windows of all frames.
-        dataset: frames, as groups of one.
+        problem: what is to be explained.
+        start: with its nuisance parameters, which stay.
         step: trained.
-        sweeps: how many, the last of which is returned; None ends by the free residual.
-        batch_size: frames computed at a time; of no influence on the result.
-        seed: of the pixels held out; that of the sweeps before.
-        device: where to compute; results come back to the CPU.
-        track: wraps the numbers of the sweeps, given the most there can be, to show progress.
+        ending: how many steps, the last of which is returned; else held-out pixels decide.
+        track: wraps the numbers of the steps, given the most there can be, to show progress.
 
     Returns:
-        The best object. Its free residuals go on where those of the start end.
+        The best object; its history continues that of the start.
     """
-    masks = held_out_masks(dataset.raw.frame_size, torch.Generator().manual_seed(seed)).to(device)
-    step = step.to(device).eval()
-    beside, obj = start.beside.to(device), start.obj.to(device)
-    history, best, kept, least = list(start.free_residual), obj, start.kept, float("inf")
-    most = MOST_LEARNED if sweeps is None else sweeps
-    for number in track(range(most + 1), most + 1):
-        asked, light, misfit = _ask(obj, beside, canvas, dataset, masks, batch_size)
-        history += [misfit.value] if number else []
-        if sweeps is None and not misfit.as_good_as(least):
-            break
-        best, least, kept = obj, min(least, misfit.value), start.kept + number
-        if number < most:
-            obj = step(obj[None], asked[None], light[None])[0]
-    return Swept(best.cpu(), start.probe, history, kept, start.beside)
+    step = step.to(problem.device).eval()
+    obj, nuisances = start.estimate.to(problem.device)
+    total, illumination, misfit = _update(problem, Estimate(obj, nuisances))
+    monitor = Monitor(ending, _PATIENCE)
+    monitor.start(misfit)
+    best = obj
+    for _ in monitor.iterations(track):
+        obj = step(obj[None], total[None], illumination[None])[0]
+        total, illumination, misfit = _update(problem, Estimate(obj, nuisances))
+        if monitor.add(misfit):
+            best = obj
+    history = [*start.free_residual, *monitor.history]
+    return Solution(best, nuisances, history, start.kept + monitor.kept)
 
 
-def _ask(
-    obj: Complex[Tensor, "height width"],
-    beside: Nuisances,
-    canvas: Canvas,
-    dataset: GroupDataset,
-    masks: Bool[Tensor, "mask row col"],
-    batch_size: int,
-) -> tuple[Complex[Tensor, "height width"], Float[Tensor, "height width"], FreeResidual]:
-    """Return what all frames ask of an object, the light on it, and its free residual."""
-    asked, light = torch.zeros_like(obj), torch.zeros_like(obj.real)
-    misfit = FreeResidual()
-    for batch in dataset.batches(batch_size):
-        frames = PlacedFrames.of(batch.to(obj.device), beside.positions, canvas, masks)
-        probe = beside.brightened(shift_probe(beside.probe, frames.fractions), frames.members)
-        found = back_project(
-            obj, frames.corners, probe, frames.amplitude, left_out=frames.left_out,
-            background=beside.background,
-        )  # fmt: skip
-        asked += found.step
-        light += found.light
-        misfit.add(beside.with_background(probe_intensity(found.on_detector)), frames)
-    return asked, light, misfit
+def _update(
+    problem: Problem, estimate: Estimate
+) -> tuple[Complex[Tensor, "height width"], Float[Tensor, "height width"], Misfit]:
+    """Return the update of all frames, the illumination, and the misfit of held-out pixels."""
+    obj, nuisances = estimate
+    total, illumination = torch.zeros_like(obj), torch.zeros_like(obj.real)
+    misfit, forward = Misfit(), problem.forward
+    for members, amplitude in problem.batches(problem.batch_size or batch_size(problem)):
+        frames = problem.placed(members, amplitude, nuisances)
+        probe = nuisances.scaled(shift_probe(nuisances.probe, frames.fractions), members)
+        found = forward.back_project(obj, frames.corners, probe, frames.measured)
+        total += found.step
+        illumination += found.illumination
+        expected = nuisances.with_background(forward.detector.intensity(found.on_detector))
+        problem.held_out.add_to(misfit, expected, amplitude, members)
+    return total, illumination, misfit
+
+
+def build(network: StepNetwork) -> Learned | Sweeps:
+    """Return the engine for a network; one without a step for whole scans leaves the iterations.
+
+    Args:
+        network: trained.
+    """
+    return Learned(network) if getattr(network, "whole_scan", False) else Sweeps()

@@ -1,140 +1,212 @@
-"""From frames to the object of their whole scan: a first object, then sweeps.
+"""From frames to the object of their whole scan: a start from a network, then an engine.
 
-Way of the data: file -> RawData -> [groups -> batches -> trained model -> patches -> object].
-A network reconstructs group after group, and the patches are stitched with their phases in
-agreement: that settles what reaches far. A lifted network then takes the whole scan as one group,
-its own few sweeps and learned step on one canvas: that settles what is fine.
+Data flow: file -> RawData -> [groups -> batches -> trained model -> patches -> object -> engine].
+The network reconstructs group after group, and the patches are stitched with their phases in
+agreement, which fixes the long-range phase. An engine then corrects the object of the whole scan by
+all frames, which fixes the fine detail.
 """
 
 import logging
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 import torch
+from jaxtyping import Complex, Float, Int
+from torch import Tensor
 
-from ptycho.api.components import (
-    Members,
-    ScaledProbe,
-    default_batch_size,
-    more_modes,
-    tell_modes,
-)
-from ptycho.engines.found import Reconstruction
-from ptycho.engines.learned import learned_sweeps
-from ptycho.engines.nuisances import MOST_MOVED, Nuisances
-from ptycho.engines.residuals import frame_residuals, unexplained_light
-from ptycho.engines.stitching import Stitched, light_on, stitch
-from ptycho.engines.sweeps import Swept, sweep_scan
+from ptycho.engines import ENGINES
+from ptycho.engines.ending import Ending
+from ptycho.engines.nuisances import Nuisances, Refine, log_modes, more_modes
+from ptycho.engines.problem import Engine, Estimate, Problem, Solution
+from ptycho.engines.residuals import frame_residuals, unexplained_intensity
+from ptycho.engines.stitching import Stitched, illumination_on, stitch
 from ptycho.learning.model import PtychoModel
 from ptycho.learning.prediction import predict_patches
-from ptycho.networks.lifted import LiftedUNet
 from ptycho.physics.overlap import merge_weight
 from ptycho.physics.patches import Canvas, canvas_of, window_corners
 from ptycho.physics.probe import orthogonal_modes
 from ptycho.progress import Track, tracked, untracked
-from ptycho.scan.dataset import GroupDataset
+from ptycho.scan.dataset import GroupDataset, default_batch_size
 from ptycho.scan.raw_data import RawData
-from ptycho.settings.reconstruct import ReconstructSettings
+from ptycho.scan.scaling import ScaledProbe
 
 log = logging.getLogger(__name__)
 
-PIXELS_AT_ONCE = 2**20
-"""Pixels of detector waves held together while residuals are computed: about 100 MB."""
-
-
 FOREIGN = 0.05
-"""Share of the light unexplained by a network's own object from which on its scan is called unlike
-those it learned from: 0.2 to 3 % on simulated scans like those, 14 % on a measured one whose probe
-is wrong. Positions that are wrong by little, or at low dose, are not noticed."""
+"""Share of the intensity left unexplained by the object of a network above which the scan is called
+unlike its training scans: 0.2 to 3 % on simulated scans like those, 14 % on a measured one whose
+probe is wrong. Small errors of the positions, or any at low dose, are not noticed."""
 
 WRONG = 0.03
-"""The same after sweeps, from which on probe or positions are doubted: 0.04 to 2.5 % on scans as
-told, 1.4 to 8 % with a defocused probe or positions that are transposed or mirrored. No share tells
-them apart for certain; this one raises few false alarms."""
+"""The same after an engine, above which probe or positions are in doubt: 0.04 to 2.5 % on correctly
+described scans, 1.4 to 8 % with a defocused probe or positions transposed or mirrored. No threshold
+separates them for certain; this one raises few false alarms."""
 
 UNLIT = 1e-3
-"""Light, relative to the brightest spot of one frame, below which no object is told."""
+"""Illumination, relative to the maximum of one probe, below which no object is returned."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """How a scan is reconstructed."""
+
+    engine: str = "learned"
+    """Name in `engines.ENGINES`."""
+
+    ending: Ending = field(default_factory=Ending)
+    """When the engine ends; 0 iterations leave what the network itself finds."""
+
+    refine: Refine = field(default_factory=Refine)
+    """Which nuisance parameters are corrected too."""
+
+    n_modes: int | None = None
+    """Incoherent modes of a refined probe; None keeps the number in the file."""
+
+    batch_size: int | None = None
+    """Groups predicted at a time; None chooses by size."""
+
+    engine_batch_size: int | None = None
+    """Frames that the engine corrects together; None leaves it to the engine."""
+
+    seed: int = 0
+    """Of the order of the frames and of the pixels held out."""
+
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    """Where everything is computed."""
+
+    progress: bool = True
+    """Whether to draw progress bars."""
+
+    def track(self, label: str, unit: str) -> Track:
+        """Return the progress bar of a step."""
+        return tracked(label, unit, enabled=self.progress)
+
+
+class Reconstruction(NamedTuple):
+    """The object of a scan and how well it explains the frames."""
+
+    obj: Complex[np.ndarray, "row col"]
+    """Complex transmission; 0 where there is no illumination."""
+
+    coverage: Float[np.ndarray, "row col"]
+    """Illumination of each pixel, relative to the maximum of one probe."""
+
+    origin: tuple[int, int]
+    """(row, col) of pixel (0, 0) in scan coordinates, object pixels."""
+
+    frames: Int[np.ndarray, " frame"]
+    """Indices of the frames used, ascending."""
+
+    residuals: Float[np.ndarray, " frame"]
+    """Detector-space residual of each of them."""
+
+    probe: Complex[np.ndarray, "mode row col"]
+    """The illumination, sqrt(photons) per object pixel; refined if that was asked for."""
+
+    free_residual: list[float]
+    """Misfit of the held-out detector pixels in each iteration; empty without iterations."""
+
+    iterations: int
+    """The iteration kept."""
+
+    nuisances: Nuisances
+    """Probe, positions, intensity and background in the scale of the engine, for all frames of the
+    scan; on the CPU."""
+
+    unexplained: tuple[float, float] | None = None
+    """Share of the intensity beyond counting noise that the network's object and the final one
+    leave unexplained; None when no network was used."""
 
 
 def reconstruct(
     model: PtychoModel,
-    raw: RawData,
-    groups: Members,
+    groups: GroupDataset,
     scaled: ScaledProbe,
-    config: ReconstructSettings,
-    device: torch.device,
+    plan: Plan,
+    *,
+    every_frame: bool = True,
 ) -> Reconstruction:
     """Reconstruct the one object that the frames of a scan show.
 
     Args:
         model: trained; takes over the probe.
-        raw: the scan.
-        groups: frame indices, one row per group. All frames take part in the sweeps of a lifted
-            network, unless so many groups were asked for; else those of the groups do.
+        groups: of the scan, for the start.
         scaled: the probe of the scan.
-        config: sweeps, what is refined, batch size, progress.
-        device: where to compute.
+        plan: engine, its ending, and what is refined.
+        every_frame: whether all frames of the scan take part in the engine, where the network
+            serves whole scans; else those of the groups do.
+
+    Raises:
+        ConfigError: If the engine cannot do what is asked for.
     """
     model.set_probe(scaled.probe)
-    at_once = isinstance(model.network, LiftedUNet)
-    every = at_once and config.n_images is None
-    frames = np.arange(raw.n_frames) if every else np.unique(groups)
-    canvas = canvas_of(torch.from_numpy(raw.positions[frames]), raw.frame_size)
-    if config.refine_positions:
-        canvas = canvas.widened(int(MOST_MOVED) + 2)
-    singles = GroupDataset(raw, frames[:, None])
-    if at_once and config.refine_probe:
-        # Groups know only the probe that is in doubt: on a measured scan whose file tells a wrong
-        # one, sweeps from empty space found an object at once that those from the groups did not.
+    raw, whole = groups.raw, getattr(model.network, "whole_scan", False)
+    engine = ENGINES.find(plan.engine)(model.network)
+    frames = np.arange(raw.n_frames) if whole and every_frame else np.unique(groups.groups)
+    positions = torch.from_numpy(raw.positions[frames])
+    canvas = canvas_of(positions, raw.frame_size).widened(engine.room(plan.refine))
+    problem = _problem(raw, frames, canvas, plan)
+    given = Nuisances.given(scaled.probe, problem.frames)
+    if whole and plan.refine.probe:
+        # The groups depend on the probe in doubt: on a measured scan whose file holds a wrong one,
+        # iterations from empty space found an object that those from the groups did not.
         obj = torch.ones(canvas.shape, dtype=torch.complex64)
-        start = Swept(obj, scaled.probe, [], 0, Nuisances.given(scaled.probe, singles))
         coverage = obj.real
     else:
         found, coverage, _ = stitched_groups(
-            model, GroupDataset(raw, groups), canvas, batch_size=config.batch_size, device=device,
-            track=tracked("reconstructing", "batches", enabled=config.progress),
+            model, groups, canvas, batch_size=plan.batch_size, device=plan.device,
+            track=plan.track("reconstructing", "batches"),
         )  # fmt: skip
-        # Windows reach a little beyond what was reconstructed; the mean stands for the unknown.
-        filled = torch.where(coverage > 0, found, found[coverage > 0].mean())
-        start = Swept(filled, scaled.probe, [], 0, Nuisances.given(scaled.probe, singles))
-    network = None
-    if at_once:
-        positions = torch.from_numpy(raw.positions[frames])
-        light = light_on(canvas, positions, scaled.probe)
-        coverage = torch.where(light > UNLIT, light, 0)
-    else:
-        network = _told_if_foreign(start, canvas, singles)
-    swept = start
-    if at_once or config.sweeps != 0:
-        swept = _sweep(model, start, canvas, singles, config, device)
-    if at_once and config.sweeps == 0:
-        network = _told_if_foreign(swept, canvas, singles)
-    beside = swept.beside
-    for sentence in beside.sentences(start.beside, frames, raw.photons_per_frame()):
-        log.info("%s", sentence)
-    residuals = frame_residuals(
-        swept.obj, canvas, swept.probe, singles, beside=beside,
-        batch_size=max(1, PIXELS_AT_ONCE // raw.probe.size),
-        track=tracked("checking frames", "batches", enabled=config.progress),
-    )  # fmt: skip
-    final = unexplained_light(swept.obj, canvas, swept.probe, singles, beside=beside)
-    if config.sweeps != 0 and swept.kept > 0 and final > WRONG:
+        # Windows reach a little beyond what was reconstructed; the mean fills the unknown.
+        obj = torch.where(coverage > 0, found, found[coverage > 0].mean())
+    start = Estimate(obj, given)
+    if whole:
+        illumination = illumination_on(canvas, positions, scaled.probe)
+        coverage = torch.where(illumination > UNLIT, illumination, 0)
+    first = None if whole else _checked_start(problem, start)
+    solution = Solution(*start, [], 0)
+    if whole or plan.ending.iterations != 0:
+        solution = _solve(engine, problem, start, plan)
+    if whole and plan.ending.iterations == 0:
+        first = _checked_start(problem, solution.estimate)
+    result = _result(problem, solution, coverage.numpy(), given, scaled.transmission, plan)
+    final = unexplained_intensity(problem, solution.estimate)
+    if plan.ending.iterations != 0 and solution.kept > 0 and final > WRONG:
         log.warning(
-            "%.1f %% of the light is unexplained beyond counting noise, even after the sweeps; "
-            "check probe and positions (order, sign, unit), or try --refine_probe, "
-            "--refine_positions, --refine_background", 100 * final,
+            "%.1f %% of the intensity is unexplained beyond counting noise after the last "
+            "iteration; check probe and positions (order, sign, unit), or try --refine probe, "
+            "positions or background", 100 * final,
         )  # fmt: skip
-    return Reconstruction(
-        obj=torch.where(coverage > 0, swept.obj * scaled.transmission, 0).numpy(),
-        coverage=coverage.numpy(),
-        origin=canvas.origin,
-        frames=frames,
-        residuals=residuals.numpy(),
-        probe=swept.probe.numpy() / scaled.transmission,
-        free_residual=swept.free_residual,
-        sweeps=swept.kept,
-        beside=beside,
-        unexplained=(network, final),
-    )
+    return result._replace(unexplained=(first, final))
+
+
+def continue_from(
+    start: Reconstruction, raw: RawData, plan: Plan, *, model: PtychoModel | None = None
+) -> Reconstruction:
+    """Let an engine continue from a reconstruction.
+
+    Args:
+        start: made from this scan.
+        raw: the scan.
+        plan: engine, its ending, and what is refined.
+        model: for engines that use a network.
+
+    Raises:
+        ConfigError: If the engine cannot do what is asked for.
+    """
+    engine = ENGINES.find(plan.engine)(None if model is None else model.network)
+    room = engine.room(plan.refine)
+    shape = (start.obj.shape[0], start.obj.shape[1])
+    canvas = Canvas(start.origin, shape).widened(room)
+    coverage = np.pad(start.coverage, room)
+    obj = np.pad(start.obj, room)
+    # The mean fills what is unknown.
+    obj = np.where(coverage > 0, obj, obj[coverage > 0].mean()).astype(np.complex64)
+    given = start.nuisances._replace(probe=torch.from_numpy(np.array(start.probe, np.complex64)))
+    problem = _problem(raw, start.frames, canvas, plan, positions=given.positions)
+    solution = _solve(engine, problem, Estimate(torch.from_numpy(obj), given), plan)
+    return _result(problem, solution, coverage, given, 1.0, plan)
 
 
 def stitched_groups(
@@ -146,7 +218,7 @@ def stitched_groups(
     device: torch.device,
     track: Track = untracked,
 ) -> Stitched:
-    """Return what a network makes of groups, stitched, and how much light tells it.
+    """Return the patches that a network predicts for groups, stitched to one object.
 
     Args:
         model: trained, with the probe of the scan.
@@ -161,9 +233,8 @@ def stitched_groups(
     predicted = predict_patches(model, groups, device=device, batch_size=at_once, track=track)
     first = size // 2 - window // 2
     corners, _ = window_corners(torch.from_numpy(raw.positions[predicted.members.numpy()]), size)
-    weight = merge_weight(model.probe.detach().cpu())[
-        first : first + window, first : first + window
-    ]
+    inner = slice(first, first + window)
+    weight = merge_weight(model.probe.detach().cpu())[inner, inner]
     return stitch(
         predicted.patches,
         corners - torch.tensor(canvas.origin) + first,
@@ -173,75 +244,74 @@ def stitched_groups(
     )
 
 
-def _told_if_foreign(found: Swept, canvas: Canvas, dataset: GroupDataset) -> float:
-    """Return the light that a network's object leaves unexplained; warn where it is much."""
-    share = unexplained_light(found.obj, canvas, found.probe, dataset)
+def _problem(
+    raw: RawData,
+    frames: Int[np.ndarray, " frame"],
+    canvas: Canvas,
+    plan: Plan,
+    positions: Float[Tensor, "position 2"] | None = None,
+) -> Problem:
+    return Problem.of(
+        GroupDataset(raw, frames[:, None]), canvas, device=plan.device, seed=plan.seed,
+        batch_size=plan.engine_batch_size, positions=positions,
+    )  # fmt: skip
+
+
+def _solve(engine: Engine, problem: Problem, start: Estimate, plan: Plan) -> Solution:
+    """Return what the engine finds, modes of a refined probe orthogonal."""
+    probe = more_modes(start.nuisances.probe, plan.n_modes)
+    start = start._replace(nuisances=start.nuisances._replace(probe=probe))
+    track = plan.track("iterating", "iterations")
+    found = engine.solve(problem, start, plan.ending, plan.refine, track)
+    if plan.refine.probe:
+        probe = orthogonal_modes(found.nuisances.probe)
+        found = found._replace(nuisances=found.nuisances._replace(probe=probe))
+        log_modes(probe)
+    if found.free_residual:
+        log.info(
+            "%s: %d of %d iterations kept, held-out misfit %.4g -> %.4g",
+            plan.engine, found.kept, len(found.free_residual),
+            found.free_residual[0], min(found.free_residual),
+        )  # fmt: skip
+    return found
+
+
+def _checked_start(problem: Problem, found: Estimate) -> float:
+    """Return the intensity that a network's object leaves unexplained; warn where it is high."""
+    share = unexplained_intensity(problem, found)
     if share > FOREIGN:
         log.warning(
-            "the network leaves %.1f %% of the light unexplained beyond counting noise, above %.0f "
-            "%%: this scan is unlike those it learned from; sweeps may mend it, or ptycho_train "
-            "--finetune", 100 * share, 100 * FOREIGN,
+            "%.1f %% of the intensity is not explained by the network's object, expected below "
+            "%.0f %%: this scan differs from the training scans; more iterations or ptycho_train "
+            "--finetune may help", 100 * share, 100 * FOREIGN,
         )  # fmt: skip
     return share
 
 
-def _sweep(
-    model: PtychoModel,
-    start: Swept,
-    canvas: Canvas,
-    dataset: GroupDataset,
-    config: ReconstructSettings,
-    device: torch.device,
-) -> Swept:
-    """Return the object after its sweeps: first by physics, at last by the learned step.
-
-    A network that takes the scan as one group has sweeps and steps of its own; those asked for come
-    on top of the sweeps.
-    """
-    network, physical, last = model.network, config.sweeps, 0
-    at_once = isinstance(network, LiftedUNet)
-    if at_once:
-        physical = None if physical is None else network.sweeps + physical
-        last = None if physical is None else network.steps
-    shared = {
-        "batch_size": _sweep_batch(dataset), "seed": config.seed, "device": device,
-        "track": tracked("sweeping", "sweeps", enabled=config.progress),
-    }  # fmt: skip
-    swept = sweep_scan(
-        start.obj, canvas, more_modes(start.probe, config.n_modes), dataset, sweeps=physical,
-        refine_probe=config.refine_probe, refine_positions=config.refine_positions,
-        refine_intensity=config.refine_intensity, refine_background=config.refine_background,
-        **shared,
-    )  # fmt: skip
-    if config.refine_probe:
-        swept = swept._replace(probe=orthogonal_modes(swept.probe))
-        tell_modes(swept.probe)
-    _tell("sweeps", swept.kept, swept.free_residual)
-    if last == 0:
-        return swept
-    learned = learned_sweeps(swept, canvas, dataset, network.step, sweeps=last, **shared)
-    more = learned.free_residual[len(swept.free_residual) :]
-    _tell("learned sweeps", learned.kept - swept.kept, more)
-    return learned
-
-
-def _tell(kind: str, kept: int, free_residual: list[float]) -> None:
-    """Log how many sweeps were kept, and by which numbers."""
-    if not free_residual:
-        return
-    log.info(
-        "%s: %d kept of %d; held-out pixels missed by %.4g at first, %.4g at best",
-        kind, kept, len(free_residual), free_residual[0], min(free_residual),
-    )  # fmt: skip
-
-
-def _sweep_batch(dataset: GroupDataset) -> int:
-    """Return frames per batch of the sweeps.
-
-    A sweep of a small scan takes at least five batches: corrections one after the other reach
-    farther than those made together. On a large one an eightieth of the frames hardly overlaps:
-    with 128 of 10,304 instead of 32 a sweep takes two thirds of the time, and ends no worse.
-    """
-    n_frames = len(dataset)
-    wanted = max(min(32, max(8, n_frames // 5)), min(256, n_frames // 80))
-    return default_batch_size(1, dataset.raw.frame_size, wanted)
+def _result(
+    problem: Problem,
+    solution: Solution,
+    coverage: Float[np.ndarray, "row col"],
+    given: Nuisances,
+    transmission: float,
+    plan: Plan,
+) -> Reconstruction:
+    """Return the solution as arrays, with its residuals, in the scale of the file's probe."""
+    residuals = frame_residuals(
+        problem, solution.estimate, plan.track("computing residuals", "batches")
+    )
+    obj, nuisances, free_residual, kept = solution.to(torch.device("cpu"))
+    raw = problem.frames.raw
+    for line in nuisances.lines(given, problem.members, raw.photons_per_frame()):
+        log.info("%s", line)
+    return Reconstruction(
+        obj=np.where(coverage > 0, obj.numpy() * np.complex64(transmission), 0),
+        coverage=coverage,
+        origin=problem.canvas.origin,
+        frames=problem.members,
+        residuals=residuals.numpy(),
+        probe=nuisances.probe.numpy() / np.float32(transmission),
+        free_residual=free_residual,
+        iterations=kept,
+        nuisances=nuisances,
+    )

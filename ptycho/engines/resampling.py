@@ -1,11 +1,11 @@
-"""How far a reconstruction may be trusted, from reconstructions of the same scan drawn again.
+"""Uncertainty of a reconstruction, from reconstructions of resampled scans.
 
-Way of the data: object -> [scans drawn again -> objects] -> uncertainty -> report.
-Two questions, two ways to draw. Would these frames, counted again, have led to the same object, and
-does the reconstruction find an object that it is shown? The frames that the object itself predicts
-are counted anew, and reconstructed: what comes out differs from the object as that differs from the
-truth. Do the frames agree among themselves? Two halves of the positions are reconstructed apart.
-Knows objects and scans; nothing of how they are reconstructed.
+Data flow: object -> [resampled scans -> objects] -> uncertainty -> report.
+Two questions, two ways to resample. Parametric bootstrap: photon counts are drawn from the frames
+that the object predicts and reconstructed; the results differ from the object as the object differs
+from the truth. Half data: two disjoint halves of the positions are reconstructed separately, which
+shows whether the frames agree with each other. Knows objects and scans; nothing of how they are
+reconstructed.
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ import torch
 from jaxtyping import Bool, Complex, Float
 from scipy import ndimage
 
-from ptycho.engines.nuisances import Nuisances
+from ptycho.engines.problem import Estimate, Problem
 from ptycho.engines.residuals import expected_frames
 from ptycho.metrics import (
     RingCorrelation,
@@ -25,30 +25,28 @@ from ptycho.metrics import (
     fourier_ring_correlation,
     inner_rectangle,
 )
-from ptycho.physics.patches import Canvas
-from ptycho.scan.dataset import GroupDataset
 from ptycho.scan.raw_data import RawData
 from ptycho.simulation.noise import count_photons, smallest_counts
 
 CALIBRATION = 1.4
-"""Error of an object over the distance of its resampled ones, where the frames are explained as
-well as those drawn again: these have lost already what the reconstruction cannot show, fine detail
-above all, so they lose less. Fitted once, to simulated scans of one object, and tested on others;
-see docs/benchmarks/trust.md."""
+"""Error of an object over the distance of its resampled ones, where the measured frames are
+explained as well as resampled ones. Resampled scans lack the fine detail that the reconstruction
+does not resolve, so their distance is smaller than the error. Fitted once, to simulated scans of
+one object, and tested on others; see docs/benchmarks/trust.md."""
 
 UNKNOWN_PHASE = np.pi / np.sqrt(3)
-"""Standard deviation of a phase of which nothing is known: uniform over the circle."""
+"""Standard deviation of an unknown phase: uniform over the circle."""
 
 _FIRST_RING = 3
-"""Of those whose correlation is believed; 0 is the mean."""
+"""First Fourier ring used; ring 0 is the mean."""
 
 _POOLED = 2.0
-"""Pixels (standard deviation) over which squares are averaged: some samples alone would leave each
-pixel's spread uncertain by a quarter, and errors are no finer than what is resolved."""
+"""Pixels (standard deviation) over which squares are averaged: with a few samples alone the spread
+of each pixel would be uncertain by a quarter, and errors are no finer than the resolution."""
 
 
 class Uncertainty(NamedTuple):
-    """What an object is off by, pixel for pixel, as a standard deviation."""
+    """Per-pixel standard deviation of an object."""
 
     amplitude_std: Float[np.ndarray, "row col"]
     """Of the modulus of the transmission; NaN where the object is not known."""
@@ -58,7 +56,7 @@ class Uncertainty(NamedTuple):
 
 
 class HalfData(NamedTuple):
-    """What two reconstructions from disjoint halves of the positions agree on."""
+    """Agreement of two reconstructions from disjoint halves of the positions."""
 
     rings: RingCorrelation
     """Fourier ring correlation of the two, inside the largest rectangle that both know."""
@@ -72,7 +70,7 @@ class HalfData(NamedTuple):
     def crossing(self, threshold: float | Float[np.ndarray, " ring"]) -> float:
         """Return where the correlation falls below a threshold, cycles per pixel.
 
-        The first rings do not count: they hold a few pixels, and the ramp taken out speaks there.
+        The first rings are ignored: they hold few pixels and are affected by the ramp removal.
 
         Args:
             threshold: one number, or one for each ring.
@@ -83,43 +81,33 @@ class HalfData(NamedTuple):
 
 
 def count_again(
-    obj: Complex[np.ndarray, "height width"],
-    canvas: Canvas,
-    probe: Complex[np.ndarray, "mode row col"],
-    dataset: GroupDataset,
-    beside: Nuisances,
-    *,
-    batch_size: int,
-    rng: np.random.Generator,
+    problem: Problem, estimate: Estimate, *, batch_size: int, rng: np.random.Generator
 ) -> RawData:
     """Return the scan as it would have been counted if the object were the true one.
 
     Args:
-        obj: complex transmission.
-        canvas: where it lies; holds the windows of all frames.
-        probe: modes, sqrt(photons) per object pixel.
-        dataset: the frames to count again, as groups of one.
-        beside: positions, beam and background that go with the object.
+        problem: the frames to count again.
+        estimate: on the device of the problem.
         batch_size: frames at a time.
         rng: of the counts.
 
     Returns:
-        A scan of these frames, in photons, where the original says they were taken. All of its
-        frames are held in memory.
+        A scan of these frames, in photons, at the positions of the original. All of its frames are
+        held in memory.
 
     Source:
         Parametric bootstrap: Efron & Tibshirani, An Introduction to the Bootstrap (1993), 6.5.
     """
-    raw, members = dataset.raw, dataset.groups.ravel()
-    sample, modes = (torch.from_numpy(part.astype(np.complex64)) for part in (obj, probe))
-    parts = []
-    with torch.inference_mode():
-        for batch in dataset.batches(batch_size):
-            expected = expected_frames(sample, canvas, modes, batch, beside)
-            parts.append(count_photons(expected.numpy(), rng=rng))
+    members = torch.from_numpy(problem.members.astype(np.int64))
+    parts = [
+        count_photons(
+            expected_frames(problem, estimate, part.to(problem.device)).cpu().numpy(), rng=rng
+        )
+        for part in members.split(batch_size)
+    ]
     brightest = max(int(part.max(initial=0)) for part in parts)
     frames = np.concatenate(parts, dtype=smallest_counts(brightest))
-    return _in_photons(raw.subset(members), frames)
+    return _in_photons(problem.frames.raw.subset(problem.members), frames)
 
 
 def same_gauge(
@@ -129,20 +117,20 @@ def same_gauge(
     *,
     shift: bool,
 ) -> Complex[np.ndarray, "row col"]:
-    """Return an object with the freedoms of a reconstruction as another one has them.
+    """Return an object with global phase, ramp and scale matched to another one.
 
-    Global phase, phase ramp and scale go, as in every comparison of this package: a probe that is
-    told is seldom quite right, and then they are free even where it is not refined.
+    They are ambiguities of a reconstruction even where the probe is not refined, as the probe of a
+    file is seldom exact.
 
     Args:
         obj: another reconstruction of the same scan.
         reference: the object it is compared with, on the same pixels.
         mask: where both are known.
-        shift: whether a shift is free too, as with a probe or positions that are refined; some
+        shift: whether a shift is matched too, as with a refined probe or refined positions; some
             pixels along the rim are lost by it.
 
     Returns:
-        It, NaN where it cannot be compared.
+        The object, NaN where it cannot be compared.
 
     Raises:
         ValueError: If there is no pixel to compare.
@@ -158,21 +146,21 @@ def uncertainty(
     misfit_ratio: float = 1.0,
     calibration: float = CALIBRATION,
 ) -> Uncertainty:
-    """Return what an object is off by, from reconstructions of the frames it predicts.
+    """Return the per-pixel uncertainty of an object, from reconstructions of resampled scans.
 
         std^2 = calibration^2 max(1, Q) mean over samples of (sample - object)^2
 
-    The distance from the object, not from the samples' mean: what all samples get wrong alike, a
-    resolution lost or a coarse phase not settled, belongs to it. Q is how much worse the object
-    explains the measured frames than the samples theirs: what the samples know nothing of, a wrong
-    probe or position or detail lost, shows there. Squares are averaged over samples and over
-    `_POOLED` pixels.
+    The distance is from the object, not from the mean of the samples: a common error of all
+    samples, as a lost resolution or a phase that has not converged, is included. Q is the misfit of
+    the measured frames relative to that of the samples: errors that the samples do not contain, as
+    a wrong probe or position, appear there. Squares are averaged over samples and over `_POOLED`
+    pixels.
 
     Args:
-        obj: what the frames of the samples were predicted from.
+        obj: the object from which the samples were predicted.
         samples: in its gauge; NaN where unknown.
-        misfit_ratio: Q, mean residual of the measured frames over that of those drawn again.
-        calibration: from the samples' distance to the truth's.
+        misfit_ratio: Q, mean residual of the measured frames over that of the resampled ones.
+        calibration: error over the distance of the samples.
 
     Source:
         The factor sqrt(Q) is Birge's ratio: Birge, Phys. Rev. 40, 207 (1932).
@@ -199,12 +187,12 @@ def half_data(
 ) -> HalfData:
     """Compare the objects of two disjoint halves of a scan.
 
-    What n frames leave uncertain has variance s^2 / n; so half of them 2 s^2 / n, the difference
-    of two disjoint halves 4 s^2 / n, and the whole scan's object a quarter of that:
+    An object from n frames has variance s^2 / n, from half of them 2 s^2 / n; the difference of two
+    disjoint halves has 4 s^2 / n, four times that of the whole scan's object:
 
         std = sqrt(mean (first - second)^2) / 2
 
-    Where half of the positions is too sparse for a reconstruction it is more than that.
+    Where half of the positions is too sparse for a reconstruction this is an upper bound.
 
     Args:
         first: object of one half.
@@ -229,7 +217,7 @@ def half_data(
 
 
 def _in_photons(raw: RawData, frames: np.ndarray) -> RawData:
-    """Return a scan with other frames, counted ones."""
+    """Return a scan with other frames, in counts."""
     return replace(
         raw, frames=frames, measurement="counts", photons_per_unit=1.0,
         background=raw.background_intensity, patches=None, path=None,

@@ -1,141 +1,165 @@
-"""A trained model applied to groups of frames: patches and how well they explain the frames.
+"""How well an object explains frames: residuals, deviances and their excess over counting noise.
 
-Way of the data: trained model, batches -> [patches] -> object. Plain PyTorch.
+Data flow: object, frames -> [numbers per frame] -> report. Computed on the device of the problem.
 """
+
+from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Complex, Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
-from ptycho.engines.nuisances import Nuisances
-from ptycho.physics.forward import detector_intensity, exit_waves
+from ptycho.engines.problem import Estimate, Problem
 from ptycho.physics.losses import DARK, amplitude_loss
-from ptycho.physics.patches import Canvas, cut_patches, window_corners
+from ptycho.physics.patches import cut_patches
 from ptycho.physics.probe import shift_probe
 from ptycho.progress import Track, untracked
-from ptycho.scan.dataset import GroupBatch, GroupDataset
+
+_PIXELS_AT_ONCE = 2**20
+"""Pixels of detector waves held at a time: about 100 MB."""
 
 
-@torch.inference_mode()
-def frame_residuals(
-    obj: Complex[Tensor, "height width"],
-    canvas: Canvas,
-    probe: Complex[Tensor, "mode row col"],
-    dataset: GroupDataset,
-    *,
-    batch_size: int,
-    beside: Nuisances | None = None,
-    track: Track = untracked,
-) -> Float[Tensor, " frame"]:
-    """Return how far each frame is from the one the stitched object would give.
-
-        residual_i = sum (sqrt I_i - sqrt n_i)^2 / sum n_i over the good pixels, NaN for a frame
-        without light
+@torch.no_grad()
+def expected_frames(
+    problem: Problem, estimate: Estimate, members: Int[Tensor, " frame"]
+) -> Float[Tensor, "frame row col"]:
+    """Return the expected photons per detector pixel of some frames, background included.
 
     Args:
-        obj: stitched transmission.
-        canvas: where it lies; holds the full window of every position of the dataset.
-        probe: modes in sqrt(photons) per object pixel.
-        dataset: frames to explain, as groups of one.
-        batch_size: frames at a time.
-        beside: positions, beam and background found by sweeps; None takes the scan's.
+        problem: its canvas and forward model.
+        estimate: on the device of the problem.
+        members: which frames of the scan.
+    """
+    nuisances = estimate.nuisances
+    size = nuisances.probe.shape[-1]
+    unread = nuisances.probe.real.new_zeros(len(members), size, size)
+    placed = problem.placed(members, unread, nuisances)
+    patches = cut_patches(estimate.obj, placed.corners, size)
+    probe = nuisances.scaled(shift_probe(nuisances.probe, placed.fractions), members)
+    return nuisances.with_background(problem.forward.intensity(patches, probe))
+
+
+class Explained(NamedTuple):
+    """Detector-space numbers, frame by frame."""
+
+    frames: Int[np.ndarray, " frame"]
+    """Which frames of the scan."""
+
+    residuals: Float[np.ndarray, " frame"]
+    """sum (sqrt I - sqrt n)^2 / sum n; NaN for a frame without photons."""
+
+    deviances: Float[np.ndarray, " frame"]
+    """Poisson deviance per pixel; about 1 when only counting noise of many photons is left."""
+
+
+def explain(problem: Problem, estimate: Estimate, track: Track = untracked) -> Explained:
+    """Return how well an estimate explains each frame.
+
+    Args:
+        problem: the frames.
+        estimate: on any device.
         track: wraps the batches, given their number, to show progress.
     """
-    beside = beside or Nuisances.given(probe, dataset)
-    residuals = []
-    for batch in track(dataset.batches(batch_size), -(-len(dataset) // batch_size)):
-        expected = expected_frames(obj, canvas, probe, batch, beside)
-        amplitude = batch.amplitude.flatten(0, 1)
-        wrong = (expected.sqrt() - amplitude).square()
-        wrong = (wrong if batch.mask is None else wrong * batch.mask).sum(dim=(-2, -1))
-        counted = amplitude.square().sum(dim=(-2, -1))
-        residuals.append(torch.where(counted > 0, wrong / counted, torch.nan))
-    return torch.cat(residuals)
+    found = (
+        _per_frame(problem, estimate, _residual, track),
+        _per_frame(problem, estimate, _deviance, track),
+    )
+    return Explained(problem.members, *(values.cpu().numpy() for values in found))
 
 
-@torch.inference_mode()
-def frame_deviances(
-    obj: Complex[Tensor, "height width"],
-    canvas: Canvas,
-    probe: Complex[Tensor, "mode row col"],
-    dataset: GroupDataset,
-    *,
-    batch_size: int,
-    beside: Nuisances | None = None,
-    track: Track = untracked,
+def frame_residuals(
+    problem: Problem, estimate: Estimate, track: Track = untracked
 ) -> Float[Tensor, " frame"]:
-    """Return how unlikely the counts of each frame are, if the object were the true one.
+    """Return the relative misfit of each frame, on the CPU.
+
+        residual_i = sum (sqrt I_i - sqrt n_i)^2 / sum n_i over the good pixels, NaN for a frame
+        without photons
+
+    Args:
+        problem: the frames.
+        estimate: on any device.
+        track: wraps the batches, given their number, to show progress.
+    """
+    return _per_frame(problem, estimate, _residual, track).cpu()
+
+
+def frame_deviances(
+    problem: Problem, estimate: Estimate, track: Track = untracked
+) -> Float[Tensor, " frame"]:
+    """Return the Poisson deviance per pixel of each frame, on the CPU.
 
         deviance_i = 2 sum (I - n + n ln(n / I)) / number of pixels, over the good ones
 
     Counting noise alone leaves about 1 where photons are many, less where they are few; NaN stands
-    for a frame without light.
+    for a frame without photons.
 
     Args:
-        obj: stitched transmission.
-        canvas: where it lies; holds the full window of every position of the dataset.
-        probe: modes in sqrt(photons) per object pixel.
-        dataset: frames to explain, as groups of one.
-        batch_size: frames at a time.
-        beside: positions, beam and background found by sweeps; None takes the scan's.
+        problem: the frames.
+        estimate: on any device.
         track: wraps the batches, given their number, to show progress.
 
     Source:
         McCullagh & Nelder, Generalized Linear Models, 2nd ed. (1989), section 2.3.
     """
-    beside = beside or Nuisances.given(probe, dataset)
-    deviances = []
-    for batch in track(dataset.batches(batch_size), -(-len(dataset) // batch_size)):
-        expected = expected_frames(obj, canvas, probe, batch, beside).clamp_min(DARK)
-        counted = batch.amplitude.flatten(0, 1).square()
-        each = expected - counted + torch.xlogy(counted, counted / expected)
-        good = torch.ones_like(each[0]) if batch.mask is None else batch.mask.to(each.dtype)
-        deviance = 2 * (each * good).sum(dim=(-2, -1)) / good.sum()
-        lit = counted.sum(dim=(-2, -1)) > 0
-        deviances.append(torch.where(lit, deviance, torch.nan))
-    return torch.cat(deviances)
+    return _per_frame(problem, estimate, _deviance, track).cpu()
 
 
-@torch.inference_mode()
-def unexplained_light(
-    obj: Complex[Tensor, "height width"],
-    canvas: Canvas,
-    probe: Complex[Tensor, "mode row col"],
-    dataset: GroupDataset,
-    *,
-    frames: int = 128,
-    beside: Nuisances | None = None,
-) -> float:
-    """Return the share of the light that an object does not explain, beyond counting noise.
+@torch.no_grad()
+def unexplained_intensity(problem: Problem, estimate: Estimate, frames: int = 128) -> float:
+    """Return the share of the intensity that an object does not explain, beyond counting noise.
 
-        mean over frames of sum (sqrt I - sqrt n)^2 / sum n, less what Poisson noise would leave
+        mean over frames of sum (sqrt I - sqrt n)^2 / sum n, less what Poisson noise leaves
 
     Args:
-        obj: stitched transmission.
-        canvas: where it lies.
-        probe: modes in sqrt(photons) per object pixel.
-        dataset: frames, as groups of one.
-        frames: that many, spread evenly over the dataset, are looked at.
-        beside: positions, beam and background found by sweeps; None takes the scan's.
+        problem: the frames.
+        estimate: on any device.
+        frames: number of frames to use, spread evenly over the scan.
     """
-    chosen = np.unique(np.linspace(0, len(dataset) - 1, min(frames, len(dataset))).astype(int))
-    batch = dataset[chosen.tolist()]
-    expected = expected_frames(obj, canvas, probe, batch, beside or Nuisances.given(probe, dataset))
-    misfit = amplitude_loss(expected, batch.amplitude.flatten(0, 1), batch.mask)
-    return float(misfit) - amplitude_loss.noise_floor(expected, batch.mask)
+    n_frames = len(problem.members)
+    chosen = np.unique(np.linspace(0, n_frames - 1, min(frames, n_frames)).astype(int))
+    members, raw = problem.members[chosen], problem.frames.raw
+    amplitude = torch.from_numpy(raw.amplitude(members)).to(problem.device)
+    placed = torch.from_numpy(members.astype(np.int64)).to(problem.device)
+    expected = expected_frames(problem, estimate.to(problem.device), placed)
+    good = _good(problem)
+    misfit = amplitude_loss(expected, amplitude, good)
+    return float(misfit) - amplitude_loss.noise_floor(expected, good)
 
 
-def expected_frames(
-    obj: Complex[Tensor, "height width"],
-    canvas: Canvas,
-    probe: Complex[Tensor, "mode row col"],
-    batch: GroupBatch,
-    beside: Nuisances,
-) -> Float[Tensor, "frame row col"]:
-    """Return the photons per detector pixel that an object gives in the frames of a batch."""
-    members = batch.members.flatten()
-    corners, fractions = window_corners(beside.positions[members], probe.shape[-1])
-    patches = cut_patches(obj, corners - torch.tensor(canvas.origin), probe.shape[-1])
-    shifted = beside.brightened(shift_probe(probe, fractions), members)
-    return beside.with_background(detector_intensity(exit_waves(patches, shifted)))
+Measure = Callable[[Tensor, Tensor, Tensor | None], Tensor]
+
+
+@torch.no_grad()
+def _per_frame(
+    problem: Problem, estimate: Estimate, measure: Measure, track: Track
+) -> Float[Tensor, " frame"]:
+    """Return a number for each frame, NaN where it holds no photon."""
+    estimate, good = estimate.to(problem.device), _good(problem)
+    size = max(1, _PIXELS_AT_ONCE // estimate.nuisances.probe.numel())
+    found = []
+    for members, amplitude in track(problem.batches(size), -(-len(problem.members) // size)):
+        expected = expected_frames(problem, estimate, members)
+        values = measure(expected, amplitude, good)
+        counted = amplitude.square().sum(dim=(-2, -1))
+        found.append(torch.where(counted > 0, values, torch.nan))
+    return torch.cat(found)
+
+
+def _good(problem: Problem) -> Tensor | None:
+    mask = problem.frames.raw.mask
+    return None if mask is None else torch.from_numpy(mask).to(problem.device)
+
+
+def _residual(expected: Tensor, amplitude: Tensor, good: Tensor | None) -> Tensor:
+    wrong = (expected.sqrt() - amplitude).square()
+    wrong = wrong if good is None else wrong * good
+    return wrong.sum(dim=(-2, -1)) / amplitude.square().sum(dim=(-2, -1))
+
+
+def _deviance(expected: Tensor, amplitude: Tensor, good: Tensor | None) -> Tensor:
+    expected, counted = expected.clamp_min(DARK), amplitude.square()
+    each = expected - counted + torch.xlogy(counted, counted / expected)
+    used = torch.ones_like(each[0]) if good is None else good.to(each.dtype)
+    return 2 * (each * used).sum(dim=(-2, -1)) / used.sum()

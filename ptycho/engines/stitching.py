@@ -1,6 +1,6 @@
 """Patches back into one object, their free phases brought into agreement.
 
-Way of the data: trained model -> patches -> [object] -> metrics, report.
+Data flow: trained model -> patches -> [object] -> metrics, report.
 Knows patches, windows and weights as tensors: no networks, no scans, no files.
 
 A frame does not tell the global phase of its patch, so every predicted patch (or group of patches)
@@ -99,10 +99,10 @@ def stitch(
     return Stitched(obj, coverage, phasors.angle()[group_of])
 
 
-def light_on(
+def illumination_on(
     canvas: Canvas, positions: Float[Tensor, "position 2"], probe: Complex[Tensor, "mode row col"]
 ) -> Float[Tensor, "height width"]:
-    """Return the light that falls on an object, relative to the brightest spot of one frame.
+    """Return the illumination of an object, relative to the maximum of one probe.
 
     Args:
         canvas: holds the window of every position.

@@ -57,6 +57,7 @@ class ScanFields(TypedDict):
     scan_index: NotRequired[np.ndarray | None]
     pixel_size_m: NotRequired[float | None]
     metadata: NotRequired[dict[str, Any]]
+    experiment: NotRequired[str | None]
     path: NotRequired[Path | None]
 
 

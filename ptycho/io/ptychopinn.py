@@ -57,6 +57,7 @@ def read(path: Path, measurement: Measurement | None) -> ScanFields:
         "background": entries.entry("background") if "background" in entries else None,
         "pixel_size_m": _pixel_size(entries),
         "metadata": _metadata(entries),
+        "experiment": str(entries.entry("experiment")) if "experiment" in entries else None,
     }
 
 
@@ -82,6 +83,7 @@ def write(path: Path, fields: ScanFields) -> None:
         "scan_index": fields.get("scan_index"),
         "pixel_size_m": np.nan if size is None else size,
         "_metadata": json.dumps(fields.get("metadata", {}), default=_plain),
+        "experiment": fields.get("experiment"),
     }
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,6 +1,6 @@
 """A network followed by the experiment: frames in, patches and expected frames out.
 
-Way of the data: batches -> [network + physics] -> trained model -> patches.
+Data flow: batches -> [network + physics] -> trained model -> patches.
 Knows no files, no training loop.
 """
 
@@ -11,14 +11,13 @@ from jaxtyping import Complex, Float
 from torch import Tensor, nn
 
 from ptycho.networks.blocks import Body
-from ptycho.physics.forward import detector_intensity, exit_waves
 from ptycho.physics.overlap import merge_on_overlap, merge_weight
 from ptycho.physics.probe import probe_window, shift_probe
 from ptycho.scan.dataset import GroupBatch
 
 
 class Prediction(NamedTuple):
-    """What a model says of a batch."""
+    """What a model predicts for a batch."""
 
     patches: Complex[Tensor, "group member row col"]
     """Object transmission in each window, merged on the overlap of the group."""
@@ -33,7 +32,7 @@ _WINDOW_ENERGY = 0.98
 def decoded_window(probe: Complex[Tensor, "mode row col"]) -> int:
     """Return the side of the centre of a patch that holds 98 % of the probe's energy.
 
-    The rest is too dim to be corrected, and costs as much as what is bright.
+    The rest is too dim to be corrected, and costs as much as the bright part.
 
     Args:
         probe: modes, any unit.
@@ -56,13 +55,13 @@ class PtychoModel(nn.Module):
         self.register_buffer("probe_parts", torch.view_as_real(probe.to(torch.complex64)).clone())
 
     def train_probe(self) -> None:
-        """Make the probe something to be learned, as the network's weights are."""
+        """Make the probe a parameter, as the weights of the network are."""
         parts = self.probe_parts
         del self.probe_parts
         self.probe_parts = nn.Parameter(parts.clone())
 
     def set_probe(self, probe: Complex[Tensor, "mode row col"]) -> None:
-        """Take over the illumination of another scan, to stay as it is.
+        """Set the illumination of another scan, as a constant.
 
         Args:
             probe: any number of modes, sqrt(photons) per object pixel.
@@ -84,7 +83,7 @@ class PtychoModel(nn.Module):
     def forward(self, batch: GroupBatch) -> Prediction:
         """Reconstruct the patches of a batch and simulate its frames from them."""
         patches, probe = self._reconstruct(batch)
-        intensity = detector_intensity(exit_waves(patches, probe))
+        intensity = batch.forward.intensity(patches, probe)
         if batch.background is not None:
             intensity = intensity + batch.background
         return Prediction(patches, intensity)
@@ -101,8 +100,8 @@ class PtychoModel(nn.Module):
         """Return the patches, merged on the overlap, and the probe at each position."""
         modes = self.probe if batch.probe is None else batch.probe
         probe = shift_probe(modes, batch.fractions)
-        # A probe that learns is taught by the forward model only: what networks make of it on their
-        # way in (back-projections, weights) has no smooth answer where the detector is dark.
+        # A trained probe gets its gradient from the forward model only: as an input of the network
+        # (back-projections, weights) its derivative is not smooth where the detector is dark.
         weight = merge_weight(modes.detach())
         patches = self.network(batch, probe.detach(), weight)
         if not self.network.merged:

@@ -92,12 +92,14 @@ class _Pretraining(L.LightningModule):
         for number in range(self.network.steps + 1):
             with torch.no_grad():
                 found = back_project_group(canvas, scans.batch, scans.probe)
-            error = torch.log10(squared_error(canvas, scans.obj, found.light) + _LEAST).mean()
+            error = torch.log10(
+                squared_error(canvas, scans.obj, found.illumination) + _LEAST
+            ).mean()
             errors.append(10 * float(error.detach()))
             if number:
                 loss = loss + error / self.network.steps
             if number < self.network.steps:
-                canvas = self.network.step(canvas.detach(), found.step, found.light)
+                canvas = self.network.step(canvas.detach(), found.step, found.illumination)
         return {"loss": loss, "errors": errors}
 
     def configure_optimizers(self) -> dict[str, Any]:

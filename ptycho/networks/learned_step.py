@@ -1,8 +1,8 @@
-"""The learned step: an object on its canvas, corrected by what training has seen of objects.
+"""The learned step: a network that corrects an object on its canvas.
 
-Way of the data: batches -> [network] + physics -> trained model.
-Knows the object and what its frames ask of it; nothing of probes, frames or scans. So one step
-serves a single frame, a group and a whole scan, at any frame size and overlap.
+Data flow: batches -> [network] + physics -> trained model.
+Knows the object and its update; nothing of probes, frames or scans. So one step serves a single
+frame, a group and a whole scan, at any frame size and overlap.
 """
 
 import torch
@@ -10,28 +10,28 @@ from jaxtyping import Complex, Float
 from torch import Tensor, nn
 
 from ptycho.networks.blocks import Body
-from ptycho.physics.forward import pull_of
+from ptycho.physics.forward import update_step
 
 _DIM = 2e-3
-"""Share of the brightest light below which a pixel is not looked at."""
+"""Share of the brightest illumination below which a pixel is ignored."""
 
 _DAMPING = 0.05
 _AROUND = 33  # pixels; odd
 
 
 class LearnedStep(nn.Module):
-    """Correct objects by the pull of their frames, and by experience where the pull is noise.
+    """Correct objects by the update of their frames, and by a prior where the update is noise.
 
-    Where n photons fell, an object is known to about n^-1/2. The body sees the object o, the pull d
-    of its frames in units of the object and in units of that noise, and the light; it answers with
-    a gate g from 0 to 2 and a change c:
+    Where n photons fell, an object is known to about n^-1/2. The inputs of the body are the object
+    o, the update d in units of the object and in units of that noise, and the illumination; its
+    outputs are a gate g from 0 to 2 and a change c:
 
         o' = o + g d + s c,   s^2 = <|d|^2> + 1 / (n + 1)
 
-    so that corrections fade as the object becomes known. Phases are seen relative to the mean wave
-    around each pixel: the global phase of an object means nothing, and that of a distant part
+    so that corrections fade as the object becomes known. Phases are relative to the mean wave
+    around each pixel: the global phase of an object has no meaning, and that of a distant part
     little. Untrained it is the plain step o + d. No layer takes a mean or a norm over the whole
-    map, so the answer at a pixel hardly depends on where its canvas ends.
+    map, so the result at a pixel hardly depends on where its canvas ends.
 
     Args:
         width: features at half resolution; twice and three times as many at the coarser levels.
@@ -50,22 +50,22 @@ class LearnedStep(nn.Module):
         self,
         obj: Complex[Tensor, "object height width"],
         step: Complex[Tensor, "object height width"],
-        light: Float[Tensor, "object height width"],
+        illumination: Float[Tensor, "object height width"],
     ) -> Complex[Tensor, "object height width"]:
-        """Return the corrected objects; what is hardly lit stays.
+        """Return the corrected objects; pixels with hardly any illumination stay.
 
         Args:
             obj: transmission, mean intensity about 1.
-            step: what the frames ask for, from `physics.forward.back_project`.
-            light: photons that fell on each pixel, all frames together.
+            step: the update of the frames, from `ForwardModel.back_project`.
+            illumination: photons on each object pixel, all frames together.
         """
-        brightest = light.amax(dim=(-2, -1), keepdim=True)
-        lit = light > _DIM * brightest
+        brightest = illumination.amax(dim=(-2, -1), keepdim=True)
+        lit = illumination > _DIM * brightest
         box = _box(lit)
-        pull = pull_of(step, light, damping=_DAMPING)
-        lit, here, pull, photons = (part[..., *box] for part in (lit, obj, pull, light))
+        update = update_step(step, illumination, damping=_DAMPING)
+        lit, here, update, photons = (part[..., *box] for part in (lit, obj, update, illumination))
         phase = torch.sgn(_mean_around(photons * here))
-        turned, towards = here * phase.conj(), pull * phase.conj()
+        turned, towards = here * phase.conj(), update * phase.conj()
         unsure = _mean_around(torch.where(lit, towards.abs().square(), 0))
         unsure = (unsure + 1 / (photons + 1)).sqrt()
         features = [
@@ -80,7 +80,7 @@ class LearnedStep(nn.Module):
         ]
         seen = torch.where(lit[:, None], torch.stack(features, dim=1), 0)
         out = self.body(seen.contiguous(memory_format=torch.channels_last))
-        change = 2 * torch.sigmoid(out[:, 2]) * pull
+        change = 2 * torch.sigmoid(out[:, 2]) * update
         change = change + unsure * phase * torch.complex(out[:, 0], out[:, 1])
         corrected = obj.clone()
         corrected[..., *box] = torch.where(lit, here + change, here)

@@ -1,6 +1,6 @@
-"""The default network: frames are lifted into real space by physics, then corrected by learning.
+"""The default network: unrolled iterations of the physics, then learned update steps.
 
-Way of the data: batches -> [network] + physics -> trained model.
+Data flow: batches -> [network] + physics -> trained model.
 """
 
 from collections.abc import Mapping
@@ -12,7 +12,8 @@ from torch import Tensor
 
 from ptycho.networks.learned_step import LearnedStep
 from ptycho.networks.network import Network
-from ptycho.physics.forward import BackProjection, back_project, pull_of
+from ptycho.physics.detector import Measured
+from ptycho.physics.forward import BackProjection, update_step
 from ptycho.physics.patches import cut_patches
 from ptycho.scan.dataset import GroupBatch
 
@@ -20,17 +21,17 @@ _MOMENTUM = 0.8
 
 
 class LiftedUNet(Network):
-    """A group's little object, swept by physics from empty space, then corrected by learning.
+    """An unrolled update network: iterations of the physics from empty space, then learned steps.
 
-    All members share one canvas, so they agree on their overlap by construction. Each learned step
-    looks at what all frames of the group pull the canvas towards; its weights are the same in
-    every step and know no group, so that the same step also serves a whole scan.
+    All members of a group share one canvas, so they agree on their overlap by construction. The
+    input of a learned step is the update that all frames of the group give; its weights are the
+    same in every step and for every group size, so the same step serves a whole scan.
 
     Args:
         group_size: members of one group; any, kept for the common call.
-        width: features of the learned step. Trained on one scan for as long, 32 is no better.
-        sweeps: physical ones before the first learned step; five settle the overlap of a group.
-        steps: learned ones. Trained on one scan for as long, two are no better.
+        width: features of the learned step. Trained on one scan for the same time, 32 is no better.
+        sweeps: physical iterations before the first learned step; five make a group consistent.
+        steps: learned steps. Trained on one scan for the same time, two are no better.
     """
 
     any_gridsize = True
@@ -59,12 +60,12 @@ class LiftedUNet(Network):
             weight: merge weight of each window pixel; not needed by this network.
         """
         canvas = sweep_group(batch, probe, self.sweeps)
-        light = None
+        illumination = None
         for _ in range(self.steps):
             with torch.no_grad():
-                found = back_project_group(canvas, batch, probe, light=light)
-            light = found.light
-            canvas = self.step(canvas, found.step, light)
+                found = back_project_group(canvas, batch, probe, illumination=illumination)
+            illumination = found.illumination
+            canvas = self.step(canvas, found.step, illumination)
         return cut_patches(canvas, batch.corners, batch.amplitude.shape[-1])
 
 
@@ -73,21 +74,25 @@ def back_project_group(
     batch: GroupBatch,
     probe: Complex[Tensor, "group member mode row col"],
     part: slice = slice(None),
-    light: Float[Tensor, "group height width"] | None = None,
+    illumination: Float[Tensor, "group height width"] | None = None,
 ) -> BackProjection:
-    """Ask the members of each group how its object should change.
+    """Accumulate the update of each group's object from its members.
 
     Args:
         canvas: object of each group.
         batch: measured frames and their windows.
         probe: the probe shifted to each position.
-        part: members that are asked.
-        light: theirs, where it is known from an earlier call.
+        part: members to use.
+        illumination: of those members, where it is known from an earlier call.
     """
-    return back_project(
-        canvas, batch.corners[:, part], probe[:, part], batch.amplitude[:, part],
-        left_out=batch.left_out, background=batch.background, light=light,
-    )  # fmt: skip
+    amplitude, excluded, background = batch.measured
+    return batch.forward.back_project(
+        canvas,
+        batch.corners[:, part],
+        probe[:, part],
+        Measured(amplitude[:, part], excluded, background),
+        illumination=illumination,
+    )
 
 
 @torch.no_grad()
@@ -100,29 +105,29 @@ def sweep_group(
     damping: float = 0.1,
     growth: float = 0.25,
 ) -> Complex[Tensor, "group height width"]:
-    """Sweep each group's object by physics alone, from empty space.
+    """Reconstruct each group's object by iterations of the physics alone, from empty space.
 
     Args:
         batch: measured frames and their windows.
         probe: the probe shifted to each position.
-        sweeps: how often every member is used.
-        parts: lots the members are used in, each starting from what those before made.
-        damping: of the first sweep, relative to the brightest light.
-        growth: of the damping per sweep, relative to the first.
+        sweeps: iterations; each uses every member once.
+        parts: lots the members are used in, one after the other.
+        damping: of the first iteration, relative to the brightest illumination.
+        growth: of the damping per iteration, relative to the first.
     """
     n_groups, n_members = batch.members.shape
     canvas = probe.new_ones((n_groups, *batch.shape))
     before = canvas
     lots = [slice(first, None, parts) for first in range(min(parts, n_members))]
-    light = [None] * len(lots)
+    illumination: list[Tensor | None] = [None] * len(lots)
     for number in range(sweeps):
         ahead = canvas + _MOMENTUM * (canvas - before)
         before = canvas
         for i, lot in enumerate(lots):
-            found = back_project_group(ahead, batch, probe, lot, light[i])
-            light[i] = found.light
-            ahead = ahead + pull_of(
-                found.step, found.light, damping=damping * (1 + number * growth)
+            found = back_project_group(ahead, batch, probe, lot, illumination[i])
+            illumination[i] = found.illumination
+            ahead = ahead + update_step(
+                found.step, found.illumination, damping=damping * (1 + number * growth)
             )
         canvas = ahead
     return canvas

@@ -1,6 +1,6 @@
 """Agreement inside a group: patches that overlap are merged into one small object.
 
-Way of the data: batches -> network + [physics] -> trained model.
+Data flow: batches -> network + [physics] -> trained model.
 This is where a group of neighbouring positions constrains its members: whatever a network says of
 a pixel from several frames becomes one value before the forward model sees it.
 """

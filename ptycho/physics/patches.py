@@ -1,6 +1,6 @@
 """Windows of the object: where they lie, how they are cut out and put back.
 
-Way of the data: batches -> network + [physics] -> trained model -> patches -> object.
+Data flow: batches -> network + [physics] -> trained model -> patches -> object.
 Knows integer windows only. The object grid is never interpolated: the sub-pixel part of a
 position is carried by the probe (`probe.shift_probe`), which is exact because the probe is compact,
 and which makes cutting and placing an exact adjoint pair. Simulation, training and stitching all
@@ -76,8 +76,11 @@ def _flat_indices(
 
 
 def _check_inside(corners: Tensor, size: int, shape: tuple[int, int]) -> None:
-    """Refuse windows that leave the canvas; a flat index would wrap into the next row."""
-    if corners.numel() == 0:
+    """Refuse windows that leave the canvas; a flat index would wrap into the next row.
+
+    Only on the CPU: elsewhere the comparison would make the host wait for the device.
+    """
+    if corners.numel() == 0 or corners.device.type != "cpu":
         return
     first = corners.flatten(0, -2).amin(dim=0).tolist()
     last = corners.flatten(0, -2).amax(dim=0).tolist()
@@ -104,7 +107,7 @@ def cut_patches(
         The windows, same dtype as obj.
 
     Raises:
-        ValueError: If a window leaves the canvas.
+        ValueError: If a window leaves the canvas; checked on the CPU.
     """
     height, width = obj.shape[-2:]
     _check_inside(corners, size, (height, width))
@@ -129,7 +132,7 @@ def place_patches(
         The sum of all windows, zero where none lies.
 
     Raises:
-        ValueError: If a window leaves the canvas.
+        ValueError: If a window leaves the canvas; checked on the CPU.
     """
     size = patches.shape[-1]
     _check_inside(corners, size, shape)

@@ -1,6 +1,6 @@
 """The illumination: sub-pixel shifts, scale, size.
 
-Way of the data: batches -> network + [physics] -> trained model.
+Data flow: batches -> network + [physics] -> trained model.
 A probe is (mode, row, col), complex, sqrt(photons) per object pixel; modes are mutually incoherent.
 """
 

@@ -1,12 +1,12 @@
 """Groups of frames as tensors, one named batch at a time.
 
-Way of the data: file -> RawData -> groups -> [batches] -> network + physics -> trained model.
+Data flow: file -> RawData -> groups -> [batches] -> network + physics -> trained model.
 Frames stay where RawData keeps them (often a memory-mapped file); only the frames of one batch are
 converted. Knows nothing of networks or training.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -14,6 +14,8 @@ from jaxtyping import Bool, Complex, Float, Int
 from torch import Tensor
 
 from ptycho.errors import ConfigError
+from ptycho.physics.detector import Measured
+from ptycho.physics.forward import ForwardModel, forward_model
 from ptycho.physics.patches import window_corners
 from ptycho.scan.raw_data import RawData
 
@@ -41,25 +43,42 @@ class GroupBatch:
     """True on good detector pixels; None when all are. Bad ones have amplitude 0."""
 
     background: Float[Tensor, "row col"] | None = None
-    """Photons per detector pixel from elsewhere than the sample; None when there are none."""
+    """Photons per detector pixel that do not come from the sample; None for none."""
 
     probe: Complex[Tensor, "mode row col"] | None = None
     """Illumination of the scan the groups are from; None when the model knows it."""
 
-    @property
-    def left_out(self) -> Bool[Tensor, "row col"] | None:
-        """Pixels that no correction may use; None when there are none."""
-        return None if self.mask is None else ~self.mask
+    forward: ForwardModel = field(default_factory=ForwardModel)
+    """How an object makes these frames."""
 
-    def to(self, device: torch.device | str, **kwargs: bool) -> "GroupBatch":
-        """Return the batch with its tensors on a device."""
-        moved = {
-            f.name: value.to(device, **kwargs)
-            if isinstance(value := getattr(self, f.name), Tensor)
-            else value
-            for f in fields(self)
-        }
-        return GroupBatch(**moved)
+    @property
+    def measured(self) -> Measured:
+        """What the frames have measured, and which pixels may be used."""
+        excluded = None if self.mask is None else ~self.mask
+        return Measured(self.amplitude, excluded, self.background)
+
+    def to(self, device: torch.device | str, *, non_blocking: bool = False) -> "GroupBatch":
+        """Return the batch with its tensors on a device.
+
+        Args:
+            device: where to.
+            non_blocking: whether the host may go on while pinned memory is copied.
+        """
+
+        def move(value: Tensor | None) -> Tensor | None:
+            return None if value is None else value.to(device, non_blocking=non_blocking)
+
+        return replace(
+            self,
+            amplitude=self.amplitude.to(device, non_blocking=non_blocking),
+            corners=self.corners.to(device, non_blocking=non_blocking),
+            fractions=self.fractions.to(device, non_blocking=non_blocking),
+            members=self.members.to(device, non_blocking=non_blocking),
+            mask=move(self.mask),
+            background=move(self.background),
+            probe=move(self.probe),
+            forward=self.forward.to(device),
+        )
 
 
 class GroupDataset:
@@ -68,13 +87,14 @@ class GroupDataset:
     Args:
         raw: the scan.
         groups: frame indices, one row per group.
-        probe: that its batches carry, sqrt(photons) per object pixel; None leaves it to the model.
+        probe: carried by its batches, sqrt(photons) per object pixel; None leaves it to the model.
 
     Raises:
         ConfigError: If there is no group.
 
     Attributes:
-        background: photons per detector pixel from elsewhere than the sample, or None.
+        background: photons per detector pixel that do not come from the sample, or None.
+        forward: the forward model of the scan.
     """
 
     def __init__(
@@ -85,7 +105,7 @@ class GroupDataset:
         probe: Complex[Tensor, "mode row col"] | None = None,
     ):
         if len(groups) == 0:
-            raise ConfigError("groups: none given; expected at least 1; ask for more --n_images")
+            raise ConfigError("groups: 0 given; expected 1 or more; increase --n_images")
         self.raw = raw
         self.groups = np.asarray(groups)
         self.probe = probe
@@ -96,6 +116,7 @@ class GroupDataset:
         self._mask = None if raw.mask is None else torch.from_numpy(raw.mask)
         known = raw.background_intensity
         self.background = None if known is None else torch.from_numpy(known)
+        self.forward = forward_model(raw.experiment, raw.frame_size)
 
     def __len__(self) -> int:
         """Return the number of groups."""
@@ -125,6 +146,7 @@ class GroupDataset:
             mask=self._mask,
             background=self.background,
             probe=self.probe,
+            forward=self.forward,
         )
 
     def batches(self, size: int) -> Iterator[GroupBatch]:
@@ -154,7 +176,7 @@ class ManyScans:
     """The groups of several scans, used like those of one; a batch is of one scan.
 
     Args:
-        parts: one per scan, each with the probe its batches carry.
+        parts: one per scan, each with the probe that its batches carry.
     """
 
     def __init__(self, parts: Sequence[GroupDataset]):
@@ -191,3 +213,15 @@ class ManyScans:
         if generator is None:
             return batches
         return [batches[i] for i in torch.randperm(len(batches), generator=generator).tolist()]
+
+
+def default_batch_size(members: int, frame_size: int, frames: int) -> int:
+    """Return groups per batch.
+
+    Args:
+        members: frames in a group.
+        frame_size: N, pixels; frames above 64 count by their area, up to 4 times.
+        frames: wanted per batch at N = 64.
+    """
+    area = min(4.0, max(1.0, (frame_size / 64) ** 2))
+    return max(1, round(frames / area) // members)

@@ -1,6 +1,6 @@
 """RawData: one scan, checked once, and the groups of frames drawn from it.
 
-Way of the data: file -> [RawData] -> groups -> batches -> ... -> report.
+Data flow: file -> [RawData] -> groups -> batches -> ... -> report.
 Knows frames, positions, probe and files; no networks, no torch.
 
 Frames stay as they are stored, often mapped from the file; only those asked for are converted.
@@ -22,6 +22,7 @@ from ptycho.grouping.neighbours import get_neighbor_indices
 from ptycho.io.fields import FrameStack, ScanFields, check_frames
 from ptycho.io.formats import read_fields, write_fields
 from ptycho.io.measurement import Measurement
+from ptycho.physics.experiment import Experiment
 from ptycho.scan import checks
 from ptycho.scan.grouped_arrays import grouped_arrays, true_windows
 from ptycho.scan.measurement import amplitude_of, intensity_of
@@ -92,6 +93,9 @@ class RawData:
     pixel_size_m: float | None = None
     """Size of an object pixel, metres."""
 
+    experiment: Experiment = field(default_factory=Experiment)
+    """The physics that made the frames: thin sample in the far field, unless the file says."""
+
     photons_per_unit: float = 1.0
     """Photons that a stored intensity of 1 stands for; 1 when the frames are in photons."""
 
@@ -136,7 +140,9 @@ class RawData:
         fields = read_fields(path, measurement=measurement)
         if mask is not None:
             fields["mask"] = mask
-        return cls(**fields)
+        text = fields.pop("experiment", None)
+        known = Experiment() if text is None else Experiment.from_json(text, str(path))
+        return cls(**fields, experiment=known)
 
     def save(self, path: Path | str) -> None:
         """Write the scan as an uncompressed PtychoPINN NPZ that can be memory-mapped.
@@ -147,6 +153,8 @@ class RawData:
             DataError: If the name does not end in .npz, or the folder cannot be written.
         """
         fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        usual = self.experiment == Experiment()  # which a file need not state
+        fields["experiment"] = None if usual else self.experiment.to_json()
         write_fields(path, cast(ScanFields, fields))
 
     @property

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
+from ptycho.engines import ENGINES
 from ptycho.errors import ConfigError
 from ptycho.settings.base import also
 from ptycho.settings.bounds import at_least
@@ -31,6 +32,9 @@ class ReconstructSettings(SelectionSettings, ComputeSettings, ProgressSettings):
     sampling: Sampling = also("balanced", switches={"sequential_sampling": "sequential"})
     """How groups are sampled: balanced (all positions used as evenly as possible), uniform (each
     equally likely) or sequential (the first ones). Single frames are always the first ones."""
+
+    engine: str = also("learned", choices=ENGINES)
+    """What corrects the object of the whole scan: {choices}."""
 
     sweeps: int | None = also(None, aliases=["iterations", "epochs"])
     """Iterations over all frames, beyond the few of a lifted network itself. 0 returns the object

@@ -1,9 +1,10 @@
-"""The settings of continuing a reconstruction with an engine of pty-chi."""
+"""The settings of continuing a reconstruction with another engine."""
 
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Literal
 
+from ptycho.engines import ENGINES
 from ptycho.settings.base import also
 from ptycho.settings.bounds import a_seed, at_least
 from ptycho.settings.shared import (
@@ -22,8 +23,8 @@ class RefineSettings(ComputeSettings, ProgressSettings):
 
     kind: ClassVar[str] = "refine"
 
-    engine: Literal["lsqml", "rpie"] = "lsqml"
-    """lsqml (least squares, maximum likelihood) or rpie."""
+    engine: str = also("lsqml", choices=ENGINES)
+    """Engine that continues: {choices}."""
 
     epochs: int | None = also(None, aliases=["iterations", "sweeps"])
     """Iterations over all frames; none, or auto, goes on while held-out pixels are predicted

@@ -1,6 +1,6 @@
 """Small scans of every kind, drawn at random: what a general network learns from.
 
-Way of the data: [objects + probes + scans -> simulate -> noise] -> batches -> network -> ...
+Data flow: [objects + probes + scans -> simulate -> noise] -> batches -> network -> ...
 Pictures, probe, overlap, dose, contrast and the number of frames all vary; the truth is known. Two
 photographs never occur, so that there is something left to test with.
 """
@@ -15,7 +15,7 @@ from jaxtyping import Complex, Float
 from torch import Tensor
 
 from ptycho.errors import ConfigError
-from ptycho.physics.forward import detector_intensity, exit_waves
+from ptycho.physics.forward import ForwardModel
 from ptycho.physics.patches import cut_patches, window_corners
 from ptycho.physics.probe import probe_fwhm, probe_intensity, shift_probe
 from ptycho.scan.dataset import GroupBatch
@@ -140,8 +140,7 @@ def _counted(
     rng: np.random.Generator,
 ) -> DrawnScans:
     """Count the photons of all frames, and scale probe and object as for a scan from a file."""
-    waves = exit_waves(cut_patches(obj, corners, probe.shape[-1]), probe)
-    expected = detector_intensity(waves)
+    expected = ForwardModel().intensity(cut_patches(obj, corners, probe.shape[-1]), probe)
     counted = count_photons(expected.flatten(0, 1).numpy(), rng=rng).astype(np.float32)
     counts = torch.from_numpy(counted).reshape(expected.shape)
     power = probe_intensity(probe).sum(dim=(1, 2, 3))

@@ -1,7 +1,7 @@
-"""The experiment carried out: every frame of a scan, from the forward model that training uses.
+"""Simulated frames of a scan, from the forward model that training uses.
 
-Way of the data: objects + probes + scans -> [simulate] -> RawData -> groups -> ...
-Knows arrays and a random generator; which object, probe and path they are was decided before.
+Data flow: objects + probes + scans -> [simulate] -> RawData -> groups -> ...
+Knows arrays and a random generator; object, probe and path are chosen elsewhere.
 """
 
 from collections.abc import Iterator
@@ -12,12 +12,15 @@ import torch
 from jaxtyping import Complex, Complex64, Float
 
 from ptycho.errors import DataError
-from ptycho.physics.forward import detector_intensity, exit_waves
+from ptycho.physics.experiment import Experiment
+from ptycho.physics.forward import forward_model
 from ptycho.physics.patches import cut_patches, window_corners
 from ptycho.physics.probe import shift_probe
 from ptycho.progress import Track, untracked
 from ptycho.scan.raw_data import RawData
 from ptycho.simulation.noise import count_photons
+
+_FAR_FIELD = Experiment()
 
 
 def simulate_scan(
@@ -27,6 +30,7 @@ def simulate_scan(
     *,
     rng: np.random.Generator | None,
     background: float = 0.0,
+    experiment: Experiment = _FAR_FIELD,
     metadata: dict[str, Any] | None = None,
     track: Track = untracked,
 ) -> RawData:
@@ -36,8 +40,9 @@ def simulate_scan(
         obj: complex transmission; 1 is empty space.
         probe: modes in sqrt(photons) per object pixel: the dose is sum |probe|^2 per frame.
         positions: probe centres as (row, col), pixels of `obj`.
-        rng: of the counts; None leaves out the shot noise and gives expected intensities.
+        rng: of the counts; None gives expected intensities without shot noise.
         background: further expected photons per detector pixel.
+        experiment: the physics between object and frames; kept with the scan.
         metadata: settings to keep with the scan, plain numbers and words.
         track: wraps the batches of frames, given their number, to show progress.
 
@@ -46,11 +51,12 @@ def simulate_scan(
 
     Raises:
         DataError: If a window leaves the object.
+        ConfigError: If the experiment does not suit the frames.
     """
     size = probe.shape[-1]
     frames = np.empty((len(positions), size, size), np.float32 if rng is None else np.uint16)
     first = 0
-    for expected in expected_frames(obj, probe, positions, track=track):
+    for expected in expected_frames(obj, probe, positions, experiment=experiment, track=track):
         if rng is None:
             batch = expected + np.float32(background)
         else:
@@ -66,6 +72,7 @@ def simulate_scan(
         ycoords=positions[:, 0],
         probe=probe,
         obj=obj,
+        experiment=experiment,
         metadata=metadata or {},
     )
 
@@ -75,6 +82,7 @@ def expected_frames(
     probe: Complex[np.ndarray, "mode row col"],
     positions: Float[np.ndarray, "position 2"],
     *,
+    experiment: Experiment = _FAR_FIELD,
     batch_size: int | None = None,
     track: Track = untracked,
 ) -> Iterator[Float[np.ndarray, "frame row col"]]:
@@ -86,6 +94,7 @@ def expected_frames(
         obj: complex transmission.
         probe: modes in sqrt(photons) per object pixel.
         positions: probe centres as (row, col), pixels of `obj`.
+        experiment: the physics between object and frames.
         batch_size: frames computed at a time; None bounds the memory to about 100 MB.
         track: wraps the numbers of the first frames of the batches, given how many there are.
 
@@ -96,13 +105,13 @@ def expected_frames(
     corners, fractions = window_corners(torch.from_numpy(np.ascontiguousarray(positions)), size)
     _check_windows(corners, size, obj.shape)
     sample, modes = torch.from_numpy(obj), torch.from_numpy(probe)
+    model = forward_model(experiment, size)
     batch_size = batch_size or max(1, 2**20 // probe.size)
     firsts = range(0, len(positions), batch_size)
     for first in track(firsts, len(firsts)):
         chosen = slice(first, first + batch_size)
         patches = cut_patches(sample, corners[chosen], size)
-        waves = exit_waves(patches, shift_probe(modes, fractions[chosen]))
-        yield detector_intensity(waves).numpy()
+        yield model.intensity(patches, shift_probe(modes, fractions[chosen])).numpy()
 
 
 def _check_windows(corners: torch.Tensor, size: int, shape: tuple[int, ...]) -> None:

@@ -7,11 +7,13 @@ import pytest
 import torch
 from tiny_scan import simulated
 
-from ptycho.api.components import default_batch_size, scaled_probe, use_threads
+from ptycho.api.components import use_threads
 from ptycho.api.grouping import choose_groups, neighbours_used
 from ptycho.api.loading import load_data
 from ptycho.errors import ConfigError, DataError
+from ptycho.scan.dataset import default_batch_size
 from ptycho.scan.raw_data import RawData
+from ptycho.scan.scaling import scaled_probe
 from ptycho.settings.reconstruct import InferenceConfig
 from ptycho.settings.train import TrainConfig
 

@@ -11,7 +11,6 @@ from scipy.ndimage import shift as shifted
 from tiny_scan import SIDE, saved_untrained, simulated, untrained
 
 from ptycho.api import saving
-from ptycho.api.components import scaled_probe
 from ptycho.commands import cli, train
 from ptycho.commands import reconstruct as workflow
 from ptycho.engines.residuals import frame_residuals
@@ -23,6 +22,7 @@ from ptycho.physics.overlap import merge_weight
 from ptycho.physics.patches import Canvas, canvas_of
 from ptycho.scan.dataset import GroupDataset
 from ptycho.scan.raw_data import RawData
+from ptycho.scan.scaling import scaled_probe
 from ptycho.settings.reconstruct import InferenceConfig
 from ptycho.settings.train import TrainConfig
 

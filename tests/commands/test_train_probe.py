@@ -9,13 +9,13 @@ import torch
 from test_training import fit
 from tiny_scan import SIDE, model_settings, simulated
 
-from ptycho.api.components import scaled_probe
 from ptycho.commands import reconstruct as inference
 from ptycho.commands import train
 from ptycho.errors import ConfigError
 from ptycho.learning.model_folder import build_model, load_model
 from ptycho.physics.probe import probe_intensity, with_modes
 from ptycho.scan.dataset import GroupDataset
+from ptycho.scan.scaling import scaled_probe
 from ptycho.settings.reconstruct import InferenceConfig
 from ptycho.settings.train import TrainConfig
 

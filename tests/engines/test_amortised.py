@@ -7,12 +7,12 @@ import pytest
 import torch
 from tiny_scan import saved_untrained, simulated
 
-from ptycho.api.components import scaled_probe
 from ptycho.commands import reconstruct, train
 from ptycho.engines import reconstruction as scan_object
 from ptycho.errors import ConfigError
 from ptycho.learning.model_folder import load_model
 from ptycho.scan.dataset import GroupDataset, ManyScans
+from ptycho.scan.scaling import scaled_probe
 from ptycho.settings.reconstruct import InferenceConfig
 from ptycho.settings.train import TrainConfig
 

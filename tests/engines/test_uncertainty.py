@@ -9,7 +9,6 @@ import pytest
 import torch
 from tiny_scan import SIDE, simulated
 
-from ptycho.api.components import scaled_probe
 from ptycho.api.reconstruction import reconstruct
 from ptycho.api.uncertainty import on_canvas
 from ptycho.engines.nuisances import Nuisances
@@ -24,6 +23,7 @@ from ptycho.engines.resampling import (
 from ptycho.metrics import well_covered
 from ptycho.physics.patches import canvas_of
 from ptycho.scan.dataset import GroupDataset
+from ptycho.scan.scaling import scaled_probe
 
 
 def textured(seed=0, side=40):

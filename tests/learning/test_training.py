@@ -13,7 +13,6 @@ import torch
 from tiny_scan import simulated, untrained
 
 from ptycho import progress
-from ptycho.api.components import scaled_probe
 from ptycho.commands import train
 from ptycho.engines.reconstruction import reconstruct
 from ptycho.errors import ConfigError, DataError, ModelError
@@ -23,6 +22,7 @@ from ptycho.physics import LOSSES
 from ptycho.physics.probe import probe_fwhm
 from ptycho.runs.journal import FolderJournal
 from ptycho.scan.dataset import GroupDataset
+from ptycho.scan.scaling import scaled_probe
 from ptycho.settings.reconstruct import InferenceConfig
 from ptycho.settings.train import TrainConfig
 

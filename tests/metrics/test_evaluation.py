@@ -9,7 +9,6 @@ import torch
 from skimage import metrics as skimage_metrics
 from tiny_scan import simulated
 
-from ptycho.api.components import scaled_probe
 from ptycho.commands.cli import evaluate_main
 from ptycho.engines.residuals import frame_deviances
 from ptycho.io.npz import write_npz
@@ -25,6 +24,7 @@ from ptycho.metrics import (
 from ptycho.metrics.legacy import frc50_ring
 from ptycho.physics.patches import Canvas
 from ptycho.scan.dataset import GroupDataset
+from ptycho.scan.scaling import scaled_probe
 
 
 def noise(side, seed=0):

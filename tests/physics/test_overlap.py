@@ -1,5 +1,6 @@
 """Laws of merging a group on its overlap."""
 
+import pytest
 import torch
 
 from ptycho.physics.overlap import merge_on_overlap, merge_weight
@@ -38,6 +39,22 @@ def test_two_pixels_that_meet_take_their_weighted_mean():
     assert merged[0, 1, 0].tolist() == [7.0, 6.0]
 
 
+def test_pixels_without_illumination_take_the_plain_mean():
+    """Weights of the floor alone: (4 + 8) / 2, where the probe reaches neither."""
+    probe = torch.zeros(1, 2, 2, dtype=torch.complex64)
+    probe[0, 0, 0] = 1.0
+    patches = torch.tensor([[[[2.0, 2.0], [2.0, 4.0]], [[8.0, 8.0], [8.0, 8.0]]]])
+    corners = torch.tensor([[[0, 0], [0, 0]]])
+    merged = merge_on_overlap(patches.to(torch.complex64), corners, merge_weight(probe), (2, 2))
+    torch.testing.assert_close(merged[0, :, 1, 1], torch.full((2,), 6.0 + 0j))
+
+
+def test_a_window_that_leaves_the_canvas_is_refused():
+    patches, corners, weight, (height, width) = group()
+    with pytest.raises(ValueError, match="expected inside a canvas"):
+        merge_on_overlap(patches, corners + 5, weight, (height, width))
+
+
 def test_the_order_of_the_members_does_not_matter():
     patches, corners, weight, shape = group()
     order = torch.tensor([2, 0, 3, 1])
@@ -51,7 +68,7 @@ def test_a_single_member_stays_as_it_is():
     assert merge_on_overlap(patches, corners, weight, shape) is patches
 
 
-def test_weights_follow_the_light_and_never_vanish():
+def test_weights_follow_the_illumination_and_never_vanish():
     probe = torch.zeros(2, 2, 2, dtype=torch.complex64)
     probe[0, 0, 0], probe[1, 0, 0], probe[0, 1, 1] = 2.0, 1.0j, 1.0
     weight = merge_weight(probe)

@@ -9,7 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ptycho.errors import ConfigError, DataError
-from ptycho.scan.dataset import GroupDataset
+from ptycho.physics.experiment import Experiment
+from ptycho.physics.forward import forward_model
+from ptycho.scan.dataset import GroupDataset, ManyScans, default_batch_size
 from ptycho.scan.raw_data import RawData
 
 N = 8
@@ -97,7 +99,7 @@ def test_a_damaged_frame_is_met_when_its_batch_is_read():
 
 @pytest.mark.parametrize("members", [1, 4])
 def test_no_groups_are_refused(members):
-    with pytest.raises(ConfigError, match="groups: none given; expected at least 1"):
+    with pytest.raises(ConfigError, match="groups: 0 given; expected 1 or more"):
         GroupDataset(scan(spread()), np.empty((0, members), np.int32))
 
 
@@ -127,12 +129,104 @@ def test_counts_intensity_and_amplitude_of_the_same_photons_are_the_same_batch()
     assert first.amplitude.dtype == third.amplitude.dtype == torch.float32
 
 
+MASK = np.random.default_rng(4).random((N, N)) > 0.1
+NEAR = Experiment(propagation="near", fresnel_number=0.5, blur=0.7)
+PARTS = {"mask": MASK, "background": 0.5, "experiment": NEAR}
+
+
+def tensors_in(value):
+    """Every tensor of a value, however deep."""
+    if isinstance(value, torch.Tensor):
+        yield value
+    elif dataclasses.is_dataclass(value):
+        for field in dataclasses.fields(value):
+            yield from tensors_in(getattr(value, field.name))
+
+
 def test_a_batch_moves_as_a_whole():
-    batch = GroupDataset(scan(spread()), np.arange(40).reshape(10, 4))[range(10)]
+    raw = scan(spread(), **PARTS)
+    data = GroupDataset(raw, np.arange(40).reshape(10, 4), probe=torch.from_numpy(raw.probe))
+    batch = data[range(10)]
     moved = batch.to("meta", non_blocking=True)  # the one other device that is always there
     assert moved.shape == batch.shape
-    for field in dataclasses.fields(batch):
-        before, after = getattr(batch, field.name), getattr(moved, field.name)
-        if isinstance(before, torch.Tensor):
-            assert (before.device.type, after.device.type) == ("cpu", "meta")
-            assert (before.shape, before.dtype) == (after.shape, after.dtype)
+    pairs = list(zip(tensors_in(batch), tensors_in(moved), strict=True))
+    # Amplitude, corners, fractions, members, mask, background, probe, and those of the forward
+    # model: the kernel of its propagator, the matrix of its detector.
+    assert len(pairs) == 9
+    for before, after in pairs:
+        assert (before.device.type, after.device.type) == ("cpu", "meta")
+        assert (before.shape, before.dtype) == (after.shape, after.dtype)
+    assert moved.measured.excluded.device.type == "meta"
+
+
+def test_a_batch_without_mask_background_or_probe_moves_too():
+    batch = GroupDataset(scan(spread()), np.arange(40).reshape(10, 4))[range(10)].to("meta")
+    assert (batch.mask, batch.background, batch.probe) == (None, None, None)
+    assert {tensor.device.type for tensor in tensors_in(batch)} == {"meta"}
+
+
+def test_mask_background_and_forward_model_are_those_of_the_scan():
+    raw = scan(spread(), **PARTS)
+    raw = dataclasses.replace(raw, photons_per_unit=3.0)
+    data = GroupDataset(raw, np.arange(40).reshape(10, 4))
+    batch = data[[2, 5]]
+    np.testing.assert_array_equal(batch.mask, MASK)
+    np.testing.assert_array_equal(batch.background, np.full((N, N), 1.5))  # 0.5 of 3 photons
+    torch.testing.assert_close(data.background, batch.background)
+    amplitude, excluded, background = batch.measured
+    assert amplitude is batch.amplitude
+    np.testing.assert_array_equal(excluded, ~MASK)
+    assert background is batch.background
+    assert not amplitude[:, :, ~torch.from_numpy(MASK)].any()
+    wave = torch.ones(N, N, dtype=torch.complex64)
+    torch.testing.assert_close(
+        batch.forward.intensity(wave, wave[None]),
+        forward_model(NEAR, N).intensity(wave, wave[None]),
+    )
+
+
+def test_nothing_is_excluded_or_added_where_the_scan_says_nothing():
+    batch = GroupDataset(scan(spread()), np.arange(40)[:, None])[[0]]
+    assert batch.measured.excluded is None
+    assert batch.measured.background is None
+
+
+def test_a_scan_whose_experiment_does_not_suit_its_frames_is_refused():
+    raw = scan(spread(), experiment=Experiment(propagation="near", fresnel_number=0.01))
+    with pytest.raises(ConfigError, match=r"fresnel_number: 0.01 in frames of 8 pixels"):
+        GroupDataset(raw, np.arange(4)[:, None])
+
+
+def part(n_groups, **changes):
+    groups = np.random.default_rng(3).integers(0, 40, (n_groups, 4))
+    return GroupDataset(scan(spread(), **changes), groups)
+
+
+def test_several_scans_are_read_one_batch_of_one_scan_at_a_time():
+    parts = [part(5), part(3, experiment=NEAR)]
+    both = ManyScans(parts)
+    assert len(both) == 8
+    numbers = both.batch_numbers(2)
+    assert numbers == [[0, 1], [2, 3], [4], [5, 6], [7]]
+    batches = [both[chosen] for chosen in numbers]
+    members = torch.cat([batch.members for batch in batches])
+    np.testing.assert_array_equal(members, np.concatenate([p.groups for p in parts]))
+    for batch, source in zip(batches, [parts[0]] * 3 + [parts[1]] * 2, strict=True):
+        assert batch.forward is source.forward
+
+
+def test_shuffled_batches_hold_every_group_once():
+    both = ManyScans([part(5), part(3)])
+    orders = [both.batch_numbers(2, torch.Generator().manual_seed(seed)) for seed in (0, 0, 1)]
+    assert orders[0] == orders[1] != orders[2]
+    for order in orders:
+        assert sorted(number for batch in order for number in batch) == list(range(8))
+        assert all(max(batch) < 5 or min(batch) >= 5 for batch in order)
+
+
+@pytest.mark.parametrize(
+    ("members", "size", "groups"), [(4, 64, 16), (1, 64, 64), (4, 128, 4), (4, 32, 16), (99, 64, 1)]
+)
+def test_the_usual_batch_holds_as_many_pixels(members, size, groups):
+    """64 frames of 64 x 64, a quarter as many of 128 x 128; one group at least."""
+    assert default_batch_size(members, size, 64) == groups

@@ -6,20 +6,26 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from tiny_scan import SIDE, simulated, swept, truth_on_canvas, untrained
+from tiny_scan import SIDE, problem_of, simulated, start_of, swept, truth_on_canvas, untrained
 
-from ptycho.api.components import scaled_probe
 from ptycho.api.loading import report_pixels
 from ptycho.commands import cli
 from ptycho.engines.residuals import frame_residuals
 from ptycho.errors import DataError
-from ptycho.physics.forward import back_project, pull_of
-from ptycho.physics.propagation import to_detector
+from ptycho.physics.experiment import Experiment
 from ptycho.scan.checks import odd_pixels
 from ptycho.scan.dataset import GroupDataset
 from ptycho.scan.raw_data import RawData
+from ptycho.scan.scaling import scaled_probe
+from ptycho.simulation.simulate import simulate_scan
 
 GOOD = np.random.default_rng(5).random((SIDE, SIDE)) > 0.1
+
+EXPERIMENTS = {
+    "far": Experiment(),
+    "near": Experiment(propagation="near", fresnel_number=0.2),
+    "blurred": Experiment(blur=0.6),
+}
 
 
 def spoiled(raw, value):
@@ -81,19 +87,14 @@ def test_a_scan_with_a_bad_pixel_asks_for_a_mask_and_import_keeps_it(tmp_path, c
     np.testing.assert_array_equal(RawData.from_file(source, mask=other).mask, other)
 
 
-def test_back_projection_leaves_bad_pixels_to_the_model():
-    g = torch.Generator().manual_seed(0)
-    patch = torch.randn(8, 8, dtype=torch.complex128, generator=g)
-    probe = torch.ones(1, 8, 8, dtype=torch.complex128)
-    mask = torch.rand(8, 8, generator=g) > 0.3
-    amplitude = torch.rand(8, 8, dtype=torch.float64, generator=g)
-    found = back_project(
-        patch, torch.zeros(1, 2, dtype=torch.int64), probe[None], amplitude[None], left_out=~mask
-    )
-    after = to_detector(patch + pull_of(found.step, found.light, damping=0.0))
-    before = to_detector(patch)
-    torch.testing.assert_close(after[~mask], before[~mask])
-    torch.testing.assert_close(after[mask].abs(), amplitude[mask])
+def test_the_measured_part_of_a_batch_excludes_bad_pixels():
+    raw = spoiled(simulated(16), 1e5)
+    batch = GroupDataset(raw, np.arange(8).reshape(2, 4))[range(2)]
+    np.testing.assert_array_equal(batch.measured.excluded, ~GOOD)
+    assert batch.measured.amplitude is batch.amplitude
+    assert not batch.amplitude[..., torch.from_numpy(~GOOD)].any()
+    whole = GroupDataset(simulated(16), np.arange(8).reshape(2, 4))[range(2)]
+    assert whole.measured.excluded is None
 
 
 @pytest.mark.parametrize("network", ["lifted", "unet"])
@@ -110,14 +111,17 @@ def test_networks_and_sweeps_do_not_see_bad_pixels(network):
     assert found[0].free_residual == found[1].free_residual
 
 
-def test_the_truth_explains_a_masked_scan_and_bad_pixels_do_not_count():
-    raw = simulated(25)
+@pytest.mark.parametrize("experiment", EXPERIMENTS.values(), ids=EXPERIMENTS)
+def test_the_truth_explains_a_masked_scan_and_bad_pixels_do_not_count(experiment):
+    made = simulated(25)
+    raw = simulate_scan(made.obj, made.probe, made.positions, rng=None, experiment=experiment)
     truth, canvas = truth_on_canvas(raw)
     masked, probe = spoiled(raw, 1e5), scaled_probe(raw).probe
-    data = GroupDataset(masked, np.arange(25)[:, None])
-    assert float(frame_residuals(truth, canvas, probe, data, batch_size=9).max()) < 1e-6
+    residuals = frame_residuals(problem_of(masked, canvas), start_of(masked, truth, probe))
+    assert float(residuals.max()) < 1e-6
     found = swept(masked, truth, canvas, probe)
     assert max(found.free_residual) < 1e-6
+    torch.testing.assert_close(found.obj, truth, rtol=0, atol=1e-3)
 
 
 def test_a_mask_does_not_change_the_scale_of_an_empty_scan():

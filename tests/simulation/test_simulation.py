@@ -1,16 +1,20 @@
 """Laws of the simulated experiment: energy, statistics, truth, seeds."""
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from ptycho.settings.config import from_mapping
+from ptycho.settings.scans import SimulateConfig
 
 from ptycho.api.simulation import simulated
 from ptycho.commands import simulate as workflow
-from ptycho.errors import DataError
-from ptycho.physics.forward import detector_intensity
+from ptycho.errors import ConfigError, DataError
+from ptycho.physics.experiment import Experiment, Geometry
+from ptycho.physics.forward import ForwardModel
 from ptycho.scan.raw_data import RawData
 from ptycho.settings.base import from_mapping
 from ptycho.settings.simulate import SimulateConfig
@@ -43,20 +47,109 @@ def config(**changed):
     return SimulateConfig(**{**fields, **changed})
 
 
+NEAR = Experiment(propagation="near", fresnel_number=0.3)
+EXPERIMENTS = {
+    "far": Experiment(),
+    "near": NEAR,
+    "far, blurred": Experiment(blur=0.8),
+    "near, blurred": replace(NEAR, blur=0.8),
+}
+of_every_experiment = pytest.mark.parametrize("experiment", EXPERIMENTS.values(), ids=EXPERIMENTS)
+
+
+@of_every_experiment
 @pytest.mark.parametrize("n_modes", [1, 3])
-def test_empty_space_passes_every_photon_to_the_detector(n_modes):
+def test_empty_space_passes_every_photon_to_the_detector(n_modes, experiment):
     obj, probe, positions = parts(amplitude="flat", phase="flat", n_modes=n_modes)
-    frames = np.concatenate(list(expected_frames(obj, probe, positions)))
+    frames = np.concatenate(list(expected_frames(obj, probe, positions, experiment=experiment)))
     # float32 transforms of 1,024 pixels.
     np.testing.assert_allclose(frames.sum(axis=(1, 2)), 1e4, rtol=1e-5)
 
 
-def test_a_pure_phase_object_keeps_the_energy_and_an_absorbing_one_loses_some():
+@of_every_experiment
+def test_a_pure_phase_object_keeps_the_energy_and_an_absorbing_one_loses_some(experiment):
     obj, probe, positions = parts(amplitude="flat")
-    clear = np.concatenate(list(expected_frames(obj, probe, positions)))
+    clear = np.concatenate(list(expected_frames(obj, probe, positions, experiment=experiment)))
     np.testing.assert_allclose(clear.sum(axis=(1, 2)), 1e4, rtol=1e-5)
-    grey = np.concatenate(list(expected_frames(0.5 * obj, probe, positions)))
+    grey = np.concatenate(list(expected_frames(0.5 * obj, probe, positions, experiment=experiment)))
     np.testing.assert_allclose(grey, 0.25 * clear, rtol=1e-5, atol=1e-6)
+
+
+def shifted(wave, row, col):
+    """A wave moved by (row, col) pixels, by the shift theorem, in double precision."""
+    k = np.fft.fftfreq(len(wave))
+    ramp = np.exp(-2j * np.pi * (k[:, None] * row + k * col))
+    return np.fft.ifft2(np.fft.fft2(wave) * ramp)
+
+
+def far_by_sums(wave):
+    """The far field by its definition: sums over all pixels, pixel N//2 on the axis."""
+    axis = np.arange(len(wave)) - len(wave) // 2
+    matrix = np.exp(-2j * np.pi * np.outer(axis, axis) / len(wave)) / np.sqrt(len(wave))
+    return matrix @ wave @ matrix.T
+
+
+def near_by_sums(wave, number):
+    """The near field by its definition: a sum of plane waves, each with its phase."""
+    axis, k = np.arange(len(wave)), np.fft.fftfreq(len(wave))
+    forth = np.exp(-2j * np.pi * np.outer(k, axis))
+    back = forth.conj().T / len(wave)
+    spectrum = forth @ wave @ forth.T
+    return back @ (spectrum * np.exp(-1j * np.pi * (k[:, None] ** 2 + k**2) / number)) @ back.T
+
+
+def blurred_by_sums(photons, blur):
+    """A frame after a periodic Gaussian point spread, pixel by pixel."""
+    size = len(photons)
+    apart = np.minimum(np.arange(size), size - np.arange(size))
+    spread = np.exp(-(apart[:, None] ** 2 + apart**2) / (2 * blur**2))
+    spread /= spread.sum()
+    moved = (np.roll(spread, (r, c), axis=(0, 1)) for r, c in np.ndindex(photons.shape))
+    return sum(n * point for n, point in zip(photons.ravel(), moved, strict=True))
+
+
+def frame_by_sums(obj, probe, position, experiment):
+    """One frame in double precision, with plain NumPy."""
+    size = probe.shape[-1]
+    pixel = np.floor(position + 0.5)
+    row, col = pixel.astype(int) - size // 2
+    patch = obj[row : row + size, col : col + size].astype(np.complex128)
+    waves = [shifted(mode.astype(np.complex128), *(position - pixel)) * patch for mode in probe]
+    if experiment.propagation == "near":
+        number = experiment.fresnel_number or experiment.geometry.fresnel_number()
+        waves = [near_by_sums(wave, number) for wave in waves]
+    else:
+        waves = [far_by_sums(wave) for wave in waves]
+    photons = sum(np.abs(wave) ** 2 for wave in waves)
+    return blurred_by_sums(photons, experiment.blur) if experiment.blur else photons
+
+
+@of_every_experiment
+@pytest.mark.parametrize(("size", "n_modes"), [(16, 1), (16, 2), (15, 2)])
+def test_frames_are_those_of_the_formula(experiment, size, n_modes):
+    rng_, n_frames = rng(3), 6
+    shape = (n_modes, size, size)
+    probe = (rng_.normal(size=shape) + 1j * rng_.normal(size=shape)).astype(np.complex64)
+    obj = (rng_.normal(size=(40, 44)) + 1j * rng_.normal(size=(40, 44))).astype(np.complex64)
+    positions = rng_.uniform(size, 40 - size, (n_frames, 2))
+    frames = np.concatenate(list(expected_frames(obj, probe, positions, experiment=experiment)))
+    expected = [frame_by_sums(obj, probe, position, experiment) for position in positions]
+    # complex64, fractions in float32; a frame has some 4 photons per pixel and mode.
+    np.testing.assert_allclose(frames, expected, rtol=1e-3, atol=1e-3)
+
+
+def test_the_geometry_of_a_near_field_is_enough():
+    """(50 um)^2 / (1 nm * 8 m) = 0.3125."""
+    geometry = Geometry(wavelength_m=1e-9, distance_m=8.0, detector_pixel_m=50e-6)
+    obj, probe, positions = parts(size=16)
+    by_geometry, by_number = (
+        simulate_scan(obj, probe, positions, rng=None, experiment=experiment)
+        for experiment in (
+            Experiment(propagation="near", geometry=geometry),
+            Experiment(propagation="near", fresnel_number=0.3125),
+        )
+    )
+    np.testing.assert_allclose(by_geometry.frames, by_number.frames, rtol=1e-5, atol=1e-5)
 
 
 def test_a_whole_pixel_frame_is_the_plain_transform_of_probe_times_object():
@@ -126,7 +219,7 @@ def test_noise_free_frames_are_the_truth_seen_through_the_forward_model():
 def test_a_probe_alone_on_the_optical_axis_by_hand():
     # A 4 x 4 probe of ones carries 16 photons; all land on the centre pixel of its far field.
     wave = torch.ones(1, 4, 4, dtype=torch.complex64)
-    frame = detector_intensity(wave).numpy()
+    frame = ForwardModel().intensity(torch.ones_like(wave[0]), wave).numpy()
     expected = np.zeros((4, 4))
     expected[2, 2] = 16.0
     np.testing.assert_allclose(frame, expected, atol=1e-6)
@@ -134,6 +227,48 @@ def test_a_probe_alone_on_the_optical_axis_by_hand():
         expected_frames(np.ones((6, 6), np.complex64), wave.numpy(), np.array([[3.0, 3.0]]))
     )
     np.testing.assert_allclose(frame[0], expected, atol=1e-6)
+
+
+@of_every_experiment
+@pytest.mark.parametrize("noise", [False, True])
+def test_a_scan_is_read_back_with_its_experiment(tmp_path, experiment, noise):
+    obj, probe, positions = parts(n_frames=9, size=16)
+    made = simulate_scan(obj, probe, positions, rng=rng() if noise else None, experiment=experiment)
+    assert made.experiment == experiment
+    made.save(tmp_path / "scan.npz")
+    read = RawData.from_file(tmp_path / "scan.npz")
+    assert read.experiment == experiment
+    np.testing.assert_array_equal(read.frames, made.frames)
+    assert read.subset(slice(3)).experiment == experiment
+
+
+def test_the_usual_experiment_leaves_no_entry_in_the_file(tmp_path):
+    obj, probe, positions = parts(n_frames=4, size=16)
+    for experiment, expected in ((Experiment(), False), (Experiment(blur=0.5), True)):
+        path = tmp_path / "scan.npz"
+        simulate_scan(obj, probe, positions, rng=rng(), experiment=experiment).save(path)
+        with np.load(path) as entries:
+            assert ("experiment" in entries) == expected
+    workflow.run(config(output=tmp_path / "usual.npz"))
+    with np.load(tmp_path / "usual.npz") as entries:
+        assert "experiment" not in entries
+
+
+def test_a_file_with_a_damaged_experiment_is_refused(tmp_path):
+    path = tmp_path / "scan.npz"
+    workflow.run(config(output=path))
+    with np.load(path) as entries:
+        np.savez(path, **{**entries, "experiment": np.array("near")})
+    with pytest.raises(DataError, match=r"scan.npz: experiment 'near' .*; expected the entry as"):
+        RawData.from_file(path)
+
+
+def test_an_experiment_that_does_not_suit_the_frames_is_refused():
+    obj, probe, positions = parts()
+    with pytest.raises(ConfigError, match=r"fresnel_number: 0.01 in frames of 32 pixels; expected"):
+        simulate_scan(
+            obj, probe, positions, rng=None, experiment=replace(NEAR, fresnel_number=0.01)
+        )
 
 
 def test_window_off_the_object_is_told_with_its_frame():

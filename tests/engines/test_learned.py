@@ -1,4 +1,4 @@
-"""The learned step: what holds whatever it has learned, and how whole scans are swept by it."""
+"""The learned step: laws that hold for any weights, and its use on whole scans."""
 
 import math
 from dataclasses import replace
@@ -6,16 +6,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from tiny_scan import SIDE, away, simulated, truth_on_canvas
+from tiny_scan import SIDE, away, problem_of, simulated, start_of, truth_on_canvas
 
-from ptycho.api.components import scaled_probe
 from ptycho.engines import learned as module
-from ptycho.engines.learned import learned_sweeps
-from ptycho.engines.nuisances import Nuisances
-from ptycho.engines.sweeps import Swept, held_out_masks
+from ptycho.engines.ending import Ending
+from ptycho.engines.held_out import held_out_patterns
+from ptycho.engines.learned import learned_steps
+from ptycho.engines.problem import Solution
 from ptycho.networks.learned_step import LearnedStep
-from ptycho.physics.forward import pull_of
-from ptycho.scan.dataset import GroupDataset
+from ptycho.physics.forward import update_step
+from ptycho.scan.scaling import scaled_probe
 
 
 def step_of_random_weights():
@@ -37,7 +37,7 @@ def test_untrained_it_is_the_plain_step():
     obj, asked, light = something_lit()
     lit = light > 2e-3 * light.max()
     out = LearnedStep(width=8).double()(obj, asked, light)
-    expected = torch.where(lit, obj + pull_of(asked, light, damping=0.05), obj)
+    expected = torch.where(lit, obj + update_step(asked, light, damping=0.05), obj)
     torch.testing.assert_close(out, expected)
 
 
@@ -75,21 +75,16 @@ def test_nothing_lit_is_nothing_changed():
 # Whole scans
 
 
-def swept_from(raw, obj, canvas, step, **changes):
-    singles = GroupDataset(raw, np.arange(raw.n_frames)[:, None])
-    probe = scaled_probe(raw).probe
-    start = Swept(obj, probe, [0.5], 7, Nuisances.given(probe, singles))
-    settings = {
-        "sweeps": None, "batch_size": 8, "seed": 0, "device": torch.device("cpu"),
-        "track": lambda numbers, total: numbers,
-    }  # fmt: skip
-    return learned_sweeps(start, canvas, singles, step, **settings | changes)
+def stepped(raw, obj, canvas, step, *, iterations=None, batch_size=8):
+    problem = problem_of(raw, canvas, batch_size=batch_size)
+    start = Solution(*start_of(raw, obj), [0.5], 7)
+    return learned_steps(problem, start, step, Ending(iterations=iterations))
 
 
 def test_the_true_object_stays_under_an_untrained_step():
     raw = simulated(25)
     truth, canvas = truth_on_canvas(raw)
-    found = swept_from(raw, truth, canvas, LearnedStep(width=8), sweeps=3)
+    found = stepped(raw, truth, canvas, LearnedStep(width=8), iterations=3)
     assert away(found.obj, truth, raw) < 1e-3
     assert found.kept == 7 + 3
     assert len(found.free_residual) == 1 + 3
@@ -99,25 +94,25 @@ def test_untrained_steps_lead_towards_the_truth():
     raw = simulated(49)
     truth, canvas = truth_on_canvas(raw)
     flat = torch.ones_like(truth)
-    found = swept_from(raw, flat, canvas, LearnedStep(width=8))
+    found = stepped(raw, flat, canvas, LearnedStep(width=8))
     assert away(found.obj, truth, raw) < 0.9 * away(flat, truth, raw)
-    assert found.kept == 7 + module.MOST_LEARNED
+    assert found.kept == 7 + module._PATIENCE.most
 
 
 class Spoiler(LearnedStep):
     """A step that has learned nonsense."""
 
-    def forward(self, obj, step, light):
+    def forward(self, obj, step, illumination):
         return 0.5j * torch.ones_like(obj)
 
 
 def test_a_step_that_predicts_worse_is_not_taken():
     raw = simulated(25)
     truth, canvas = truth_on_canvas(raw)
-    found = swept_from(raw, truth, canvas, Spoiler(width=8))
+    found = stepped(raw, truth, canvas, Spoiler(width=8))
     torch.testing.assert_close(found.obj, truth)
     assert found.kept == 7
-    asked_for = swept_from(raw, truth, canvas, Spoiler(width=8), sweeps=1)
+    asked_for = stepped(raw, truth, canvas, Spoiler(width=8), iterations=1)
     assert away(asked_for.obj, truth, raw) > 0.5
 
 
@@ -125,8 +120,8 @@ def test_the_batch_size_changes_nothing():
     raw = simulated(25)
     truth, canvas = truth_on_canvas(raw)
     found = [
-        swept_from(
-            raw, torch.ones_like(truth), canvas, LearnedStep(width=8), batch_size=n, sweeps=2
+        stepped(
+            raw, torch.ones_like(truth), canvas, LearnedStep(width=8), batch_size=n, iterations=2
         )
         for n in (1, 25)
     ]
@@ -135,20 +130,16 @@ def test_the_batch_size_changes_nothing():
 
 def test_held_out_pixels_have_no_influence():
     raw = simulated(16)
-    masks = held_out_masks(SIDE, torch.Generator().manual_seed(0))[:16].numpy()
-    spoiled = replace(raw, frames=np.where(masks, 7.0 * raw.frames + 100.0, raw.frames))
+    held_out = held_out_patterns(SIDE, 0)[:16].numpy()
+    spoiled = replace(raw, frames=np.where(held_out, 7.0 * raw.frames + 100.0, raw.frames))
     truth, canvas = truth_on_canvas(raw)
     probe = scaled_probe(raw).probe
     objects = []
     for each in (raw, spoiled):
-        singles = GroupDataset(each, np.arange(16)[:, None])
-        start = Swept(torch.ones_like(truth), probe, [], 0, Nuisances.given(probe, singles))
-        found = learned_sweeps(
-            start, canvas, singles, LearnedStep(width=8), sweeps=2, batch_size=4, seed=0,
-            device=torch.device("cpu"), track=lambda numbers, total: numbers,
-        )  # fmt: skip
-        objects.append(found.obj)
-    assert masks.any()
+        start = Solution(*start_of(each, torch.ones_like(truth), probe), [], 0)
+        step, ending = LearnedStep(width=8), Ending(iterations=2)
+        objects.append(learned_steps(problem_of(each, canvas), start, step, ending).obj)
+    assert held_out.any()
     torch.testing.assert_close(objects[0], objects[1])
 
 

@@ -1,4 +1,4 @@
-"""What shapes frames beside the object: found where it is, left alone where it is not."""
+"""Nuisance parameters: found where they are present, unchanged where they are not."""
 
 import logging
 from dataclasses import replace
@@ -6,16 +6,23 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from tiny_scan import SIDE, saved_untrained, simulated, swept, truth_on_canvas
+from ptycho.settings.config import InferenceConfig
+from tiny_scan import (
+    SIDE,
+    problem_of,
+    saved_untrained,
+    simulated,
+    start_of,
+    swept,
+    truth_on_canvas,
+)
 
-from ptycho.api import saving
-from ptycho.api.components import scaled_probe
+from ptycho.api import reconstruction_output
 from ptycho.commands import reconstruct as workflow
-from ptycho.engines import sweeps
+from ptycho.engines import held_out as held_out_module
+from ptycho.engines.background import BackgroundSum
 from ptycho.engines.nuisances import (
     MOST_MOVED,
-    BackgroundSum,
-    Nuisances,
     Refine,
     beam_factors,
     moved,
@@ -24,12 +31,11 @@ from ptycho.engines.nuisances import (
 )
 from ptycho.engines.residuals import frame_residuals
 from ptycho.errors import ConfigError, DataError
-from ptycho.physics.forward import exit_waves, replace_modulus
+from ptycho.physics.detector import Detector, Measured
+from ptycho.physics.forward import ForwardModel
 from ptycho.physics.probe import probe_intensity, shift_probe
-from ptycho.physics.propagation import to_detector
-from ptycho.scan.dataset import GroupDataset
 from ptycho.scan.raw_data import RawData
-from ptycho.settings.reconstruct import InferenceConfig
+from ptycho.scan.scaling import scaled_probe
 
 
 def wide(raw, margin=8):
@@ -41,19 +47,20 @@ def wide(raw, margin=8):
     return torch.ones_like(truth), truth / scaled_probe(raw).transmission, canvas
 
 
-ALL = {"refine_positions": True, "refine_intensity": True, "refine_background": True}
+ALL = ("positions", "intensity", "background")
+FLAGS = {f"refine_{name}": True for name in ALL}
 
 
 def test_a_scan_without_nuisances_keeps_what_it_is_told():
     raw = simulated(25)
     _, truth, canvas = wide(raw)
-    found = swept(raw, truth, canvas, sweeps=6, **ALL)
+    found = swept(raw, truth, canvas, iterations=6, refine=ALL)
     assert max(found.free_residual) < 1e-6
     torch.testing.assert_close(
-        found.beside.positions, torch.from_numpy(raw.positions), rtol=0, atol=1e-3
+        found.nuisances.positions, torch.from_numpy(raw.positions), rtol=0, atol=1e-3
     )
-    torch.testing.assert_close(found.beside.intensity, torch.ones(25), rtol=0, atol=1e-3)
-    assert float(found.beside.background.max()) < 0.01  # of 400 photons on the mean pixel
+    torch.testing.assert_close(found.nuisances.intensity, torch.ones(25), rtol=0, atol=1e-3)
+    assert float(found.nuisances.background.max()) < 0.01  # of 400 photons on the mean pixel
 
 
 # Slopes and steps
@@ -75,10 +82,11 @@ def test_one_step_finds_a_small_displacement():
     g = torch.Generator().manual_seed(0)
     patches = torch.polar(torch.ones(9, SIDE, SIDE), torch.rand(9, SIDE, SIDE, generator=g))
     true = 0.1 * torch.rand(9, 2, generator=g) - 0.05
-    measured = probe_intensity(to_detector(exit_waves(patches, shift_probe(probe, true)))).sqrt()
+    model = ForwardModel()
+    measured = model.intensity(patches, shift_probe(probe, true)).sqrt()
     shifted = shift_probe(probe, torch.zeros(9, 2))
-    waves = to_detector(exit_waves(patches, shifted))
-    slopes = to_detector(probe_slopes(shifted) * patches[:, None, None])
+    waves = model.waves(patches, shifted)
+    slopes = model.waves(patches[:, None].expand(-1, 2, -1, -1), probe_slopes(shifted))
     used = torch.rand(9, SIDE, SIDE, generator=g) > 0.1
     measured[~used] = 1e4
     steps = position_steps(waves, slopes, probe_intensity(waves).sqrt(), measured, used)
@@ -93,21 +101,21 @@ def test_positions_go_no_farther_than_they_may():
     assert there.tolist() == [[0, 0], [MOST_MOVED, -MOST_MOVED], [0, 0]]
 
 
-def test_wrong_positions_are_mended_and_the_object_with_them():
+def test_wrong_positions_are_corrected_and_the_object_with_them():
     true = simulated(64, photons=1e6)
     raw = simulated(64, photons=1e6, position_error=0.6)
     ones, _, canvas = wide(raw)
-    fixed = swept(raw, ones, canvas, sweeps=25)
-    mended = swept(raw, ones, canvas, sweeps=25, refine_positions=True)
+    fixed = swept(raw, ones, canvas, iterations=25)
+    corrected = swept(raw, ones, canvas, iterations=25, refine=["positions"])
     before, after = (
         (positions - true.positions) - (positions - true.positions).mean(axis=0)
-        for positions in (raw.positions, mended.beside.positions.numpy())
+        for positions in (raw.positions, corrected.nuisances.positions.numpy())
     )
     assert np.square(after).mean() < np.square(before).mean() / 9
-    assert mended.free_residual[-1] < 0.3 * fixed.free_residual[-1]
-    drift = (mended.beside.positions.numpy() - raw.positions).mean(axis=0)
+    assert corrected.free_residual[-1] < 0.3 * fixed.free_residual[-1]
+    drift = (corrected.nuisances.positions.numpy() - raw.positions).mean(axis=0)
     np.testing.assert_allclose(drift, 0, atol=1e-9)
-    assert torch.equal(fixed.beside.positions, torch.from_numpy(raw.positions))
+    assert torch.equal(fixed.nuisances.positions, torch.from_numpy(raw.positions))
 
 
 # Beam
@@ -119,15 +127,15 @@ def test_a_beam_that_varies_is_found():
     beam /= beam.mean()
     varied = replace(raw, frames=(raw.frames * beam[:, None, None]).astype(np.float32))
     ones, _, canvas = wide(raw)
-    found = swept(varied, ones, canvas, sweeps=15, refine_intensity=True)
-    steady = swept(varied, ones, canvas, sweeps=15)
+    found = swept(varied, ones, canvas, iterations=15, refine=["intensity"])
+    steady = swept(varied, ones, canvas, iterations=15)
     # What varies slowly over the scan may as well be the sample's absorption.
     row, col = (raw.positions - raw.positions.mean(axis=0)).T
     slow = np.stack([np.ones(49), row, col, row**2, col**2, row * col], axis=1)
-    away = found.beside.intensity.numpy() - beam
+    away = found.nuisances.intensity.numpy() - beam
     away -= slow @ np.linalg.lstsq(slow, away, rcond=None)[0]
     assert np.std(away) < 0.2 * np.std(beam)
-    assert float(found.beside.intensity.mean()) == pytest.approx(1)
+    assert float(found.nuisances.intensity.mean()) == pytest.approx(1)
     assert found.free_residual[-1] < 0.3 * steady.free_residual[-1]
 
 
@@ -146,7 +154,7 @@ def test_the_background_by_hand():
     expected = torch.tensor([[[0.0, 5.0]], [[1.0, 9.0]]])
     amplitude = torch.tensor([[[4.0, 0.0]], [[6.0, 9.0]]]).sqrt()
     used = torch.tensor([[[True, True]], [[True, False]]])
-    found = BackgroundSum.nothing(expected[0]).with_frames(expected, amplitude, used, None)
+    found = BackgroundSum.empty(expected[0]).with_frames(expected, amplitude, used, None)
     # (4 / 1 + 5 / 2) / (1 + 1 / 2), and -5 is none.
     torch.testing.assert_close(found.background(), torch.tensor([[6.5 / 1.5, 0.0]]))
 
@@ -155,7 +163,7 @@ def test_light_that_hardly_varies_is_told_from_no_background():
     expected = torch.tensor([[[9.0, 10.0]], [[9.0, 14.0]]])
     amplitude = (expected + 4.0).sqrt()
     used = torch.ones_like(expected, dtype=torch.bool)
-    found = BackgroundSum.nothing(expected[0]).with_frames(expected, amplitude, used, None)
+    found = BackgroundSum.empty(expected[0]).with_frames(expected, amplitude, used, None)
     # Weights 15/26 and 11/26: <I> = 152/13, <I^2> = 1828/13, and 8 (1 - <I>^2 / <I^2>) of the 4.
     share = 8 * (1 - 152**2 / (13 * 1828))
     torch.testing.assert_close(found.background(), torch.tensor([[0.0, 4.0 * share]]))
@@ -169,18 +177,17 @@ def test_the_bright_field_of_a_weak_sample_is_no_background():
     ones, _, canvas = wide(raw)
     grid = torch.arange(SIDE) - SIDE // 2
     wrong = scaled_probe(raw).probe * torch.exp(0.02j * (grid[:, None] ** 2 + 1.5 * grid**2))
-    refined = {"refine_background": True, "refine_probe": True}
-    found = swept(raw, ones, canvas, wrong, sweeps=30, **refined)
-    assert float(found.beside.background.sum()) < 0.02 * raw.photons_per_frame()
+    found = swept(raw, ones, canvas, wrong, iterations=30, refine=["background", "probe"])
+    assert float(found.nuisances.background.sum()) < 0.02 * raw.photons_per_frame()
 
 
 def test_a_background_is_found_from_nothing():
     raw = simulated(100, background=20.0)
     ones, _, canvas = wide(raw)
     probe = scaled_probe(replace(raw, background=20.0)).probe
-    found = swept(raw, ones, canvas, probe, sweeps=15, refine_background=True)
-    without = swept(raw, ones, canvas, probe, sweeps=15)
-    assert float(found.beside.background.median()) == pytest.approx(20, rel=0.1)
+    found = swept(raw, ones, canvas, probe, iterations=15, refine=["background"])
+    without = swept(raw, ones, canvas, probe, iterations=15)
+    assert float(found.nuisances.background.median()) == pytest.approx(20, rel=0.1)
     assert found.free_residual[-1] < 0.2 * without.free_residual[-1]
 
 
@@ -194,8 +201,8 @@ def test_a_known_background_takes_its_share(known, tmp_path):
     torch.testing.assert_close(scaled_probe(raw).probe, scaled_probe(clear).probe)
     _, truth, canvas = wide(clear)
     probe = scaled_probe(raw).probe
-    data = GroupDataset(raw, np.arange(25)[:, None])
-    assert float(frame_residuals(truth, canvas, probe, data, batch_size=9).max()) < 1e-6
+    start = start_of(raw, truth, probe)
+    assert float(frame_residuals(problem_of(raw, canvas), start).max()) < 1e-6
     found = swept(raw, truth, canvas, probe)
     assert max(found.free_residual) < 1e-6
     scaled = raw.scaled_to(10 * raw.photons_per_frame())
@@ -204,7 +211,8 @@ def test_a_known_background_takes_its_share(known, tmp_path):
 
 def test_a_modulus_is_shared_with_the_background():
     waves = torch.tensor([[[3.0 + 0j]]])
-    out = replace_modulus(waves, torch.tensor([[10.0]]), background=torch.tensor([[16.0]]))
+    measured = Measured(torch.tensor([[10.0]]), background=torch.tensor([[16.0]]))
+    out = Detector().corrected(waves, measured)
     torch.testing.assert_close(out, torch.tensor([[[6.0 + 0j]]]))  # 3 sqrt(100 / 25)
 
 
@@ -218,49 +226,45 @@ def test_what_is_no_background_is_refused(background):
 
 
 def test_held_out_pixels_have_no_say_in_anything_refined(monkeypatch):
-    monkeypatch.setattr(sweeps, "HELD_OUT", 0.3)
+    monkeypatch.setattr(held_out_module, "HELD_OUT", 0.3)
     raw = simulated(16)
-    g = torch.Generator().manual_seed(0)
-    held_out = (torch.rand(sweeps._MASKS, SIDE, SIDE, generator=g) < 0.3).numpy()[:16]
+    held_out = held_out_module.held_out_patterns(SIDE, 0).numpy()[:16]
     spoiled = replace(raw, frames=np.where(held_out, 7.0 * raw.frames + 100.0, raw.frames))
     ones, _, canvas = wide(raw)
     probe = scaled_probe(raw).probe
     one, other = (
-        swept(scan, ones, canvas, probe, sweeps=5, refine_probe=True, **ALL)
+        swept(scan, ones, canvas, probe, iterations=5, refine=["probe", *ALL])
         for scan in (raw, spoiled)
     )
     torch.testing.assert_close(one.obj, other.obj)
-    for mine, theirs in zip(one.beside, other.beside, strict=True):
+    for mine, theirs in zip(one.nuisances, other.nuisances, strict=True):
         torch.testing.assert_close(mine, theirs)
 
 
 def test_everything_asked_for_has_its_turn_before_the_end():
     asked = Refine(probe=True, positions=True)
-    assert asked.in_sweep(1) == Refine()
-    assert asked.in_sweep(asked.complete) == asked
-    assert asked.in_sweep(asked.complete - 1) != asked
+    assert asked.in_iteration(1) == Refine()
+    assert asked.in_iteration(asked.complete) == asked
+    assert asked.in_iteration(asked.complete - 1) != asked
     assert Refine().complete == 1
     raw = simulated(49, photons=300, noise=True, position_error=0.5)
     ones, _, canvas = wide(raw)
-    found = swept(raw, ones, canvas, sweeps=None, refine_positions=True)
+    found = swept(raw, ones, canvas, iterations=None, refine=["positions"])
     assert len(found.free_residual) >= asked.complete + 2
 
 
 def test_what_was_found_explains_the_frames():
     raw = simulated(49, position_error=0.4, background=5.0)
     ones, _, canvas = wide(raw)
-    found = swept(raw, ones, canvas, sweeps=25, **ALL)
-    data, probe = GroupDataset(raw, np.arange(49)[:, None]), found.probe
-    told = frame_residuals(found.obj, canvas, probe, data, batch_size=9)
-    mended = frame_residuals(found.obj, canvas, probe, data, batch_size=9, beside=found.beside)
-    assert float(mended.mean()) < 0.2 * float(told.mean())
-    said = found.beside.sentences(
-        Nuisances.given(probe, data), np.arange(49), raw.photons_per_frame()
-    )
-    assert [sentence.split(":")[0] for sentence in said] == ["positions", "beam", "background"]
-    assert not Nuisances.given(probe, data).sentences(
-        Nuisances.given(probe, data), np.arange(49), 1.0
-    )
+    found = swept(raw, ones, canvas, iterations=25, refine=ALL)
+    problem, given = problem_of(raw, canvas), start_of(raw, found.obj, found.nuisances.probe)
+    before, after = (frame_residuals(problem, each) for each in (given, found.estimate))
+    assert float(after.mean()) < 0.2 * float(before.mean())
+    frames, photons = np.arange(49), raw.photons_per_frame()
+    lines = found.nuisances.lines(given.nuisances, frames, photons)
+    names = [line.split(":")[0] for line in lines]
+    assert names == ["positions", "beam intensity", "background"]
+    assert not given.nuisances.lines(given.nuisances, frames, photons)
 
 
 def test_the_classic_network_alone_finds_nothing_beside_the_object(tmp_path):
@@ -268,7 +272,7 @@ def test_the_classic_network_alone_finds_nothing_beside_the_object(tmp_path):
     raw.save(tmp_path / "scan.npz")
     config = InferenceConfig(
         model_path=saved_untrained(tmp_path / "model", raw, network="unet"), cache=False,
-        test_data=tmp_path / "scan.npz", output_dir=tmp_path / "o", sweeps=0, refine_positions=True,
+        test_data=tmp_path / "scan.npz", output_dir=tmp_path / "o", iterations=0, refine_positions=True,
     )  # fmt: skip
     with pytest.raises(ConfigError, match="refine_positions: with sweeps 0; expected sweeps"):
         workflow.run(config)
@@ -276,7 +280,7 @@ def test_the_classic_network_alone_finds_nothing_beside_the_object(tmp_path):
 
 def test_a_run_keeps_and_tells_what_it_found(tmp_path, monkeypatch, caplog):
     for name in ("save_amplitude", "save_phase"):
-        monkeypatch.setattr(saving, name, lambda *_args, **_settings: None)
+        monkeypatch.setattr(reconstruction_output, name, lambda *_args, **_settings: None)
     raw = simulated(49, position_error=0.4, background=5.0)
     raw.save(tmp_path / "scan.npz")
     settings = {
@@ -290,7 +294,7 @@ def test_a_run_keeps_and_tells_what_it_found(tmp_path, monkeypatch, caplog):
     with caplog.at_level(logging.INFO):
         both = [
             workflow.run(InferenceConfig(output_dir=tmp_path / str(on), **settings, **flags))
-            for on, flags in ((False, {}), (True, ALL))
+            for on, flags in ((False, {}), (True, FLAGS))
         ]
     plain, refined = (dict(np.load(folder / "reconstruction.npz")) for folder in both)
     np.testing.assert_array_equal(plain["positions"], raw.positions[:36])
@@ -300,6 +304,7 @@ def test_a_run_keeps_and_tells_what_it_found(tmp_path, monkeypatch, caplog):
     moved_by = refined["positions"] - raw.positions[:36]
     assert 0 < np.abs(moved_by).max() <= MOST_MOVED
     assert refined["frame_residuals"].mean() < 0.5 * plain["frame_residuals"].mean()
-    assert [caplog.text.count(word) for word in ("moved by", "varies by", "photons in a")] == [
-        1
-    ] * 3
+    assert [
+        caplog.text.count(word)
+        for word in ("corrected by", "variation between", "photons per frame (")
+    ] == [1] * 3
