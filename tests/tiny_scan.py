@@ -4,9 +4,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from ptycho.settings.scans import SimulateConfig
 
-from ptycho.commands.simulate import simulate
+from ptycho.api.simulation import simulate
 from ptycho.engines.ending import Ending
 from ptycho.engines.nuisances import Nuisances, Refine
 from ptycho.engines.problem import Estimate, Problem
@@ -25,7 +24,6 @@ SIDE = 16
 def simulated(n_frames=49, **changes):
     """A noise-free raster of 16 x 16 frames over leaves and clouds, its truth inside."""
     settings = {
-        "output": Path("scan.npz"),
         "n_frames": n_frames,
         "N": SIDE,
         "step": 2.0,
@@ -36,7 +34,7 @@ def simulated(n_frames=49, **changes):
         "amplitude_image": "leaves",
         "phase_image": "clouds",
     }
-    return simulate(SimulateConfig(**settings | changes))
+    return simulate(**settings | changes)
 
 
 def model_settings(raw: RawData, gridsize=1, network="lifted", window=SIDE):

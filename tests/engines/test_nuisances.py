@@ -6,7 +6,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from ptycho.settings.config import InferenceConfig
 from tiny_scan import (
     SIDE,
     problem_of,
@@ -17,7 +16,7 @@ from tiny_scan import (
     truth_on_canvas,
 )
 
-from ptycho.api import reconstruction_output
+from ptycho.api import saving
 from ptycho.commands import reconstruct as workflow
 from ptycho.engines import held_out as held_out_module
 from ptycho.engines.background import BackgroundSum
@@ -36,6 +35,7 @@ from ptycho.physics.forward import ForwardModel
 from ptycho.physics.probe import probe_intensity, shift_probe
 from ptycho.scan.raw_data import RawData
 from ptycho.scan.scaling import scaled_probe
+from ptycho.settings.reconstruct import InferenceConfig
 
 
 def wide(raw, margin=8):
@@ -274,13 +274,15 @@ def test_the_classic_network_alone_finds_nothing_beside_the_object(tmp_path):
         model_path=saved_untrained(tmp_path / "model", raw, network="unet"), cache=False,
         test_data=tmp_path / "scan.npz", output_dir=tmp_path / "o", iterations=0, refine_positions=True,
     )  # fmt: skip
-    with pytest.raises(ConfigError, match="refine_positions: with sweeps 0; expected sweeps"):
+    with pytest.raises(
+        ConfigError, match="refine_positions: with iterations 0; expected iterations"
+    ):
         workflow.run(config)
 
 
 def test_a_run_keeps_and_tells_what_it_found(tmp_path, monkeypatch, caplog):
     for name in ("save_amplitude", "save_phase"):
-        monkeypatch.setattr(reconstruction_output, name, lambda *_args, **_settings: None)
+        monkeypatch.setattr(saving, name, lambda *_args, **_settings: None)
     raw = simulated(49, position_error=0.4, background=5.0)
     raw.save(tmp_path / "scan.npz")
     settings = {
