@@ -1,14 +1,14 @@
-"""Patches back into one object, their free phases brought into agreement.
+"""Patches merged into one object, with their global phases synchronised.
 
 Data flow: trained model -> patches -> [object] -> metrics, report.
 Knows patches, windows and weights as tensors: no networks, no scans, no files.
 
-A frame does not tell the global phase of its patch, so every predicted patch (or group of patches)
-carries a phase of its own, and plainly averaged patches blur each other. The phases follow from
-the overlap: with stitch S = sum_i w_i z_i p_i / sum_i w_i, |z_i| = 1, the best phasor of a patch
-is z_i = sign <p_i, S>_w, and the best stitch follows from the phasors. `stitch` starts by growing
-S outwards from its middle (a random start would freeze phase vortices into S), then alternates,
-first on a coarse lattice of pixels, which is fast and settles the long range, at last on all.
+A frame does not determine the global phase of its patch, so every predicted patch (or group of
+patches) has its own, and a plain average would blur them. The phases follow from the overlap: with
+the merged object S = sum_i w_i z_i p_i / sum_i w_i, |z_i| = 1, the best phasor of a patch is
+z_i = sign <p_i, S>_w, and the best S follows from the phasors. `stitch` starts by growing S
+outwards from its middle (a random start would leave phase vortices in S), then alternates, first on
+a coarse lattice of pixels, which is fast and fixes the long range, finally on all.
 """
 
 import math
@@ -27,23 +27,23 @@ from ptycho.physics.patches import Canvas, cut_patches, place_patches, window_co
 from ptycho.physics.probe import probe_intensity
 
 _CHUNK_PIXELS = 2**21
-"""Window pixels worked on at once: bounds the temporary memory to some 100 MB."""
+"""Window pixels processed at a time: limits temporary memory to about 100 MB."""
 
 _LATTICE_PIXELS = 16
 """Side of a patch, in pixels, on the coarse lattice."""
 
 _TOLERANCE = 1e-4
-"""Rounds end when the phasors move less than this (root mean square, radians)."""
+"""Rounds end when the phasors change by less than this (root mean square, radians)."""
 
 
 class Stitched(NamedTuple):
-    """An object put together from patches."""
+    """An object merged from patches."""
 
     obj: Complex[Tensor, "row col"]
-    """Weighted mean of the phase-corrected patches; 0 where no weight lies."""
+    """Weighted mean of the phase-corrected patches; 0 where the weight is 0."""
 
     coverage: Float[Tensor, "row col"]
-    """Sum of the weights on each pixel: how much the pixel is known."""
+    """Sum of the weights on each pixel."""
 
     phases: Float[Tensor, " patch"]
     """Phase each patch was multiplied with, radians in (-pi, pi]."""
@@ -58,19 +58,18 @@ def stitch(
     rounds: int = 40,
     group_of: Int[Tensor, " label"] | None = None,
 ) -> Stitched:
-    """Merge patches into one object after bringing their global phases into agreement.
+    """Merge patches into one object after synchronising their global phases.
 
     Minimises sum_i w_i |z_i p_i - S|^2 over the object S and the phasors z_i by accelerated
-    alternation. Patches that reach each other through no overlap keep the mean phase they came
-    with.
+    alternation. Patches that are connected by no overlap keep their mean phase.
 
     Args:
         patches: complex transmission in each window.
         corners: first (row, col) of each window on the canvas, object pixels.
-        weights: trust in each window pixel, 0 or more; usually |probe|^2; one for all or one each.
+        weights: of each window pixel, 0 or more; usually |probe|^2; one array for all or one each.
         shape: (row, col) size of the canvas in object pixels.
-        rounds: most rounds on the coarse lattice; 0 leaves the phases as they are.
-        group_of: label of each patch; patches of one label share one phase. None: all differ.
+        rounds: maximum number of rounds on the coarse lattice; 0 keeps the phases.
+        group_of: label of each patch; patches of one label share a phase. None: one phase each.
 
     Returns:
         The object, its coverage and the phases.
@@ -109,19 +108,19 @@ def illumination_on(
         positions: probe centres as (row, col), object pixels.
         probe: modes, any unit.
     """
-    light = probe_intensity(probe)
-    light = light / light.max()
+    single = probe_intensity(probe)
+    single = single / single.max()
     corners, _ = window_corners(positions, probe.shape[-1])
     corners = corners - torch.tensor(canvas.origin)
-    total = light.new_zeros(canvas.shape)
-    for part in corners.split(max(1, _CHUNK_PIXELS // light.numel())):
-        total += place_patches(light.expand(len(part), -1, -1), part, canvas.shape)
+    total = single.new_zeros(canvas.shape)
+    for part in corners.split(max(1, _CHUNK_PIXELS // single.numel())):
+        total += place_patches(single.expand(len(part), -1, -1), part, canvas.shape)
     return total
 
 
 @dataclass(frozen=True, slots=True)
 class _Layer:
-    """Patches with all that is needed to merge them and to compare them with the merge."""
+    """Patches, their places and weights: what merging and comparing needs."""
 
     patches: Complex[Tensor, "patch size size"]
     corners: Int[Tensor, "patch 2"]
@@ -215,10 +214,10 @@ def _synchronise(layer: _Layer, rounds: int) -> Complex[Tensor, " group"]:
 def _alternate(
     layer: _Layer, phasors: Complex[Tensor, " group"], rounds: int
 ) -> Complex[Tensor, " group"]:
-    """Alternate between the best stitch and the best phasors until they rest.
+    """Alternate between the best object and the best phasors until they converge.
 
     Plain alternation spreads a phase by one window per round, like diffusion. Nesterov's momentum
-    takes it from a square number of rounds to a linear one; it starts anew when it overshoots
+    makes the number of rounds linear instead of quadratic; it restarts when it overshoots
     (O'Donoghue & Candes, Found. Comput. Math. 15, 715 (2015)).
     """
     coverage = layer.total_weight()
@@ -250,7 +249,7 @@ def _grow(layer: _Layer) -> tuple[Complex[Tensor, " group"], Int[Tensor, " group
     ring = torch.unique(ring, return_inverse=True)[1][layer.group_of]
     for members in torch.argsort(ring).split(torch.bincount(ring).tolist()):
         here = layer.subset(members)
-        # Against the sum, not the mean: at its rim the mean rests on next to no light.
+        # Against the sum, not the mean: at its rim the mean has hardly any weight.
         phasors = _unit(here.compare(total), fallback=phasors)
         total = total + here.place(phasors)
     return phasors, island
@@ -259,15 +258,15 @@ def _grow(layer: _Layer) -> tuple[Complex[Tensor, " group"], Int[Tensor, " group
 def _rings(layer: _Layer) -> tuple[Int[Tensor, " patch"], Int[Tensor, " patch"]]:
     """Number the patches outwards from the middle of their island.
 
-    Windows are gathered into cells a quarter of the lit width wide; cells up to a lit width apart
-    are linked, and the ring is the length of the way over links, in cells. So neither the
-    spacing nor the anisotropy nor repeated positions of a scan matter.
+    Windows are binned into cells a quarter of the illuminated width wide; cells up to that width
+    apart are linked, and the ring is the path length over links, in cells. So spacing, anisotropy
+    and repeated positions of a scan do not matter.
 
     Returns:
         Ring and island of each patch.
     """
-    light = layer.weights.mean(dim=0).double()
-    lit_width = 2 * math.sqrt(float(light.sum() / light.max().clamp_min(1e-30)) / math.pi)
+    weight = layer.weights.mean(dim=0).double()
+    lit_width = 2 * math.sqrt(float(weight.sum() / weight.max().clamp_min(1e-30)) / math.pi)
     cells, cell_of = np.unique(
         np.floor(layer.corners.cpu().numpy() / max(1.0, lit_width / 4)), axis=0, return_inverse=True
     )

@@ -41,10 +41,10 @@ def predict_patches(
     """Reconstruct every group of a dataset.
 
     Args:
-        model: its window is what is kept of each patch.
+        model: its window is kept of each patch.
         dataset: groups of a scan.
         batch_size: groups at a time.
-        device: where to compute; results come back to the CPU.
+        device: where to compute; results are returned on the CPU.
         track: wraps the batches, given their number, to show progress.
     """
     model = model.to(device).eval()
@@ -69,11 +69,11 @@ def noise_floor(
     batch_size: int,
     loss: str = "amplitude",
 ) -> float:
-    """Return the loss that counting noise alone would leave, by the model's own frames.
+    """Return the loss expected from counting noise alone if the predicted frames were right.
 
     Args:
         model: trained.
-        dataset: groups; up to 8 batches spread over them are looked at.
+        dataset: groups; up to 8 batches spread over them are used.
         batch_size: groups at a time.
         loss: name in `ptycho.physics.LOSSES`.
     """

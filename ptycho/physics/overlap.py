@@ -1,8 +1,8 @@
-"""Agreement inside a group: patches that overlap are merged into one small object.
+"""Overlap constraint of a group: overlapping patches are merged into one small object.
 
 Data flow: batches -> network + [physics] -> trained model.
-This is where a group of neighbouring positions constrains its members: whatever a network says of
-a pixel from several frames becomes one value before the forward model sees it.
+This is where a group of neighbouring positions constrains its members: the values that a network
+predicts for a pixel from several frames are merged to one before the forward model is applied.
 """
 
 import torch
@@ -14,16 +14,16 @@ from ptycho.physics.probe import probe_intensity
 
 
 def merge_weight(probe: Complex[Tensor, "mode row col"]) -> Float[Tensor, "row col"]:
-    """Return how much a patch pixel counts in a merge: its light, at most 1, never 0.
+    """Return the weight of a patch pixel in a merge: the probe intensity, at most 1, never 0.
 
-    A frame knows the object where its probe shines. The small floor gives unlit pixels the plain
-    mean of the patches that reach them instead of 0 / 0.
+    A frame determines the object where its probe is bright. The small floor gives pixels without
+    illumination the plain mean of their patches instead of 0 / 0.
 
     Args:
         probe: modes, sqrt(photons) per object pixel.
     """
-    light = probe_intensity(probe)
-    return light / light.max() + 1e-4
+    intensity = probe_intensity(probe)
+    return intensity / intensity.max() + 1e-4
 
 
 def merge_on_overlap(

@@ -1,4 +1,4 @@
-"""Windows of the object: where they lie, how they are cut out and put back.
+"""Windows of the object: their places, and how they are cut out and added up.
 
 Data flow: batches -> network + [physics] -> trained model -> patches -> object.
 Knows integer windows only. The object grid is never interpolated: the sub-pixel part of a
@@ -15,7 +15,7 @@ from torch import Tensor
 
 
 class Canvas(NamedTuple):
-    """A grid that holds every window of a set of positions."""
+    """A grid that contains every window of a set of positions."""
 
     origin: tuple[int, int]
     """(row, col) of canvas pixel (0, 0) in scan coordinates, object pixels."""
@@ -24,7 +24,7 @@ class Canvas(NamedTuple):
     """(row, col) size of the canvas in object pixels."""
 
     def widened(self, margin: int) -> "Canvas":
-        """Return a canvas that reaches farther on all sides.
+        """Return a canvas with a margin on all sides.
 
         Args:
             margin: object pixels.

@@ -16,12 +16,12 @@ def shift_probe(
 ) -> Complex[Tensor, "*position mode row col"]:
     """Move the probe by a sub-pixel distance for every position (Fourier shift).
 
-    Exact for a band-limited probe, and energy-keeping for any: the spectrum is only multiplied by
-    phases, so the operator is unitary. What leaves the window on one side comes back on the other,
-    so the probe has to be dim at its rim.
+    Exact for a band-limited probe, and energy-conserving for any: the spectrum is multiplied by
+    phases only, so the operator is unitary. It is periodic, so the probe has to be dim at its
+    rim.
 
     Args:
-        probe: modes at their reference place, centre at N//2.
+        probe: modes at their reference position, centre at N//2.
         fractions: shift as (row, col) in object pixels, usually in [-0.5, 0.5).
 
     Returns:
@@ -103,7 +103,7 @@ def with_modes(
         ValueError: If there are more modes already.
     """
     if n_modes < len(probe):
-        raise ValueError(f"n_modes: {n_modes}; expected at least the {len(probe)} there are")
+        raise ValueError(f"n_modes: {n_modes}; expected at least the {len(probe)} of the probe")
     if n_modes == len(probe):
         return probe
     added = orthogonal_additions(probe, n_modes - len(probe))
@@ -139,9 +139,9 @@ def orthogonal_additions(
 
 
 def orthogonal_modes(probe: Complex[Tensor, "mode row col"]) -> Complex[Tensor, "mode row col"]:
-    """Return the same light in orthogonal modes, the strongest first.
+    """Return the same illumination in orthogonal modes, the strongest first.
 
-    Incoherent modes are known up to a unitary mixing: every frame is the same for all of them.
+    Incoherent modes are determined up to a unitary mixing, which changes no frame.
 
     Args:
         probe: modes, any unit.
@@ -164,20 +164,20 @@ def mode_shares(probe: Complex[Tensor, "mode row col"]) -> list[float]:
 def probe_likeness(
     one: Complex[Tensor, "mode row col"], other: Complex[Tensor, "mode2 row col"]
 ) -> float:
-    """Return how alike the intensities of two probes are: 1 for equal shapes at any scale.
+    """Return the similarity of the intensities of two probes: 1 for equal shapes at any scale.
 
     Args:
         one: modes, any unit.
         other: modes of the same size, any number of them.
     """
-    lights = [probe_intensity(probe).flatten() for probe in (one, other)]
-    return float(torch.nn.functional.cosine_similarity(*lights, dim=0))
+    first, second = (probe_intensity(probe).flatten() for probe in (one, other))
+    return float(torch.nn.functional.cosine_similarity(first, second, dim=0))
 
 
 def probe_fwhm(probe: Complex[Tensor, "mode row col"]) -> float:
-    """Return the diameter of the disc that has the area of the probe above half its maximum.
+    """Return the diameter of a disc with the area of the probe above half its maximum.
 
-    The maximum is taken of the 3 x 3 mean, so that one bright speckle does not shrink the figure.
+    The maximum is that of the 3 x 3 mean, so that one bright speckle does not dominate.
 
     Args:
         probe: modes, any unit.
@@ -194,12 +194,12 @@ def probe_fwhm(probe: Complex[Tensor, "mode row col"]) -> float:
 def largest_pair_distance(diameter: float, min_overlap: float) -> float:
     """Return the distance at which two probes still overlap by a given share of their diameter.
 
-    overlap = 1 - distance / diameter, so distance = (1 - overlap) diameter. The diameter is the
-    one of `probe_fwhm`; light beyond it overlaps further, which the figure leaves out.
+    overlap = 1 - distance / diameter, so distance = (1 - overlap) diameter. The diameter is that of
+    `probe_fwhm`; the overlap of the dimmer rim is not counted.
 
     Args:
         diameter: of the probe, object pixels.
-        min_overlap: linear overlap wanted, 0 (discs that touch) to below 1.
+        min_overlap: linear overlap, 0 (touching discs) to below 1.
 
     Raises:
         ValueError: If the overlap or the diameter is out of range.
@@ -216,9 +216,9 @@ def largest_pair_distance(diameter: float, min_overlap: float) -> float:
 
 
 def probe_window(probe: Complex[Tensor, "mode row col"], energy: float, multiple: int) -> int:
-    """Return the side of the smallest centred square that holds a share of the probe's energy.
+    """Return the side of the smallest centred square with a share of the probe's energy.
 
-    Only the region the probe lights can be reconstructed, so networks decode this window.
+    Only the illuminated region can be reconstructed, so networks decode this window.
 
     Args:
         probe: modes, any unit, centre at N//2.

@@ -221,7 +221,7 @@ def default_batch_size(members: int, frame_size: int, frames: int) -> int:
     Args:
         members: frames in a group.
         frame_size: N, pixels; frames above 64 count by their area, up to 4 times.
-        frames: wanted per batch at N = 64.
+        frames: per batch at N = 64.
     """
     area = min(4.0, max(1.0, (frame_size / 64) ** 2))
     return max(1, round(frames / area) // members)

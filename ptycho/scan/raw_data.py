@@ -1,9 +1,9 @@
-"""RawData: one scan, checked once, and the groups of frames drawn from it.
+"""RawData: one scan, checked once, and the groups of frames sampled from it.
 
 Data flow: file -> [RawData] -> groups -> batches -> ... -> report.
 Knows frames, positions, probe and files; no networks, no torch.
 
-Frames stay as they are stored, often mapped from the file; only those asked for are converted.
+Frames stay as they are stored, often mapped from the file; only requested ones are converted.
 """
 
 import dataclasses
@@ -29,7 +29,7 @@ from ptycho.scan.measurement import amplitude_of, intensity_of
 from ptycho.scan.selection import select_groups
 from ptycho.spread import spread
 
-# The last two are found here by those who know them from here.
+# Users import the last two from here.
 __all__ = ["Measurement", "RawData", "get_neighbor_indices", "sample_rows"]
 
 _CHECKED_FRAMES = 16
@@ -204,7 +204,7 @@ class RawData:
             DataError: When the frames are dark.
         """
         if not self._mean_photons > 0:
-            raise DataError(f"{self._where}: frames without light; expected some to scale")
+            raise DataError(f"{self._where}: frames without photons; expected some to scale")
         factor = photons / self._mean_photons
         return dataclasses.replace(self, photons_per_unit=factor * self.photons_per_unit)
 

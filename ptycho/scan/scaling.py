@@ -21,15 +21,15 @@ log = logging.getLogger(__name__)
 
 
 class ScaledProbe(NamedTuple):
-    """The illumination as networks want it, and what takes their object back to the file's."""
+    """The illumination in the scale of the frames, and the factor back to that of the file."""
 
     probe: Complex[Tensor, "mode row col"]
-    """Its photons on good pixels are those of the mean frame, so that the mean object intensity is
-    about 1."""
+    """Its photons on good pixels are those of the mean frame, so the mean object intensity is about
+    1."""
 
     transmission: float
-    """Factor from that object to transmission through the file's own probe; 1 when the power of
-    the file's probe says nothing about the frames."""
+    """Factor from that object to the transmission relative to the probe of the file; 1 when the
+    power of that probe is unrelated to the frames."""
 
 
 FEWEST_PHOTONS = 10.0
@@ -37,18 +37,17 @@ FEWEST_PHOTONS = 10.0
 
 
 def is_transmission(share: float) -> bool:
-    """Return whether photons measured / photons of the probe can be what a sample lets through.
+    """Return whether photons measured / photons of the probe can be the transmission of a sample.
 
-    A sample transmits between a little and all of the light; other ratios mean that the probe is
-    kept in another unit.
+    Other ratios mean that the probe is stored in another unit.
     """
     return 0.05 <= share <= 1.05
 
 
 def scaled_probe(raw: RawData) -> ScaledProbe:
-    """Return the probe in the photon scale of the frames (one stored scaling for everything).
+    """Return the probe in the photon scale of the frames.
 
-    Behind a mask a part of the light is never counted; the probe keeps it.
+    Photons on masked pixels are not counted, but the probe includes them.
 
     Args:
         raw: its frames set the scale.
@@ -59,14 +58,14 @@ def scaled_probe(raw: RawData) -> ScaledProbe:
     photons = raw.photons_per_frame()
     if not photons > 0:
         raise ConfigError(
-            f"{raw.path or 'scan'}: {photons:g} photons per frame; expected some light"
+            f"{raw.path or 'scan'}: {photons:g} photons per frame; expected more than 0"
         )
     if (background := raw.background_intensity) is not None:
         stray = float(background.sum() if raw.mask is None else background[raw.mask].sum())
         photons = max(photons - stray, 1e-3 * photons)
     probe = torch.from_numpy(np.array(raw.probe, dtype=np.complex64))
     power = float(probe_intensity(probe).sum())
-    seen = 1.0  # share of the probe's light that falls on good pixels, through empty space
+    seen = 1.0  # share of the photons that fall on good pixels, without sample
     if raw.mask is not None:
         empty = torch.ones_like(probe[0])
         expected = forward_model(raw.experiment, raw.frame_size).intensity(empty, probe)
@@ -75,13 +74,13 @@ def scaled_probe(raw: RawData) -> ScaledProbe:
     trusted = is_transmission(share)
     if photons < FEWEST_PHOTONS:
         log.warning(
-            "%.3g photons per frame: too few for an image; if the frames are in another unit, give "
-            "--nphotons", photons,
+            "%.3g photons per frame: too few for an image; use --nphotons if the frames are in "
+            "another unit", photons,
         )  # fmt: skip
     log.info(
         "probe: %d mode%s, %.3g photons per frame measured%s",
         len(probe), "s" * (len(probe) > 1), photons,
-        f", {100 * share:.0f} % of the probe's" if trusted else "; its scale is set from them",
+        f", {100 * share:.0f} % of the probe's" if trusted else "; probe rescaled to them",
     )  # fmt: skip
     return ScaledProbe(
         scale_probe(probe, photons / seen), float(np.sqrt(share)) if trusted else 1.0

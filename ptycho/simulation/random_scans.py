@@ -1,8 +1,8 @@
-"""Small scans of every kind, drawn at random: what a general network learns from.
+"""Small random scans of every kind: the training set of a general network.
 
 Data flow: [objects + probes + scans -> simulate -> noise] -> batches -> network -> ...
-Pictures, probe, overlap, dose, contrast and the number of frames all vary; the truth is known. Two
-photographs never occur, so that there is something left to test with.
+Pictures, probe, overlap, dose, contrast and the number of frames vary; the truth is known. Five
+photographs are excluded and reserved for tests.
 """
 
 import math
@@ -31,7 +31,7 @@ from ptycho.simulation.probes import (
 )
 
 KEPT_FOR_TESTS = ("camera", "clock", "coins", "rocket", "text")
-"""Photographs no general network has seen."""
+"""Photographs that are not in the training set of the general network."""
 
 _FRAMES = {1: 0.1, 4: 0.15, 9: 0.1, 16: 0.15, 36: 0.15, 64: 0.2, 144: 0.15}  # chance of each number
 _FRAMES_AT_ONCE = 128  # in a batch, at least two scans
@@ -54,24 +54,24 @@ class DrawnScans:
 
 
 class RandomScans:
-    """An endless row of batches of scans, always the same for one seed.
+    """An infinite sequence of batches of scans, reproducible by its seed.
 
     Args:
-        seed: of everything drawn.
+        seed: of all random numbers.
         frame_size: N, pixels.
-        pictures: different ones to cut objects from.
-        probes: different ones.
+        pictures: number of pictures to cut objects from.
+        probes: number of probes.
     """
 
     def __init__(self, seed: int, *, frame_size: int = 64, pictures: int = 400, probes: int = 200):
         self._rng = np.random.default_rng(seed)
-        self._room = 3 * frame_size // 2  # how far the first and the last window may lie apart
+        self._room = 3 * frame_size // 2  # distance of the first and the last window, at most
         side = 2 * frame_size + self._room
         self._pictures = [_picture(self._rng, side) for _ in range(pictures)]
         self._waves = [_wave(self._rng, frame_size) for _ in range(probes)]
 
     def __iter__(self) -> Iterator[DrawnScans]:
-        """Yield batches without end."""
+        """Yield batches forever."""
         while True:
             yield self.draw()
 
@@ -98,7 +98,7 @@ class RandomScans:
         return _counted(obj, shifted, corners, fractions, rng)
 
     def _modes(self, n_scans: int) -> list[Complex[Tensor, "mode row col"]]:
-        """Return probes of power 1 with as many modes each: one, now and then two."""
+        """Return probes of power 1 with equal numbers of modes: one, sometimes two."""
         powers = falling_powers(2 if self._rng.random() < 0.15 else 1, 0.3)
         chosen = self._rng.integers(len(self._waves), size=n_scans)
         modes = (incoherent_modes(self._waves[i], powers) for i in chosen)
@@ -116,7 +116,7 @@ class RandomScans:
         """Cut an object out of one or two pictures, of any contrast."""
         rng = self._rng
         modulus, angle = (self._cut(side) for _ in range(2))
-        if rng.random() < 0.25:  # thickness shows in both
+        if rng.random() < 0.25:  # thickness affects both
             angle = modulus if rng.random() < 0.5 else 1 - modulus
         dark = 1.0 if rng.random() < 0.15 else rng.uniform(0.2, 0.95)
         phase = 0.0 if rng.random() < 0.05 else math.exp(rng.uniform(math.log(0.3), math.log(5)))
@@ -139,7 +139,7 @@ def _counted(
     fractions: Tensor,
     rng: np.random.Generator,
 ) -> DrawnScans:
-    """Count the photons of all frames, and scale probe and object as for a scan from a file."""
+    """Draw photon counts of all frames; scale probe and object as for a scan from a file."""
     expected = ForwardModel().intensity(cut_patches(obj, corners, probe.shape[-1]), probe)
     counted = count_photons(expected.flatten(0, 1).numpy(), rng=rng).astype(np.float32)
     counts = torch.from_numpy(counted).reshape(expected.shape)
@@ -155,7 +155,7 @@ def _counted(
 
 
 def _picture(rng: np.random.Generator, side: int) -> Float[np.ndarray, "row col"]:
-    """Return a photograph's part, or a drawing, its darkest pixel 0 and its brightest 1."""
+    """Return a part of a photograph, or a drawing, scaled to 0 to 1."""
     kind = rng.random()
     if kind < 0.6:
         grey = _part_of_photograph(rng, side)
@@ -182,7 +182,7 @@ def _part_of_photograph(rng: np.random.Generator, side: int) -> np.ndarray:
 
 
 def _blobs_and_bars(shape: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
-    """Lay ellipses and bars of random size over each other: particles, cells, wires."""
+    """Superpose ellipses and bars of random size: particles, cells, wires."""
     rows, cols = np.indices(shape)
     grey = np.zeros(shape)
     for _ in range(rng.integers(5, 60)):
@@ -215,8 +215,8 @@ def _wave(rng: np.random.Generator, size: int) -> Complex[np.ndarray, "row col"]
         except ConfigError:  # an aperture that focuses no narrower: draw again
             continue
         wave = wave / np.linalg.norm(wave)
-        light = np.abs(wave) ** 2
-        if light[0].sum() + light[-1].sum() + light[:, 0].sum() + light[:, -1].sum() < _DARK_RIM:
+        power = np.abs(wave) ** 2
+        if power[0].sum() + power[-1].sum() + power[:, 0].sum() + power[:, -1].sum() < _DARK_RIM:
             return wave
 
 
