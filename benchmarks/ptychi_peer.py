@@ -19,17 +19,17 @@ import numpy as np
 import torch
 from jaxtyping import Complex, Float, Shaped
 
-from ptycho.engines.ptychi import (
+from ptycho.engines.ptychi_task import (
     ROOM,
-    Engine,
-    Estimate,
+    Handover,
+    Method,
     Plan,
     contained,
     estimate_of,
     load_ptychi,
-    start_engine,
+    start_task,
 )
-from ptycho.engines.stitching import light_on
+from ptycho.engines.stitching import illumination_on
 from ptycho.metrics import compare, well_covered
 from ptycho.physics.patches import Canvas, canvas_of
 from ptycho.scan.raw_data import RawData
@@ -62,7 +62,7 @@ def run_ptychi(
     positions: Float[np.ndarray, "frame 2"],
     probe: Complex[np.ndarray, "mode row col"],
     *,
-    engine: Engine = "lsqml",
+    engine: Method = "lsqml",
     batch_size: int | None = None,
     epochs: Sequence[int] = (1, 5, 20, 100),
     seed: int = 0,
@@ -86,13 +86,13 @@ def run_ptychi(
     (row, col), (height, width) = canvas_of(torch.from_numpy(positions), counts.shape[-1])
     origin = (row - ROOM, col - ROOM)
     flat = np.ones((height + 2 * ROOM, width + 2 * ROOM), dtype=np.complex64)
-    start = Estimate(flat, probe, positions - np.array(origin))
+    start = Handover(flat, probe, positions - np.array(origin))
     size = batch_size or min(BATCH[engine], len(counts))
     plan = Plan(engine, size, seed=seed, refine_probe=refine_probe, device=device)
     seconds, found, done, spent = [], [], 0, 0.0
     began = time.perf_counter()
     with contained():
-        task = start_engine(counts.astype(np.float32), start, None, plan)
+        task = start_task(counts.astype(np.float32), start, None, plan)
         setup = time.perf_counter() - began
         for epoch in epochs:
             began = time.perf_counter()
@@ -110,7 +110,7 @@ def run_ptychi(
 def lit(run: PeerRun, positions: np.ndarray, probe: np.ndarray) -> np.ndarray:
     """Return where the objects of a run are known: where enough light fell."""
     canvas = Canvas(run.origin, run.objects[0].shape)
-    light = light_on(canvas, torch.from_numpy(positions), torch.from_numpy(probe))
+    light = illumination_on(canvas, torch.from_numpy(positions), torch.from_numpy(probe))
     return well_covered(light.numpy())
 
 

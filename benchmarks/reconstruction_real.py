@@ -19,7 +19,7 @@ from reconstruction_ruler import Form, clocked, infer, keep_picture, lit_on, res
 from reconstruction_sampling import NETWORKS, learn
 
 from ptycho.api.loading import load_data
-from ptycho.commands.simulate import simulate
+from ptycho.api.simulation import simulated
 from ptycho.engines.nuisances import more_modes
 from ptycho.metrics import compare, flatten_phase
 from ptycho.physics.patches import Canvas
@@ -165,7 +165,7 @@ def measure_inference(general: Path, n_frames: int, threads: int, sweeps: int | 
     torch.set_num_threads(threads)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "scan.npz"
-        simulate(SimulateConfig(output=path, n_frames=n_frames)).save(path)
+        simulated(SimulateConfig(output=path, n_frames=n_frames)).save(path)
         spent = []
         for _ in range(2):
             began = time.perf_counter()
@@ -180,7 +180,7 @@ def measure_inference(general: Path, n_frames: int, threads: int, sweeps: int | 
 
 def measure_training(network: str, gridsize: int) -> list[dict]:
     """Train on one thread for a few steps; frames per CPU second."""
-    raw = simulate(SimulateConfig(output=Path("memory"), n_frames=256))
+    raw = simulated(SimulateConfig(output=Path("memory"), n_frames=256))
     groups = np.arange(256).reshape(-1, gridsize**2)
     before = torch.get_num_threads()
     torch.set_num_threads(1)

@@ -8,28 +8,28 @@ import contextlib
 import gc
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from ptychi_peer import BATCH, run_ptychi
-from ptycho.api.reconstruction_output import Reconstruction
 
-from ptycho.api.components import Groups
-from ptycho.commands.reconstruct import groups_of
+from ptycho.api.components import Members
+from ptycho.api.reconstruction import prepare, run
+from ptycho.api.result import Result
 from ptycho.engines import stitching
-from ptycho.engines.ptychi import load_ptychi
-from ptycho.engines.reconstruction import reconstruct
+from ptycho.engines.nuisances import Nuisances
+from ptycho.engines.problem import Estimate, Problem
+from ptycho.engines.ptychi_task import load_ptychi
 from ptycho.engines.residuals import frame_residuals
 from ptycho.errors import ConfigError
-from ptycho.learning.model_folder import load_model
 from ptycho.metrics import Comparison, compare, well_covered
 from ptycho.physics.patches import Canvas, canvas_of
 from ptycho.scan.dataset import GroupDataset
 from ptycho.scan.raw_data import RawData
-from ptycho.scan.scaling import scaled_probe
-from ptycho.settings.reconstruct import InferenceConfig
+from ptycho.settings.reconstruct import ReconstructSettings
 
 KEPT_NUMBERS = {
     "phase_psnr": "phase_psnr_db", "amplitude_psnr": "amplitude_psnr_db",
@@ -118,7 +118,7 @@ def peer_batch(engine: str, raw: RawData) -> int:
 
 
 def against_truth(
-    obj: np.ndarray, origin: tuple[int, int], raw: RawData, frames: Groups | None = None
+    obj: np.ndarray, origin: tuple[int, int], raw: RawData, frames: Members | None = None
 ) -> Comparison:
     """Compare with the truth where some frames, or all, light it well.
 
@@ -142,37 +142,34 @@ def figures(comparison: Comparison) -> dict[str, float]:
 
 def residual(obj: np.ndarray, origin: tuple[int, int], probe: np.ndarray, raw: RawData) -> float:
     """Return the mean detector residual of an object that was found elsewhere."""
-    per_frame = frame_residuals(
-        torch.from_numpy(obj), Canvas(origin, obj.shape), torch.from_numpy(probe),
-        GroupDataset(raw, np.arange(raw.n_frames)[:, None]), batch_size=256,
-    )  # fmt: skip
+    frames = GroupDataset(raw, np.arange(raw.n_frames)[:, None])
+    problem = Problem.of(frames, Canvas(origin, obj.shape), device=torch.device("cpu"))
+    estimate = Estimate(torch.from_numpy(obj), Nuisances.given(torch.from_numpy(probe), frames))
+    per_frame = frame_residuals(problem, estimate)
     return float(np.nanmean(per_frame.numpy()))
 
 
 def infer(
-    folder: Path, raw: RawData, sweeps: int | None, groups: Groups | None = None, **more
-) -> tuple[Reconstruction, dict[str, float]]:
+    folder: Path, raw: RawData, sweeps: int | None, groups: Members | None = None, **more
+) -> tuple[Result, dict[str, float]]:
     """Reconstruct a scan that is in memory; the clock covers grouping, computing, stitching.
 
     It also covers the detector residual of every frame, which pty-chi's clock does not.
 
     Args:
-        folder: of the trained model, read before the clock starts.
+        folder: of the trained model.
         raw: the scan.
-        sweeps: as in `InferenceConfig`.
+        sweeps: as in `ReconstructSettings`.
         groups: to reconstruct from; None takes all frames.
         **more: further settings.
     """
-    config = InferenceConfig(
-        test_data=Path("memory"), output_dir=Path("nowhere"), sweeps=sweeps, progress=False,
-        cache=False, n_images=None if groups is None else len(groups), **more,
+    settings = ReconstructSettings(
+        sweeps=sweeps, progress=False, cache=False,
+        n_images=None if groups is None else len(groups), **more,
     )  # fmt: skip
-    model, settings = load_model(folder)
     with clocked() as clock:
-        if groups is None:
-            groups = groups_of(config, settings, raw)
-        scaled = scaled_probe(raw)
-        result = reconstruct(model, raw, groups, scaled, config, torch.device("cpu"))
+        prepared = prepare(raw, folder, settings)
+        result = run(prepared if groups is None else replace(prepared, members=groups))
     return result, clock
 
 
@@ -181,7 +178,7 @@ def by_network(method: str, folder: Path, raw: RawData, sweeps: int | None) -> t
     result, clock = infer(folder, raw, sweeps)
     comparison = against_truth(result.obj, result.origin, raw)
     row = {
-        "method": method, "sweeps": "auto" if sweeps is None else sweeps, "kept": result.sweeps,
+        "method": method, "sweeps": "auto" if sweeps is None else sweeps, "kept": result.iterations,
         "residual": float(np.nanmean(result.residuals)), **clock, **figures(comparison),
     }  # fmt: skip
     return row, comparison.aligned.obj * comparison.aligned.mask

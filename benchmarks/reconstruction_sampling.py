@@ -12,11 +12,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from ptycho.api.reconstruction_output import Reconstruction
 from reconstruction_ruler import Form, against_truth, figures, illumination_on, infer, lit_on
 
-from ptycho.api.components import Groups
-from ptycho.commands.simulate import simulate
+from ptycho.api.components import Members as Groups
+from ptycho.api.result import Result
+from ptycho.api.simulation import simulated
 from ptycho.grouping import sample_groups
 from ptycho.learning.model import decoded_window
 from ptycho.learning.model_folder import ModelSettings, build_model, save_model
@@ -37,7 +37,7 @@ SWEEPS_FROM = (0, 5)
 @functools.cache
 def scan() -> RawData:
     """Return the production scan."""
-    return simulate(SimulateConfig(**PRESETS["fly001"]))
+    return simulated(SimulateConfig(**PRESETS["fly001"]))
 
 
 def chosen(raw: RawData, n: int, method: str, gridsize: int, seed: int) -> Groups:
@@ -123,7 +123,7 @@ def measure_looking(general: Path, gridsize: int, n: int, method: str, seed: int
     return rows
 
 
-def whole_scan(result: Reconstruction, raw: RawData) -> dict[str, float]:
+def whole_scan(result: Result, raw: RawData) -> dict[str, float]:
     """Return the phase PSNR over all that the scan lights well, and the share reconstructed.
 
     Where nothing was reconstructed the object counts as 1, empty space.

@@ -23,20 +23,16 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from ptycho.api.reconstruction_output import Reconstruction
-from ptycho.api.trust import estimate_trust
-from ptycho.api.trust_output import Trust
 from reconstruction_cells import FRAME, FWHM, Cell
 from reconstruction_table import table
 from trust_figure import draw
 
-from ptycho.engines.reconstruction import reconstruct
+from ptycho.api.reconstruction import prepare, run
+from ptycho.api.result import Result
 from ptycho.engines.resampling import CALIBRATION, same_gauge
-from ptycho.learning.model_folder import general_model, load_model
 from ptycho.metrics import well_covered
 from ptycho.scan.raw_data import RawData
-from ptycho.scan.scaling import scaled_probe
-from ptycho.settings.reconstruct import InferenceConfig
+from ptycho.settings.reconstruct import ReconstructSettings
 from ptycho.simulation.probes import make_probe
 
 FITTED = ("rocket", "clock")
@@ -84,28 +80,20 @@ class Case(NamedTuple):
         return raw
 
 
-def trusted(raw: RawData, sweeps: int | None, samples: int) -> tuple[Reconstruction, Trust]:
-    """Reconstruct by the general model, and tell how far that may be trusted."""
-    config = InferenceConfig(
-        test_data=Path("memory"), output_dir=Path("nowhere"), sweeps=sweeps, progress=False,
-        cache=False, trust=samples,
-    )  # fmt: skip
-    model, _ = load_model(general_model())
-    scaled = scaled_probe(raw)
-
-    def again(scan: RawData) -> Reconstruction:
-        single = np.arange(scan.n_frames)[:, None]
-        return reconstruct(model, scan, single, scaled, config, torch.device("cpu"))
-
-    result = again(raw)
-    return result, estimate_trust(config, raw, result, again)
+def with_uncertainty(raw: RawData, sweeps: int | None, samples: int) -> Result:
+    """Reconstruct by the general model, from single frames, with the uncertainty."""
+    settings = ReconstructSettings(
+        sweeps=sweeps, progress=False, cache=False, uncertainty=samples, gridsize=1
+    )
+    return run(prepare(raw, None, settings))
 
 
 def measure(case: Case, samples: int) -> dict:
     """Return what was said and what is true of one case."""
     raw = case.scan()
     began = time.perf_counter()
-    result, trust = trusted(raw, case.sweeps, samples)
+    result = with_uncertainty(raw, case.sweeps, samples)
+    std = result.uncertainty
     seconds = time.perf_counter() - began
     row, col = result.origin
     height, width = result.obj.shape
@@ -117,14 +105,14 @@ def measure(case: Case, samples: int) -> dict:
         "phase": np.angle(truth * result.obj.conj()),
         "amplitude": np.abs(truth) - np.abs(result.obj),
     }
-    said = {"phase": trust.uncertainty.phase_std, "amplitude": trust.uncertainty.amplitude_std}
+    said = {"phase": std.pixels.phase_std, "amplitude": std.pixels.amplitude_std}
     found = {
         "dose": case.cell.dose, "overlap": case.cell.overlap, "object": "/".join(case.pictures),
         "sweeps": "default" if case.sweeps is None else case.sweeps, "wrong": case.wrong,
         "frames": raw.n_frames, "seconds": seconds, "unexplained": result.unexplained[1],
-        "misfit_ratio": trust.misfit_ratio,
-        "half_data_half_bit": 2 * trust.halves.crossing(trust.halves.rings.half_bit),
-        "phase_halves": trust.halves.phase_std, "amplitude_halves": trust.halves.amplitude_std,
+        "misfit_ratio": std.misfit_ratio,
+        "half_data_half_bit": 2 * std.halves.crossing(std.halves.rings.half_bit),
+        "phase_halves": std.halves.phase_std, "amplitude_halves": std.halves.amplitude_std,
     }  # fmt: skip
     for part in PARTS:
         found[part] = compared(said[part], errors[part])

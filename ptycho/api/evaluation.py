@@ -17,7 +17,7 @@ from jaxtyping import Float, Int
 from ptycho.api.loading import load, name_of
 from ptycho.api.reconstruction_file import (
     PlacedObject,
-    entries_of,
+    arrays_of,
     file_of,
     is_reconstruction,
     read_entries,
@@ -225,7 +225,7 @@ def _disjoint(result: Source, truth: Source) -> bool | None:
 def _explained(result: Source, test_data: Source, settings: EvaluateSettings) -> Explained:
     """Compare the frames of the scan with those that the object predicts."""
     raw = test_data if isinstance(test_data, RawData) else load(Path(_name(test_data)))
-    found = entries_of(result if isinstance(result, Result) else Path(_name(result)))
+    found = arrays_of(result if isinstance(result, Result) else Path(_name(result)))
     stored = from_arrays(found, raw, _name(result))
     track = tracked("comparing frames", "batches", enabled=settings.progress)
     return explain(*as_problem(stored, raw, torch.device("cpu")), track=track)

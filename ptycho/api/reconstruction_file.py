@@ -87,7 +87,7 @@ def read_entries(
     return {name: _entry(entries, name) for name in wanted}
 
 
-def entries_of(result: Result | Path | str) -> Mapping[str, Shaped[np.ndarray, "..."]]:
+def arrays_of(result: Result | Path | str) -> Mapping[str, Shaped[np.ndarray, "..."]]:
     """Return the arrays of a reconstruction in memory or in a file."""
     if not isinstance(result, Result):
         return read_entries(Path(result), REQUIRED, optional=OPTIONAL)

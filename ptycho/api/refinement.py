@@ -14,7 +14,7 @@ from ptycho.api.components import use_threads
 from ptycho.api.loading import single_scan
 from ptycho.api.logs import collected_warnings
 from ptycho.api.reconstruction import as_result
-from ptycho.api.reconstruction_file import entries_of
+from ptycho.api.reconstruction_file import arrays_of
 from ptycho.api.result import Result
 from ptycho.api.training import opened
 from ptycho.engines import ENGINES
@@ -81,7 +81,7 @@ def prepare(raw: RawData, result: Result | Path | str, settings: RefineSettings)
     use_threads(settings.threads)
     raw = single_scan(raw, None)
     named = "result" if isinstance(result, Result) else str(result)
-    return Prepared(settings=settings, raw=raw, start=from_arrays(entries_of(result), raw, named))
+    return Prepared(settings=settings, raw=raw, start=from_arrays(arrays_of(result), raw, named))
 
 
 def run(prepared: Prepared) -> Result:

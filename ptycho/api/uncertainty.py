@@ -13,7 +13,7 @@ from jaxtyping import Bool, Complex64
 from ptycho.api.components import Members
 from ptycho.api.loading import name_of
 from ptycho.api.logs import muted
-from ptycho.api.reconstruction_file import entries_of
+from ptycho.api.reconstruction_file import arrays_of
 from ptycho.api.result import Result
 from ptycho.api.uncertainty_values import ResampledUncertainty
 from ptycho.engines.resampling import HalfData, count_again, half_data, same_gauge, uncertainty
@@ -101,7 +101,7 @@ def _resampled(result: Result, rng: np.random.Generator) -> RawData:
     raw, known = result.scan, result.coverage > 0
     # Windows extend beyond the illuminated pixels; the mean stands for unknown ones.
     filled = np.where(known, result.obj, result.obj[known].mean())
-    arrays = {**entries_of(result), "object": filled}
+    arrays = {**arrays_of(result), "object": filled}
     stored = from_arrays(arrays, raw, "result")
     problem, estimate = as_problem(stored, raw, torch.device("cpu"))
     size = default_batch_size(1, raw.frame_size, 256)

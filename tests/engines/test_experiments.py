@@ -1,9 +1,11 @@
 """Scans in the near field and with detector blur: simulated, stored, reconstructed."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
-from tiny_scan import SIDE, start_of, swept, truth_on_canvas
+from tiny_scan import SIDE, problem_of, start_of, swept, truth_on_canvas
 
 from ptycho.engines.residuals import frame_residuals
 from ptycho.physics.experiment import Experiment
@@ -50,8 +52,6 @@ def test_the_object_is_found_by_its_own_experiment_and_not_by_another(name, tmp_
     found = swept(raw, flat, canvas, iterations=40)
     assert found.free_residual[-1] < 0.02 * found.free_residual[0]
     if name != "far":
-        import dataclasses
-
         other = dataclasses.replace(raw, experiment=Experiment())
         wrong = swept(other, flat, canvas, iterations=40)
         assert wrong.free_residual[-1] > 3 * found.free_residual[-1]
@@ -60,7 +60,5 @@ def test_the_object_is_found_by_its_own_experiment_and_not_by_another(name, tmp_
 def test_residuals_use_the_experiment_of_the_scan():
     raw = scanned(EXPERIMENTS["near and blurred"])
     truth, canvas = truth_on_canvas(raw)
-    from tiny_scan import problem_of
-
     start = start_of(raw, truth, scaled_probe(raw).probe)
     assert float(frame_residuals(problem_of(raw, canvas), start).max()) < 1e-6

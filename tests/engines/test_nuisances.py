@@ -272,7 +272,7 @@ def test_the_classic_network_alone_finds_nothing_beside_the_object(tmp_path):
     raw.save(tmp_path / "scan.npz")
     config = InferenceConfig(
         model_path=saved_untrained(tmp_path / "model", raw, network="unet"), cache=False,
-        test_data=tmp_path / "scan.npz", output_dir=tmp_path / "o", iterations=0, refine_positions=True,
+        test_data=tmp_path / "scan.npz", output_dir=tmp_path / "o", sweeps=0, refine_positions=True,
     )  # fmt: skip
     with pytest.raises(
         ConfigError, match="refine_positions: with iterations 0; expected iterations"

@@ -48,8 +48,7 @@ def _as_on_a_device(monkeypatch):
 @pytest.mark.parametrize("refine", [Refine(), Refine(True, True, True, True)])
 def test_iterations_wait_as_often_for_many_batches_as_for_few(refine):
     raw = simulated(48)
-    truth, canvas = truth_on_canvas(raw)
-    canvas = canvas.widened(8)
+    canvas = truth_on_canvas(raw)[1].widened(8)
     obj = torch.ones(canvas.shape, dtype=torch.complex64)
     counts = []
     for batch_size in (24, 4):

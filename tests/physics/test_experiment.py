@@ -24,24 +24,24 @@ LENGTHS = st.none() | st.floats(1e-12, 1e3)
     ("kilovolts", "picometres"), [(60, 4.8661), (80, 4.1757), (200, 2.5079), (300, 1.9687)]
 )
 def test_electron_wavelengths_are_those_of_the_textbook(kilovolts, picometres):
-    """Kirkland (2010), table 2.2 and its formula: relativity shortens 2.2393 pm to 1.9687 pm."""
-    assert electron_wavelength(1e3 * kilovolts) == pytest.approx(1e-12 * picometres, rel=5e-5)
+    """Kirkland (2010), table 2.2 and its formula: relativity shortens 2.2391 pm to 1.9687 pm."""
+    assert 1e12 * electron_wavelength(1e3 * kilovolts) == pytest.approx(picometres, rel=5e-5)
 
 
 def test_slow_electrons_are_not_relativistic():
     """At 1 V: 1.2264 nm / sqrt(V)."""
-    assert electron_wavelength(1.0) == pytest.approx(1.226426e-9, rel=1e-5)
+    assert 1e9 * electron_wavelength(1.0) == pytest.approx(1.226426, rel=2e-6)
 
 
 def test_the_wavelength_of_copper_k_alpha():
     """12.39842 keV Angstrom / 8.047 keV = 1.54075 Angstrom."""
-    assert photon_wavelength(8047.0) == pytest.approx(1.54075e-10, rel=1e-5)
+    assert 1e10 * photon_wavelength(8047.0) == pytest.approx(1.54075, rel=1e-5)
 
 
 def test_lengths_of_an_object_pixel_by_hand():
     """1 nm * 2 m / (100 * 50 um) = 400 nm; (50 um)^2 / (1 nm * 2 m) = 1.25."""
     geometry = Geometry(wavelength_m=1e-9, distance_m=2.0, detector_pixel_m=50e-6)
-    assert geometry.object_pixel_m(100) == pytest.approx(400e-9)
+    assert 1e9 * geometry.object_pixel_m(100) == pytest.approx(400.0)
     assert geometry.fresnel_number() == pytest.approx(1.25)
 
 

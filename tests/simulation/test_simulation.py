@@ -7,8 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from ptycho.settings.config import from_mapping
-from ptycho.settings.scans import SimulateConfig
 
 from ptycho.api.simulation import simulated
 from ptycho.commands import simulate as workflow
