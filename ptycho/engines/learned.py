@@ -6,36 +6,21 @@ and the step corrects the object by it. The same held-out pixels judge both.
 """
 
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Complex, Float
-from torch import Tensor
+from torch import Tensor, nn
 
 from ptycho.engines.ending import Ending, Monitor, Patience
 from ptycho.engines.held_out import Misfit
 from ptycho.engines.nuisances import Refine
 from ptycho.engines.problem import Estimate, Problem, Solution
 from ptycho.engines.sweeps import Sweeps, batch_size
-from ptycho.networks.learned_step import LearnedStep
+from ptycho.networks.network import Network
 from ptycho.physics.probe import shift_probe
 from ptycho.progress import Track, untracked
 
 _PATIENCE = Patience(most=2, misses=1)
-
-
-@runtime_checkable
-class StepNetwork(Protocol):
-    """A network whose learned step also serves a whole scan."""
-
-    sweeps: int
-    """Iterations of the physics before the first learned step."""
-
-    steps: int
-    """Learned steps."""
-
-    step: LearnedStep
-    """One of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +31,8 @@ class Learned:
     learned steps follow as in the network.
     """
 
-    network: StepNetwork
+    network: Network
+    """One for whole scans."""
 
     def room(self, refine: Refine) -> int:
         """Return what the iterations need."""
@@ -68,7 +54,7 @@ class Learned:
 
 @torch.no_grad()
 def learned_steps(
-    problem: Problem, start: Solution, step: LearnedStep, ending: Ending, track: Track = untracked
+    problem: Problem, start: Solution, step: nn.Module, ending: Ending, track: Track = untracked
 ) -> Solution:
     """Correct an object by the learned step, and return the best one, the start included.
 
@@ -115,10 +101,10 @@ def _update(
     return total, illumination, misfit
 
 
-def build(network: StepNetwork) -> Learned | Sweeps:
+def build(network: Network) -> Learned | Sweeps:
     """Return the engine for a network; one without a step for whole scans leaves the iterations.
 
     Args:
         network: trained.
     """
-    return Learned(network) if getattr(network, "whole_scan", False) else Sweeps()
+    return Learned(network) if network.whole_scan else Sweeps()

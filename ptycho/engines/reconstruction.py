@@ -141,7 +141,7 @@ def reconstruct(
         ConfigError: If the engine cannot do what is asked for.
     """
     model.set_probe(scaled.probe)
-    raw, whole = groups.raw, getattr(model.network, "whole_scan", False)
+    raw, whole = groups.raw, model.network.whole_scan
     engine = ENGINES.find(plan.engine)(model.network)
     frames = np.arange(raw.n_frames) if whole and every_frame else np.unique(groups.groups)
     positions = torch.from_numpy(raw.positions[frames])
@@ -182,7 +182,7 @@ def reconstruct(
 
 
 def continue_from(
-    start: Reconstruction, raw: RawData, plan: Plan, *, model: PtychoModel | None = None
+    start: Reconstruction, raw: RawData, plan: Plan, *, network: Network
 ) -> Reconstruction:
     """Let an engine continue from a reconstruction.
 
@@ -190,12 +190,12 @@ def continue_from(
         start: made from this scan.
         raw: the scan.
         plan: engine, its ending, and what is refined.
-        model: for engines that use a network.
+        network: trained; for engines that use one.
 
     Raises:
         ConfigError: If the engine cannot do what is asked for.
     """
-    engine = ENGINES.find(plan.engine)(None if model is None else model.network)
+    engine = ENGINES.find(plan.engine)(network)
     room = engine.room(plan.refine)
     shape = (start.obj.shape[0], start.obj.shape[1])
     canvas = Canvas(start.origin, shape).widened(room)

@@ -6,15 +6,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from ptycho.settings.config import InferenceConfig
 from tiny_scan import SIDE, saved_untrained, simulated, swept, truth_on_canvas
 
-from ptycho.api import reconstruction_output
+from ptycho.api import saving
 from ptycho.commands import reconstruct as workflow
 from ptycho.engines.nuisances import more_modes
 from ptycho.errors import ConfigError
 from ptycho.physics.probe import mode_shares, orthogonal_modes, with_modes
 from ptycho.scan.scaling import scaled_probe
+from ptycho.settings.reconstruct import InferenceConfig
 
 
 def test_a_second_mode_is_found_from_its_absence():
@@ -33,7 +33,7 @@ def test_a_second_mode_is_found_from_its_absence():
 
 def test_a_run_finds_as_many_modes_as_asked_for(tmp_path, monkeypatch, caplog):
     for name in ("save_amplitude", "save_phase"):
-        monkeypatch.setattr(reconstruction_output, name, lambda *_args, **_settings: None)
+        monkeypatch.setattr(saving, name, lambda *_args, **_settings: None)
     raw = simulated(25)
     raw.save(tmp_path / "scan.npz")
     model = saved_untrained(tmp_path / "model", raw)

@@ -139,10 +139,10 @@ def test_dead_and_hot_pixels_are_named_and_sound_ones_are_not(caplog):
     odd = replace(raw, frames=frames)
     with caplog.at_level(logging.INFO):
         report_pixels(odd)
-    assert "3 pixels look dead or hot: (2, 3), (4, 4), (8, 7); if" in caplog.text
+    assert "3 suspicious pixels, dead or hot: (2, 3), (4, 4), (8, 7); exclude" in caplog.text
     known = replace(odd, mask=~odd_pixels(odd.intensity(np.arange(49)), None))
     caplog.clear()
     with caplog.at_level(logging.INFO):
         report_pixels(known)
     assert "253 of 256 pixels are good" in caplog.text
-    assert "look dead" not in caplog.text
+    assert "suspicious" not in caplog.text
