@@ -144,5 +144,5 @@ def test_dead_and_hot_pixels_are_named_and_sound_ones_are_not(caplog):
     caplog.clear()
     with caplog.at_level(logging.INFO):
         report_pixels(known)
-    assert "253 of 256 pixels are good" in caplog.text
+    assert "253 of 256 pixels valid" in caplog.text
     assert "suspicious" not in caplog.text
