@@ -24,6 +24,7 @@ from ptycho.engines.nuisances import Refine
 from ptycho.engines.stored import from_arrays
 from ptycho.errors import ConfigError
 from ptycho.learning.model_folder import general_model, load_model
+from ptycho.networks.network import Network
 from ptycho.physics.device import choose_device
 from ptycho.scan.raw_data import RawData
 from ptycho.settings.base import from_mapping
@@ -63,6 +64,8 @@ class Prepared:
     raw: RawData
     start: engines.Reconstruction
     """The reconstruction to continue from."""
+    network: Network
+    """For engines that use one: that of the general model."""
 
 
 def prepare(raw: RawData, result: Result | Path | str, settings: RefineSettings) -> Prepared:
@@ -77,11 +80,13 @@ def prepare(raw: RawData, result: Result | Path | str, settings: RefineSettings)
         ConfigError: If the package of the engine is not installed.
         DataError: If the reconstruction was not made from this scan.
     """
-    ENGINES.find(settings.engine)
+    network = load_model(general_model())[0].network
+    ENGINES.find(settings.engine)(network)
     use_threads(settings.threads)
     raw = single_scan(raw, None)
     named = "result" if isinstance(result, Result) else str(result)
-    return Prepared(settings=settings, raw=raw, start=from_arrays(arrays_of(result), raw, named))
+    start = from_arrays(arrays_of(result), raw, named)
+    return Prepared(settings=settings, raw=raw, start=start, network=network)
 
 
 def run(prepared: Prepared) -> Result:
@@ -108,7 +113,4 @@ def continued(prepared: Prepared) -> engines.Reconstruction:
         device=choose_device(settings.device),
         progress=settings.progress,
     )
-    model = None
-    if settings.engine == "learned":
-        model = load_model(general_model())[0]
-    return engines.continue_from(prepared.start, prepared.raw, plan, model=model)
+    return engines.continue_from(prepared.start, prepared.raw, plan, network=prepared.network)

@@ -23,6 +23,7 @@ from ptycho.engines.residuals import frame_residuals, unexplained_intensity
 from ptycho.engines.stitching import Stitched, illumination_on, stitch
 from ptycho.learning.model import PtychoModel
 from ptycho.learning.prediction import predict_patches
+from ptycho.networks.network import Network
 from ptycho.physics.overlap import merge_weight
 from ptycho.physics.patches import Canvas, canvas_of, window_corners
 from ptycho.physics.probe import orthogonal_modes
