@@ -20,9 +20,16 @@ from ptycho.grouping import Coverage, Parts, Split
 from ptycho.learning.model import PtychoModel
 from ptycho.learning.model_folder import ModelSettings
 from ptycho.metrics import Comparison
-from ptycho.report.figures import draw_comparison, draw_training_curves
+from ptycho.report.figures import (
+    ObjectView,
+    draw_comparison,
+    draw_result,
+    draw_training_curves,
+    thumbnail,
+)
 from ptycho.report.group_figure import draw_groups
-from ptycho.report.notebook import Figure, draw_object, image_tag, open_figure
+from ptycho.report.images import Placement
+from ptycho.report.notebook import Figure, figure_png, image_tag, open_figure
 from ptycho.report.numbers import metrics_table, uncertainty_table
 from ptycho.scan.raw_data import RawData
 from ptycho.settings.base import Settings
@@ -50,13 +57,17 @@ class Shown:
         """Open a figure in a window or notebook, if there is one; return it."""
         return open_figure(self.draw, *self.figure_size)
 
+    def preview(self) -> bytes:
+        """Return its figure as PNG, for a notebook."""
+        return figure_png(self.draw, *self.figure_size)
+
     def __repr__(self) -> str:
         """Return the table as text."""
         return as_text(self.title(), self.rows())
 
     def _repr_html_(self) -> str:
         """Return table and figure for a notebook."""
-        return as_html(self.title(), self.rows()) + image_tag(self.draw, *self.figure_size)
+        return as_html(self.title(), self.rows()) + image_tag(self.preview())
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -182,6 +193,9 @@ class TrainedModel(Shown):
 class Result(Shown):
     """The reconstructed object of a scan, and how well it explains the frames."""
 
+    figure_size: ClassVar[tuple[float, float]] = (14.0, 8.0)
+    """Width and height of its figure, inches."""
+
     obj: Complex[np.ndarray, "row col"]
     """Complex transmission; 0 where no frame was illuminated."""
 
@@ -267,11 +281,21 @@ class Result(Shown):
         rows += metrics_table(self.metrics) + uncertainty_table(self.metrics.get("uncertainty"))
         return [*rows, *(("warning", text) for text in self.warnings)]
 
+    def view(self) -> ObjectView:
+        """Return what figures show of it."""
+        return ObjectView(
+            obj=self.obj, coverage=self.coverage,
+            placement=Placement(self.origin, self.pixel_size_m), positions=self.positions,
+            residuals=self.residuals, probe=self.probe,
+        )  # fmt: skip
+
     def draw(self, figure: Figure) -> None:
-        """Draw amplitude and phase into an empty figure."""
-        draw_object(
-            figure, self.obj, self.coverage, origin=self.origin, pixel_size_m=self.pixel_size_m
-        )
+        """Draw amplitude, phase, coverage, residuals and probe into an empty figure."""
+        draw_result(figure, self.view())
+
+    def preview(self) -> bytes:
+        """Return amplitude and phase as a small PNG, for a notebook."""
+        return thumbnail(self.view())
 
     def save(self, folder: Path | str, *, report: bool = True) -> Path:
         """Write arrays, pictures, metrics and the page of the run; return the folder.

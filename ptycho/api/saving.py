@@ -17,16 +17,11 @@ from ptycho.io.atomic import write_json
 from ptycho.io.npz import write_npz
 from ptycho.learning.model_folder import save_model
 from ptycho.metrics import Comparison, compare, well_covered
-from ptycho.report.figures import (
-    save_amplitude,
-    save_comparison,
-    save_overview,
-    save_phase,
-    save_training_curves,
-)
+from ptycho.report import figures
+from ptycho.report.figures import save_comparison, save_image, save_training_curves
 from ptycho.report.numbers import metrics_document, metrics_table, uncertainty_table
 from ptycho.report.probe_figure import save_probe
-from ptycho.report.trust_figure import PositionResiduals, save_trust
+from ptycho.report.uncertainty_figure import PositionResiduals, Quality, save_uncertainty
 from ptycho.runs.files import (
     COMPARISON_FIGURE,
     EVALUATED_FRAMES_FILE,
@@ -205,18 +200,19 @@ def _with_data(value: Result | TrainedModel, name: str, folder: Path) -> dict[st
 
 
 def _save_pictures(folder: Path, result: Result, *, comparison_plot: bool) -> None:
-    mask, pixel = well_covered(result.coverage), result.pixel_size_m
-    place: dict[str, Any] = {"origin": result.origin, "pixel_size_m": pixel}
-    save_amplitude(folder / "reconstructed_amplitude.png", result.obj, mask, **place)
-    save_phase(folder / "reconstructed_phase.png", result.obj, mask, **place)
+    view, pixel = result.view(), result.pixel_size_m
+    for name, image in zip(("amplitude", "phase"), view.images, strict=True):
+        save_image(folder / f"reconstructed_{name}.png", image)
     if getattr(result.settings, "refine_probe", False):
         save_probe(folder / "probe.png", result.scan.probe, result.probe)
     if (found := result.uncertainty) is not None:
-        save_trust(
-            folder / "uncertainty.png", found.pixels, found.halves, result.coverage,
-            PositionResiduals(result.positions, result.residuals),
-            table=uncertainty_table(found.document(pixel)), **place,
-        )  # fmt: skip
+        frames = PositionResiduals(result.positions, result.residuals)
+        save_uncertainty(
+            folder / "uncertainty.png",
+            Quality(found.pixels, found.halves, result.coverage, frames),
+            table=uncertainty_table(found.document(pixel)),
+            placement=view.placement,
+        )
     if not comparison_plot:
         return
     if result.comparison is not None:
@@ -224,8 +220,7 @@ def _save_pictures(folder: Path, result: Result, *, comparison_plot: bool) -> No
         save_comparison(path, result.comparison, result.metrics, pixel_size_m=pixel)
         return
     log.info("comparison_plot: the scan holds no object; drawing the coverage instead")
-    positions = result.scan.positions
-    save_overview(folder / COMPARISON_FIGURE, result.obj, result.coverage, positions, **place)
+    figures.save_result(folder / COMPARISON_FIGURE, view)
 
 
 def _save_arrays(path: Path, result: Result) -> None:

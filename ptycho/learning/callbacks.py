@@ -28,7 +28,7 @@ from ptycho.learning.health import (
     power_ratio,
 )
 from ptycho.learning.model import PtychoModel
-from ptycho.metrics import flatten_phase, well_covered
+from ptycho.metrics import flatten_phase, robust_range, well_covered
 from ptycho.progress import by_hand
 
 log = logging.getLogger(__name__)
@@ -263,6 +263,6 @@ def grey(
         values: any unit.
         known: the pixels that set the range and are drawn.
     """
-    low, high = np.percentile(values[known], (1, 99)) if known.any() else (0.0, 1.0)
-    levels = 255 * (values - low) / max(high - low, np.finfo(np.float32).tiny)
+    low, high = robust_range(values, known)
+    levels = 255 * (values - low) / (high - low)
     return np.where(known, levels.clip(0, 255).round(), 0).astype(np.uint8)

@@ -6,6 +6,7 @@ Knows arrays only: no files, no networks, no figures.
 
 from ptycho.metrics.align import Aligned, align, flatten_phase, well_covered
 from ptycho.metrics.compare import Comparison, compare, detector_residual
+from ptycho.metrics.display import robust_range
 from ptycho.metrics.frc import RingCorrelation, fourier_ring_correlation, inner_rectangle
 from ptycho.metrics.legacy import legacy_numbers
 from ptycho.metrics.quality import (
@@ -29,6 +30,7 @@ __all__ = [
     "legacy_numbers",
     "multiscale_similarity",
     "peak_signal_to_noise",
+    "robust_range",
     "structural_similarity",
     "well_covered",
 ]

@@ -1,5 +1,6 @@
-"""What a person looks at: figures of objects, scans and training, and the numbers of a run.
+"""Figures, pages and tables of objects, scans and runs.
 
-Way of the data: ... -> object -> metrics -> [report].
-The only place that imports matplotlib; `numbers` does without it.
+Data flow: ... -> object -> metrics -> [report].
+`images`, `curves`, `numbers` and `tables` hold what is shown; `drawing`, `figures` and their
+neighbours draw it with Matplotlib, `pictures`, `plots`, `scan_view` and `page` with Bokeh.
 """

@@ -1,60 +1,43 @@
-"""The parts figures are made of: a picture with colour and scale bar, a curve, a table.
+"""Matplotlib parts of a figure: an image with colour bar and scale bar, dots, curves, a table.
 
-Way of the data: ... -> object -> metrics -> [report].
+Data flow: ... -> images, curves -> [drawing] -> figures.
 """
 
 import math
+import textwrap
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
-from jaxtyping import Bool, Shaped
+from jaxtyping import Float, Shaped
 from matplotlib import patheffects
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from mpl_toolkits.axes_grid1.anchored_artists import AnchoredSizeBar
+from matplotlib.ticker import MaxNLocator
+from mpl_toolkits.axes_grid1.anchored_artists import AnchoredSizeBar  # type: ignore[import-untyped]
 
-from ptycho.metrics import RingCorrelation
+from ptycho.report.curves import COLORS as CURVE_COLORS
+from ptycho.report.curves import Curves
+from ptycho.report.images import COLORS, Dots, Image
 from ptycho.report.numbers import with_unit
 
 _UNKNOWN = "0.75"
-"""Grey of pixels outside the mask."""
+"""Grey of unknown pixels."""
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Picture:
-    """An image with what is needed to read it."""
-
-    values: Shaped[np.ndarray, "row col"]
-    """What is drawn."""
-
-    mask: Bool[np.ndarray, "row col"]
-    """Where it is known; grey elsewhere."""
-
-    title: str
-    """What it is; units belong to `unit`."""
-
-    unit: str
-    """Label of the colour bar."""
-
-    colors: str
-    """Name of the colour map."""
-
-    limits: tuple[float, float] | None = None
-    """Ends of the colour bar; None takes those of `robust_range`."""
-
-    origin: tuple[int, int] = (0, 0)
-    """(row, col) of the first pixel in scan coordinates."""
-
-    pixel_size_m: float | None = None
-    """Object pixel, for the scale bar."""
+_DASHES = ("-", "--", "-.", ":")
+_FEW = 30  # values of a curve up to which each is marked
+_FONT_SIZE, _SMALLEST_FONT = 8.0, 5.0  # points, of a table
 
 
 def new_figure(width: float, height: float) -> Figure:
-    """Return an empty figure, inches, that draws to files only."""
+    """Return an empty figure that is drawn to files only.
+
+    Args:
+        width: inches.
+        height: inches.
+    """
     figure = Figure(figsize=(width, height), layout="compressed")
     FigureCanvasAgg(figure)
     return figure
@@ -65,69 +48,147 @@ def save(figure: Figure, path: Path) -> None:
     figure.savefig(path, dpi=150, format="png")
 
 
-def robust_range(
-    values: Shaped[np.ndarray, "row col"], mask: Bool[np.ndarray, "row col"]
-) -> tuple[float, float]:
-    """Return the 1st and 99th percentile inside the mask: outliers do not set the colours."""
-    inside = values[mask & np.isfinite(values)]
-    if len(inside) == 0:
-        return 0.0, 1.0
-    low, high = (float(v) for v in np.percentile(inside, (1, 99)))
-    # A constant picture still needs a range to be drawn in.
-    margin = 1e-6 * max(1.0, abs(low))
-    return (low, high) if high - low > margin else (low - 0.5, high + 0.5)
+def aspect_of(values: Shaped[np.ndarray, "row col"]) -> float:
+    """Return height / width of an image, limited to what fits a page."""
+    return float(np.clip(values.shape[0] / values.shape[1], 0.3, 2.5))
 
 
-def draw_picture(figure: Figure, axes: Axes, picture: Picture) -> None:
-    """Draw one picture with its colour bar and scale bar; row 0 is at the top."""
-    height, width = picture.values.shape
-    row, col = picture.origin
-    low, high = picture.limits or robust_range(picture.values, picture.mask)
-    image = axes.imshow(
-        np.ma.masked_where(~picture.mask, picture.values),
-        cmap=mpl.colormaps[picture.colors].with_extremes(bad=_UNKNOWN),
+def spread_aspect(positions: Float[np.ndarray, "position 2"], *, most: float = 2.5) -> float:
+    """Return height / width of a scan, limited to what fits a page.
+
+    Args:
+        positions: probe centres (row, col).
+        most: upper limit.
+    """
+    height, width = np.ptp(positions, axis=0) + 1.0
+    return float(np.clip(height / width, 0.3, most))
+
+
+def draw_image(figure: Figure, axes: Axes, image: Image) -> None:
+    """Draw the known part of an image with colour bar and scale bar; row 0 is at the top.
+
+    Args:
+        figure: holds the axes.
+        axes: to draw into.
+        image: what is drawn.
+    """
+    part = image.cropped()
+    height, width = part.values.shape
+    (row, col), (low, high) = part.placement.origin, part.range
+    drawn = axes.imshow(
+        np.ma.masked_where(~part.known, part.values),
+        cmap=mpl.colormaps[COLORS[part.colors]].with_extremes(bad=_UNKNOWN),
         vmin=low,
         vmax=high,
         extent=(col - 0.5, col + width - 0.5, row + height - 0.5, row - 0.5),
         interpolation="nearest",
     )
-    axes.set(title=picture.title, xlabel="column (px)", ylabel="row (px)")
-    figure.colorbar(image, ax=axes, label=picture.unit, extend="both", shrink=0.85)
-    _draw_scale_bar(axes, width, picture.pixel_size_m)
+    title = f"{part.title}\n{part.note}" if part.note else part.title
+    axes.set(xlabel="column (px)", ylabel="row (px)")
+    axes.set_title(title, fontsize="medium")
+    extend = "both" if image.limits is None else "neither"
+    figure.colorbar(drawn, ax=axes, label=part.unit, extend=extend, shrink=0.85)
+    _draw_scale_bar(axes, width, part.placement.pixel_size_m)
 
 
-def draw_rings(axes: Axes, rings: RingCorrelation) -> None:
-    """Draw a Fourier ring correlation with its thresholds and where it crosses them."""
-    axes.plot(rings.frequency[1:], rings.correlation[1:], color="C0", label="FRC")
-    axes.plot(rings.frequency[1:], rings.half_bit[1:], color="0.4", ls="--", label="half-bit")
-    axes.plot(rings.frequency[1:], rings.one_bit[1:], color="0.4", ls="-.", label="1-bit")
-    axes.axhline(0.5, color="0.4", ls=":", label="0.5")
-    for threshold, marker in zip(rings.thresholds.values(), "os^", strict=True):
-        crossing = rings.crossing(threshold)
-        level = np.interp(
-            crossing, rings.frequency, np.broadcast_to(threshold, rings.frequency.shape)
-        )
-        axes.plot(crossing, level, marker, color="C3", ms=5)
-    axes.set(
-        title="Fourier ring correlation",
-        box_aspect=1,
-        xlabel="spatial frequency (cycles/px)",
-        xlim=(0, 0.5),
-        ylim=(min(-0.05, float(np.nanmin(rings.correlation[1:], initial=0))), 1.05),
+def draw_dots(figure: Figure, axes: Axes, dots: Dots) -> None:
+    """Draw one value for each scan position as a coloured dot; row 0 is at the top.
+
+    Args:
+        figure: holds the axes.
+        axes: to draw into.
+        dots: what is drawn.
+    """
+    rows, cols = dots.positions.T
+    low, high = dots.range
+    size = float(np.clip(4e3 / max(1, len(rows)), 2, 40))
+    drawn = axes.scatter(
+        cols, rows, c=dots.values, s=size, cmap=COLORS["cividis"], vmin=low, vmax=high
     )
+    figure.colorbar(drawn, ax=axes, label=dots.unit, extend="both", shrink=0.85)
+    as_map(axes, dots.title)
+
+
+def as_map(axes: Axes, title: str) -> None:
+    """Label axes as a map of the scan: equal scales, rows downwards.
+
+    Args:
+        axes: a map.
+        title: what it shows.
+    """
+    axes.set(xlabel="column (px)", ylabel="row (px)", aspect="equal")
+    axes.set_title(title, fontsize="medium")
+    if not axes.yaxis_inverted():
+        axes.invert_yaxis()
+
+
+def draw_curves(axes: Axes, curves: Curves) -> None:
+    """Draw curves over a common axis.
+
+    Args:
+        axes: to draw into.
+        curves: what is drawn.
+    """
+    x = np.asarray(curves.x, np.float64)
+    for index, (name, values) in enumerate(curves.arrays().items()):
+        known = np.isfinite(values)
+        axes.plot(
+            x[known], values[known], _DASHES[index % len(_DASHES)], label=name,
+            color=CURVE_COLORS[index % len(CURVE_COLORS)],
+            marker="." if known.sum() < _FEW else "",
+        )  # fmt: skip
+    for index, (name, level) in enumerate(curves.levels.items()):
+        axes.axhline(level, color="0.4", ls=(":", "--")[index % 2], label=name)
+    if curves.marked is not None:
+        axes.axvline(curves.marked, color="0.4", lw=1)
+    for point in curves.points:
+        axes.plot(*point, "o", color="C3", ms=5)
+    axes.set(
+        title=curves.title, xlabel=curves.labels[0], ylabel=curves.labels[1], yscale=curves.scale
+    )
+    if curves.has_whole_x:
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.grid(alpha=0.3)
     axes.legend(frameon=False)
 
 
-def draw_table(axes: Axes, rows: Sequence[tuple[str, str]]) -> None:
-    """Write rows of name and value."""
+def draw_table(figure: Figure, axes: Axes, rows: Sequence[tuple[str, str]]) -> None:
+    """Write rows of name and value; long values are wrapped, and the text shrinks until it fits.
+
+    To be called when the rest of the figure is drawn: the width of the axes depends on it.
+
+    Args:
+        figure: holds the axes.
+        axes: to write into.
+        rows: name and value.
+    """
     axes.set_axis_off()
-    width = max((len(name) for name, _ in rows), default=0)
-    text = "\n".join(f"{name:<{width}}  {value}" for name, value in rows)
-    axes.text(0, 1, text, va="top", family="monospace", fontsize=8, transform=axes.transAxes)
+    label = axes.text(0, 1, "", va="top", family="monospace", transform=axes.transAxes)
+    label.set_in_layout(False)
+    figure.draw_without_rendering()  # lays the axes out
+    left, top = axes.transAxes.transform((0, 1))
+    room = 0.98 * (figure.bbox.width - left)
+    longest = max((len(name) for name, _ in rows), default=0)
+    for size in np.arange(_FONT_SIZE, _SMALLEST_FONT - 0.1, -0.5):
+        label.set(fontsize=float(size), text="0" * 100)
+        characters = int(100 * room / label.get_window_extent().width)
+        label.set_text(_table_text(rows, longest, max(8, characters - longest - 2)))
+        if label.get_window_extent().height < top:
+            break
+
+
+def _table_text(rows: Sequence[tuple[str, str]], longest: int, characters: int) -> str:
+    """Return the lines of a table whose values have at most so many characters in a line."""
+    lines = []
+    for name, value in rows:
+        first, *more = textwrap.wrap(value, characters) or [""]
+        lines.append(f"{name:<{longest}}  {first}")
+        lines += [" " * (longest + 4) + part for part in more]
+    return "\n".join(lines)
 
 
 def _draw_scale_bar(axes: Axes, width: int, pixel_size_m: float | None) -> None:
-    """Draw a bar of a round length, about a fifth of the picture."""
+    """Draw a bar of a round length, about a fifth of the image."""
     pixel = pixel_size_m or 1.0
     length = round_length(width * pixel / 5)
     label = with_unit(length) if pixel_size_m else f"{length:g} px"
@@ -144,5 +205,5 @@ def _draw_scale_bar(axes: Axes, width: int, pixel_size_m: float | None) -> None:
 def round_length(length: float) -> float:
     """Return the largest of 1, 2, 5 x 10^k that is not above a length."""
     power = 10.0 ** math.floor(math.log10(length))
-    # A whisker of tolerance: 5 x 1e-9 is not quite 5e-9 in binary.
+    # A small tolerance: 5 x 1e-9 is not exactly 5e-9 in binary.
     return max(step for step in (1, 2, 5) if step * power <= length * (1 + 1e-9)) * power

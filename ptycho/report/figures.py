@@ -1,90 +1,169 @@
-"""Figures as PNG files: objects, comparisons, scans, training curves.
+"""Figures drawn with Matplotlib: objects, comparisons, uncertainty, probes, training.
 
-Way of the data: ... -> object -> metrics -> [report].
-Rows run down and columns to the right in every picture, as in the arrays; what is poorly covered
-is grey. Each figure is an object of its own: no pyplot, nothing shared.
+Data flow: ... -> object -> metrics -> [figures] -> PNG files, notebooks.
+Each `draw_` function fills an empty figure, each `save_` function writes one as PNG. Rows run down
+and columns to the right, as in the arrays; unknown pixels are grey. No pyplot, no shared state.
 """
 
+import io
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import matplotlib as mpl
 import numpy as np
-from jaxtyping import Bool, Complex, Float, Int
-from matplotlib.axes import Axes
-from matplotlib.collections import LineCollection
+from jaxtyping import Complex, Float, UInt8
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.image import imsave
 
-from ptycho.metrics import Comparison, flatten_phase, well_covered
+from ptycho.metrics import Comparison, well_covered
+from ptycho.report.curves import loss_curves, ring_curves
 from ptycho.report.drawing import (
-    Picture,
-    draw_picture,
-    draw_rings,
+    as_map,
+    aspect_of,
+    draw_curves,
+    draw_dots,
+    draw_image,
     draw_table,
     new_figure,
-    robust_range,
     save,
 )
+from ptycho.report.images import (
+    AT_ORIGIN,
+    COLORS,
+    Image,
+    Placement,
+    amplitude_image,
+    comparison_images,
+    coverage_image,
+    phase_image,
+    probe_images,
+    residual_dots,
+)
 from ptycho.report.numbers import metrics_table
+from ptycho.report.quantise import block_means, reduced_shape
 
-_MOST_GROUPS_DRAWN = 3000
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ObjectView:
+    """An object and what is known of its quality, as far as it is; the input of `draw_result`."""
+
+    obj: Complex[np.ndarray, "row col"]
+    """Complex transmission."""
+
+    coverage: Float[np.ndarray, "row col"]
+    """Sum of the weights on each pixel, any unit; poorly covered pixels are grey."""
+
+    placement: Placement = AT_ORIGIN
+    """Where the object lies."""
+
+    positions: Float[np.ndarray, "position 2"] | None = None
+    """Probe centres (row, col) in scan coordinates, object pixels."""
+
+    residuals: Float[np.ndarray, " position"] | None = None
+    """Share of the power of each frame that is not explained; NaN for a dark frame."""
+
+    probe: Complex[np.ndarray, "mode row col"] | None = None
+    """Probe modes, sqrt(photons) per object pixel."""
+
+    @property
+    def images(self) -> tuple[Image, Image]:
+        """Amplitude and phase."""
+        known = well_covered(self.coverage)
+        return (
+            amplitude_image(self.obj, known, self.placement),
+            phase_image(self.obj, known, self.placement),
+        )
 
 
-def save_amplitude(
-    path: Path,
-    obj: Complex[np.ndarray, "row col"],
-    mask: Bool[np.ndarray, "row col"],
-    *,
-    origin: tuple[int, int] = (0, 0),
-    pixel_size_m: float | None = None,
-) -> None:
-    """Draw the amplitude of an object.
+def save_image(path: Path, image: Image) -> None:
+    """Write one image as PNG, with colour bar and scale bar.
 
     Args:
         path: the PNG file to write.
-        obj: complex transmission.
-        mask: where it is known; the rest is grey.
-        origin: (row, col) of its first pixel in scan coordinates.
-        pixel_size_m: for the scale bar; None draws it in pixels.
+        image: what is drawn.
     """
-    _save_picture(path, _amplitude(obj, mask, origin=origin, pixel_size_m=pixel_size_m))
-
-
-def save_phase(
-    path: Path,
-    obj: Complex[np.ndarray, "row col"],
-    mask: Bool[np.ndarray, "row col"],
-    *,
-    origin: tuple[int, int] = (0, 0),
-    pixel_size_m: float | None = None,
-    ramp: bool = True,
-) -> None:
-    """Draw the phase of an object, freed of its mean and its linear ramp; the title says so.
-
-    Args:
-        path: the PNG file to write.
-        obj: complex transmission.
-        mask: where it is known; the rest is grey.
-        origin: (row, col) of its first pixel in scan coordinates.
-        pixel_size_m: for the scale bar; None draws it in pixels.
-        ramp: whether to remove the ramp.
-    """
-    place = {"origin": origin, "pixel_size_m": pixel_size_m}
-    _save_picture(path, _flat_phase(obj, mask, ramp=ramp, **place))
-
-
-def save_comparison(
-    path: Path,
-    comparison: Comparison,
-    document: Mapping[str, Any],
-    *,
-    pixel_size_m: float | None = None,
-) -> None:
-    """Write the figure of `draw_comparison` to a PNG file."""
-    figure = new_figure(15.0, 1.5 + 7.6 * _aspect(comparison.truth))
-    draw_comparison(figure, comparison, document, pixel_size_m=pixel_size_m)
+    figure = new_figure(6.5, 0.6 + 5.0 * aspect_of(image.cropped().values))
+    draw_image(figure, figure.subplots(), image)
     save(figure, path)
+
+
+def draw_result(figure: Figure, view: ObjectView) -> None:
+    """Draw a reconstruction: amplitude, phase, coverage, residuals or positions, probe.
+
+    Args:
+        figure: an empty figure.
+        view: what is known of the reconstruction; the rest is not drawn.
+    """
+    n_rows = 1 if view.positions is None and view.probe is None else 2
+    axes = figure.subplots(n_rows, 3, squeeze=False)
+    amplitude, phase = view.images
+    images = [amplitude, phase, coverage_image(view.coverage, view.placement)]
+    for place, image in zip(axes[0], images, strict=True):
+        draw_image(figure, place, image)
+    below = list(axes[1:].flat)
+    if view.positions is not None:
+        place = below.pop(0)
+        if view.residuals is None:
+            place.plot(view.positions[:, 1], view.positions[:, 0], ".", ms=1.5)
+            as_map(place, f"Scan, {len(view.positions):,} positions")
+        else:
+            draw_dots(figure, place, residual_dots(view.positions, view.residuals))
+    for image in [] if view.probe is None else probe_images(view.probe)[:2]:
+        draw_image(figure, below.pop(0), image)
+    for place in below:
+        place.set_axis_off()
+
+
+def result_size(view: ObjectView) -> tuple[float, float]:
+    """Return width and height of the figure of `draw_result`, inches.
+
+    Args:
+        view: what is drawn.
+    """
+    n_rows = 1 if view.positions is None and view.probe is None else 2
+    return 14.0, n_rows * (0.8 + 3.6 * aspect_of(view.images[0].cropped().values))
+
+
+def save_result(path: Path, view: ObjectView) -> None:
+    """Write the figure of `draw_result` as PNG.
+
+    Args:
+        path: the PNG file to write.
+        view: what is drawn.
+    """
+    figure = new_figure(*result_size(view))
+    draw_result(figure, view)
+    save(figure, path)
+
+
+def thumbnail(view: ObjectView, *, side: int = 192) -> bytes:
+    """Return amplitude and phase of an object side by side, as a small PNG without axes.
+
+    Args:
+        view: the object.
+        side: pixels of the longer side of each image.
+    """
+    tiles = [_tile(image, side) for image in view.images]
+    gap = np.zeros((tiles[0].shape[0], 8, 4), np.uint8)
+    written = io.BytesIO()
+    imsave(written, np.concatenate([tiles[0], gap, tiles[1]], axis=1), format="png")
+    return written.getvalue()
+
+
+def _tile(image: Image, side: int) -> UInt8[np.ndarray, "row col 4"]:
+    """Return the known part of an image in colours, transparent where unknown."""
+    part = image.cropped()
+    height, width = part.values.shape
+    values = block_means(
+        part.values.astype(np.float64), *reduced_shape((height, width), side), known=part.known
+    )
+    larger = max(1, side // max(values.shape))
+    low, high = part.range
+    shown = ((values - low) / (high - low)).repeat(larger, axis=0).repeat(larger, axis=1)
+    colors = mpl.colormaps[COLORS[part.colors]].with_extremes(bad=(0, 0, 0, 0))
+    return np.asarray(colors(np.ma.masked_invalid(shown), bytes=True))
 
 
 def draw_comparison(
@@ -96,79 +175,43 @@ def draw_comparison(
 ) -> None:
     """Draw a reconstruction, the ground truth, their ring correlation and the metrics.
 
-    Both share colours and the mean phase of the ground truth, after the alignment that the metrics
-    are computed with.
+    Both objects share the range of colours and the mean phase of the ground truth, after the
+    alignment that the metrics are computed with.
 
     Args:
         figure: an empty figure.
         comparison: the aligned pair.
-        document: the numbers, as `numbers.metrics_document` returns them.
+        document: the metrics, as `numbers.metrics_document` returns them.
         pixel_size_m: for the scale bars; None draws them in pixels.
     """
-    estimate, truth, mask = comparison.aligned.obj, comparison.truth, comparison.aligned.mask
-    turn = np.exp(-1j * np.angle(truth[mask].sum()))
-    place = {"origin": comparison.origin, "pixel_size_m": pixel_size_m, "mask": mask}
-    axes = figure.subplots(2, 3, width_ratios=(1, 1, 1.1))
-    rows = (("Amplitude", "transmission", "gray", np.abs), ("Phase", "rad", "viridis", np.angle))
-    for row, (name, unit, colors, part) in enumerate(rows):
-        limits = robust_range(part(truth * turn), mask)
-        for col, (kind, obj) in enumerate((("reconstruction", estimate), ("truth", truth))):
-            picture = Picture(
-                values=part(obj * turn), title=f"{name}, {kind}", unit=unit, colors=colors,
-                limits=limits, **place,
-            )  # fmt: skip
-            draw_picture(figure, axes[row, col], picture)
-    draw_rings(axes[0, 2], comparison.rings)
-    draw_table(axes[1, 2], metrics_table(document))
+    axes = figure.subplots(2, 3, width_ratios=(1, 1, 1.2))
+    images = comparison_images(comparison, pixel_size_m)
+    for row, pair in enumerate(images.values()):
+        for col, image in enumerate(pair):
+            draw_image(figure, axes[row, col], image)
+    draw_curves(axes[0, 2], ring_curves("Fourier ring correlation", comparison.rings))
+    axes[0, 2].set(box_aspect=1, xlim=(0, 0.5))
+    draw_table(figure, axes[1, 2], metrics_table(document))
 
 
-def save_overview(
+def save_comparison(
     path: Path,
-    obj: Complex[np.ndarray, "row col"],
-    coverage: Float[np.ndarray, "row col"],
-    positions: Float[np.ndarray, "position 2"],
+    comparison: Comparison,
+    document: Mapping[str, Any],
     *,
-    origin: tuple[int, int] = (0, 0),
     pixel_size_m: float | None = None,
 ) -> None:
-    """Draw a reconstruction without a truth: amplitude, phase, coverage and scan positions.
+    """Write the figure of `draw_comparison` as PNG.
 
     Args:
         path: the PNG file to write.
-        obj: complex transmission.
-        coverage: sum of the weights on each pixel, any unit.
-        positions: probe centres (row, col) in scan coordinates.
-        origin: (row, col) of the object's first pixel in scan coordinates.
+        comparison: the aligned pair.
+        document: the metrics, as `numbers.metrics_document` returns them.
         pixel_size_m: for the scale bars; None draws them in pixels.
     """
-    mask = well_covered(coverage)
-    place = {"origin": origin, "pixel_size_m": pixel_size_m}
-    share = coverage / max(float(coverage.max()), np.finfo(np.float32).tiny)
-    figure = new_figure(11.0, 1.5 + 8.6 * _aspect(obj))
-    axes = figure.subplots(2, 2)
-    draw_picture(figure, axes[0, 0], _amplitude(obj, mask, **place))
-    draw_picture(figure, axes[0, 1], _flat_phase(obj, mask, ramp=True, **place))
-    picture = Picture(
-        values=share, mask=coverage > 0, title="Coverage", unit="share of the maximum",
-        colors="magma", limits=(0.0, 1.0), **place,
-    )  # fmt: skip
-    draw_picture(figure, axes[1, 0], picture)
-    axes[1, 1].plot(positions[:, 1], positions[:, 0], ".", ms=1.5)
-    _as_map(axes[1, 1], f"Scan, {len(positions):,} positions")
-    axes[1, 1].set(xlim=axes[0, 0].get_xlim(), ylim=axes[0, 0].get_ylim())
-    save(figure, path)
-
-
-def save_training_curves(
-    path: Path,
-    curves: Mapping[str, Sequence[float]],
-    *,
-    unit: str = "loss",
-    floor: float | None = None,
-) -> None:
-    """Write the figure of `draw_training_curves` to a PNG file."""
-    figure = new_figure(6.0, 4.0)
-    draw_training_curves(figure, curves, unit=unit, floor=floor)
+    first = comparison_images(comparison)["phase"][0]
+    figure = new_figure(15.0, 1.5 + 7.6 * aspect_of(first.cropped().values))
+    draw_comparison(figure, comparison, document, pixel_size_m=pixel_size_m)
     save(figure, path)
 
 
@@ -179,110 +222,39 @@ def draw_training_curves(
     unit: str = "loss",
     floor: float | None = None,
 ) -> None:
-    """Draw losses over the epochs.
+    """Draw the losses over the epochs.
 
     Args:
         figure: an empty figure.
-        curves: name -> one value per epoch; NaN where none was measured.
+        curves: name -> one value for each epoch; NaN where none was measured.
         unit: what the values are.
-        floor: what counting noise alone would leave, where it is known.
+        floor: loss expected from counting statistics alone, if known.
     """
-    axes = figure.subplots()
-    positive = True
-    for name, values in curves.items():
-        numbers = np.asarray(values, dtype=np.float64)
-        seen = np.isfinite(numbers)
-        positive &= bool((numbers[seen] > 0).all())
-        epochs = np.arange(1, len(numbers) + 1)
-        axes.plot(epochs[seen], numbers[seen], marker="." if seen.sum() < 30 else "", label=name)
-    if floor is not None:
-        axes.axhline(floor, color="0.4", ls="--", label="counting noise")
-    axes.set(title="Training", xlabel="epoch", ylabel=unit, yscale="log" if positive else "linear")
-    axes.xaxis.get_major_locator().set_params(integer=True)
-    axes.grid(alpha=0.3)
-    axes.legend(frameon=False)
+    n_epochs = max((len(values) for values in curves.values()), default=0)
+    known: dict[str, list[float | None]] = {
+        name: [*values, *[None] * (n_epochs - len(values))]
+        for name, values in curves.items()
+        if len(values)
+    }
+    x = list(range(1, n_epochs + 1))
+    draw_curves(figure.subplots(), loss_curves(x, known, unit=unit, floor=floor))
 
 
-def save_scan(
+def save_training_curves(
     path: Path,
-    positions: Float[np.ndarray, "position 2"],
-    groups: Int[np.ndarray, "group member"] | None = None,
+    curves: Mapping[str, Sequence[float]],
+    *,
+    unit: str = "loss",
+    floor: float | None = None,
 ) -> None:
-    """Draw the scan and which of its positions the sampled groups use, and how often.
+    """Write the figure of `draw_training_curves` as PNG.
 
     Args:
         path: the PNG file to write.
-        positions: probe centres (row, col), object pixels.
-        groups: members of each group; lines join them to their centre.
+        curves: name -> one value for each epoch; NaN where none was measured.
+        unit: what the values are.
+        floor: loss expected from counting statistics alone, if known.
     """
-    figure = new_figure(7.0, 0.8 + 5.4 * _spread_aspect(positions))
-    axes = figure.subplots()
-    if groups is None:
-        axes.plot(positions[:, 1], positions[:, 0], ".", ms=3)
-        title = f"Scan, {len(positions):,} positions"
-    else:
-        uses = np.bincount(groups.ravel(), minlength=len(positions))
-        axes.plot(*positions[uses == 0].T[::-1], ".", color="0.8", ms=3)
-        _draw_groups(axes, positions, groups)
-        used = uses > 0
-        dots = axes.scatter(*positions[used].T[::-1], c=uses[used], s=6, cmap="viridis", zorder=3)
-        figure.colorbar(
-            dots,
-            ax=axes,
-            label="groups using the position",
-            ticks=MaxNLocator(integer=True),
-            shrink=0.85,
-        )
-        title = (
-            f"{len(groups):,} groups of {groups.shape[1]} use {used.sum():,} "
-            f"of {len(positions):,} positions"
-        )
-    _as_map(axes, title)
-    axes.invert_yaxis()
+    figure = new_figure(6.0, 4.0)
+    draw_training_curves(figure, curves, unit=unit, floor=floor)
     save(figure, path)
-
-
-def _draw_groups(axes: Axes, positions: np.ndarray, groups: np.ndarray) -> None:
-    """Join the members of each group with its centre; thinned when they would hide all else."""
-    shown = groups[:: -(-len(groups) // _MOST_GROUPS_DRAWN)] if len(groups) else groups
-    members = positions[shown][..., ::-1]
-    centres = np.broadcast_to(members.mean(axis=1, keepdims=True), members.shape)
-    lines = np.stack([members, centres], axis=2).reshape(-1, 2, 2)
-    axes.add_collection(LineCollection(lines, colors="0.5", linewidths=0.6))
-
-
-def _save_picture(path: Path, picture: Picture) -> None:
-    figure = new_figure(6.5, 0.5 + 5.0 * _aspect(picture.values))
-    draw_picture(figure, figure.subplots(), picture)
-    save(figure, path)
-
-
-def _amplitude(obj: np.ndarray, mask: np.ndarray, **place: Any) -> Picture:
-    return Picture(
-        values=np.abs(obj), mask=mask, title="Amplitude", unit="transmission", colors="gray",
-        **place,
-    )  # fmt: skip
-
-
-def _flat_phase(obj: np.ndarray, mask: np.ndarray, *, ramp: bool, **place: Any) -> Picture:
-    flat, slope = flatten_phase(obj, mask, ramp=ramp)
-    title = "Phase, mean removed"
-    if ramp:
-        title = "Phase, mean removed,\nramp ({:.2g}, {:.2g}) rad/px removed".format(*slope)
-    return Picture(
-        values=np.angle(flat), mask=mask, title=title, unit="rad", colors="viridis", **place
-    )
-
-
-def _as_map(axes: Axes, title: str) -> None:
-    axes.set(title=title, xlabel="column (px)", ylabel="row (px)", aspect="equal")
-
-
-def _aspect(values: np.ndarray) -> float:
-    """Return height / width of an image, kept within what fits a page."""
-    return float(np.clip(values.shape[0] / values.shape[1], 0.3, 2.5))
-
-
-def _spread_aspect(positions: np.ndarray) -> float:
-    height, width = np.ptp(positions, axis=0) + 1.0
-    return float(np.clip(height / width, 0.3, 2.5))

@@ -1,7 +1,8 @@
-"""One picture of what groups use of a scan and what is left out.
+"""The scan with the groups sampled from it, and the positions that no group uses.
 
-Way of the data: ... -> object -> metrics -> [report].
-Left the whole scan, right its middle enlarged, with the groups joined to their centres.
+Data flow: positions, groups -> [figure].
+On the left the whole scan, on the right its centre enlarged, with the groups joined to their
+centres.
 """
 
 from pathlib import Path
@@ -15,30 +16,39 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
 from ptycho.grouping import Coverage
-from ptycho.report.drawing import new_figure, save
+from ptycho.report.drawing import as_map, new_figure, save, spread_aspect
 
-_MOST_DOTS = 30_000  # above, dots hide each other and a map of shares tells more
+_MOST_DOTS = 30_000  # above, dots hide each other and a map of shares is clearer
 _BINS = 160
 _ENLARGED = 300  # positions in the right half
-_LEFT_OUT = "C3"
+_UNUSED = "C3"
+
+Positions = Float[np.ndarray, "position 2"]
+Uses = Int[np.ndarray, " position"]
 
 
 def save_groups(
     path: Path,
-    positions: Float[np.ndarray, "position 2"],
+    positions: Positions,
     groups: Int[np.ndarray, "group member"],
     coverage: Coverage,
 ) -> None:
-    """Write the figure of `draw_groups` to a PNG file."""
-    height, width = np.ptp(positions, axis=0) + 1.0
-    figure = new_figure(12.0, 1.2 + 5.0 * float(np.clip(height / width, 0.3, 1.6)))
+    """Write the figure of `draw_groups` as PNG.
+
+    Args:
+        path: the PNG file to write.
+        positions: probe centres (row, col), object pixels.
+        groups: members of each group.
+        coverage: the numbers in the titles.
+    """
+    figure = new_figure(12.0, 1.2 + 5.0 * spread_aspect(positions, most=1.6))
     draw_groups(figure, positions, groups, coverage)
     save(figure, path)
 
 
 def draw_groups(
     figure: Figure,
-    positions: Float[np.ndarray, "position 2"],
+    positions: Positions,
     groups: Int[np.ndarray, "group member"],
     coverage: Coverage,
 ) -> None:
@@ -61,68 +71,66 @@ def draw_groups(
             bar.update_ticks()
     else:
         _draw_shares(figure, whole, positions, uses)
-    whole.set_title(
+    as_map(
+        whole,
         f"{coverage.n_groups:,} groups of {coverage.group_size} use {coverage.n_different:,} of "
-        f"{coverage.n_positions:,} positions"
+        f"{coverage.n_positions:,} positions",
     )
-    window = _draw_enlarged(part, positions, groups, uses)
-    whole.add_patch(window)
-    _as_maps(whole, part)
+    whole.add_patch(_draw_enlarged(part, positions, groups, uses))
 
 
-def _draw_dots(axes: Axes, positions, uses, *, size: float) -> PathCollection | None:
+def _draw_dots(axes: Axes, positions: Positions, uses: Uses, *, size: float
+               ) -> PathCollection | None:  # fmt: skip
     """Draw the positions, used ones coloured by how often; return those."""
     used = uses > 0
+    unused_rows, unused_cols = positions[~used].T
     axes.scatter(
-        *positions[~used].T[::-1], s=size, color=_LEFT_OUT, alpha=0.6, linewidths=0,
-        label=f"left out ({(~used).sum():,})",
+        unused_cols, unused_rows, s=size, color=_UNUSED, alpha=0.6, linewidths=0,
+        label=f"unused ({(~used).sum():,})",
     )  # fmt: skip
     if not used.any():
         return None
+    rows, cols = positions[used].T
     return axes.scatter(
-        *positions[used].T[::-1], c=uses[used], s=2 * size, cmap="viridis", linewidths=0,
+        cols, rows, c=uses[used], s=2 * size, cmap="viridis", linewidths=0,
         vmin=1, vmax=max(2, int(uses.max())), zorder=3,
     )  # fmt: skip
 
 
-def _draw_shares(figure: Figure, axes: Axes, positions, uses) -> None:
+def _draw_shares(figure: Figure, axes: Axes, positions: Positions, uses: Uses) -> None:
     """Draw the share of the positions of each small square that some group uses."""
     extent = np.ptp(positions, axis=0) + 1e-9
-    bins = np.maximum(1, np.round(_BINS * extent / extent.max())).astype(int)
-    total, rows, cols = np.histogram2d(*positions.T, bins=bins)
-    used, _, _ = np.histogram2d(*positions[uses > 0].T, bins=(rows, cols))
+    n_rows, n_cols = np.maximum(1, np.round(_BINS * extent / extent.max())).astype(int)
+    total, rows, cols = np.histogram2d(positions[:, 0], positions[:, 1], bins=(n_rows, n_cols))
+    inside = positions[uses > 0]
+    used, _, _ = np.histogram2d(inside[:, 0], inside[:, 1], bins=(rows, cols))
     share = np.divide(100 * used, total, out=np.full(total.shape, np.nan), where=total > 0)
     image = axes.imshow(
-        share, cmap="viridis", vmin=0, extent=(cols[0], cols[-1], rows[-1], rows[0]),
+        share, cmap="viridis", vmin=0,
+        extent=(float(cols[0]), float(cols[-1]), float(rows[-1]), float(rows[0])),
         interpolation="nearest",
     )  # fmt: skip
-    figure.colorbar(image, ax=axes, label="positions used by some group (%)", shrink=0.85)
+    figure.colorbar(image, ax=axes, label="positions used by a group (%)", shrink=0.85)
 
 
-def _draw_enlarged(axes: Axes, positions, groups, uses):
-    """Draw the middle of the scan with its groups; return its frame for the other picture."""
+def _draw_enlarged(
+    axes: Axes, positions: Positions, groups: Int[np.ndarray, "group member"], uses: Uses
+) -> Rectangle:
+    """Draw the centre of the scan with its groups; return its frame for the other map."""
     middle, extent = np.median(positions, axis=0), np.ptp(positions, axis=0)
-    half = 0.5 * min(1.0, np.sqrt(_ENLARGED / len(positions))) * np.maximum(extent, 1.0)
-    half[:] = half.max()
+    half = float(np.max(
+        0.5 * min(1.0, np.sqrt(_ENLARGED / len(positions))) * np.maximum(extent, 1.0)
+    ))  # fmt: skip
     inside = (np.abs(positions - middle) <= half).all(axis=1)
     shown = groups[inside[groups].any(axis=1)]
     members = positions[shown][..., ::-1]
     centres = np.broadcast_to(members.mean(axis=1, keepdims=True), members.shape)
     lines = np.stack([members, centres], axis=2).reshape(-1, 2, 2)
-    axes.add_collection(LineCollection(lines, colors="0.5", linewidths=0.8))
+    axes.add_collection(LineCollection(list(lines), colors="0.5", linewidths=0.8))
     _draw_dots(axes, positions[inside], uses[inside], size=10)
-    (bottom, left), (top, right) = middle - half, middle + half
-    axes.set(
-        xlim=(left, right), ylim=(bottom, top),
-        title=f"The middle: {inside.sum():,} positions, {len(shown):,} groups",
-    )  # fmt: skip
+    (bottom, left), (top, right) = (middle - half).tolist(), (middle + half).tolist()
+    axes.set(xlim=(left, right), ylim=(bottom, top))
+    as_map(axes, f"Centre: {inside.sum():,} positions, {len(shown):,} groups")
     frame = Rectangle((left, bottom), right - left, top - bottom)
     frame.set(fill=False, edgecolor="0.2", linewidth=1)
     return frame
-
-
-def _as_maps(*all_axes: Axes) -> None:
-    for axes in all_axes:
-        axes.set(xlabel="column (px)", ylabel="row (px)", aspect="equal")
-        if not axes.yaxis_inverted():
-            axes.invert_yaxis()

@@ -1,6 +1,6 @@
 """Figures of values held in memory, for notebooks and interactive sessions.
 
-Data flow: ... -> object -> [figure on the screen].
+Data flow: value -> [figure on the screen, image in a notebook].
 The only module that uses pyplot, and only to open a window.
 """
 
@@ -9,44 +9,11 @@ import io
 from collections.abc import Callable
 
 import matplotlib as mpl
-import numpy as np
-from jaxtyping import Complex, Float
 from matplotlib.figure import Figure
 
-from ptycho.metrics import flatten_phase, well_covered
-from ptycho.report.drawing import Picture, draw_picture, new_figure
+from ptycho.report.drawing import new_figure
 
-
-def draw_object(
-    figure: Figure,
-    obj: Complex[np.ndarray, "row col"],
-    coverage: Float[np.ndarray, "row col"],
-    *,
-    origin: tuple[int, int] = (0, 0),
-    pixel_size_m: float | None = None,
-) -> None:
-    """Draw amplitude and phase of an object side by side.
-
-    Args:
-        figure: an empty figure.
-        obj: complex transmission.
-        coverage: illumination of each pixel; poorly covered pixels are grey.
-        origin: (row, col) of its first pixel in scan coordinates.
-        pixel_size_m: for the scale bars; None draws them in pixels.
-    """
-    mask = well_covered(coverage)
-    flat, _ = flatten_phase(obj, mask)
-    left, right = figure.subplots(1, 2)
-    amplitude = Picture(
-        values=np.abs(obj), mask=mask, title="Amplitude", unit="transmission", colors="gray",
-        origin=origin, pixel_size_m=pixel_size_m,
-    )  # fmt: skip
-    phase = Picture(
-        values=np.angle(flat), mask=mask, title="Phase, mean and ramp removed", unit="rad",
-        colors="viridis", origin=origin, pixel_size_m=pixel_size_m,
-    )  # fmt: skip
-    draw_picture(figure, left, amplitude)
-    draw_picture(figure, right, phase)
+_DPI = 80
 
 
 def open_figure(draw: Callable[[Figure], None], width: float, height: float) -> Figure:
@@ -69,8 +36,8 @@ def open_figure(draw: Callable[[Figure], None], width: float, height: float) -> 
     return figure
 
 
-def image_tag(draw: Callable[[Figure], None], width: float, height: float) -> str:
-    """Return a figure as an HTML image that needs no file.
+def figure_png(draw: Callable[[Figure], None], width: float, height: float) -> bytes:
+    """Return a figure as PNG.
 
     Args:
         draw: draws into an empty figure.
@@ -80,6 +47,11 @@ def image_tag(draw: Callable[[Figure], None], width: float, height: float) -> st
     figure = new_figure(width, height)
     draw(figure)
     written = io.BytesIO()
-    figure.savefig(written, dpi=80, format="png")
-    text = base64.b64encode(written.getvalue()).decode("ascii")
+    figure.savefig(written, dpi=_DPI, format="png")
+    return written.getvalue()
+
+
+def image_tag(png: bytes) -> str:
+    """Return a PNG as an HTML image that needs no file."""
+    text = base64.b64encode(png).decode("ascii")
     return f'<img alt="" src="data:image/png;base64,{text}">'

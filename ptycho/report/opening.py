@@ -1,7 +1,6 @@
-"""What happens when a page with figures opens: codes become values, colours follow the page.
+"""JavaScript that runs when a page with figures opens: decodes images, applies the page's colours.
 
-Way of the data: ... -> object -> metrics -> [report]. Bokeh models only.
-The only JavaScript beside the choice of groups.
+Data flow: Bokeh models -> [opening] -> page, viewer. Bokeh models only.
 """
 
 from collections.abc import Iterable, Sequence
@@ -18,8 +17,8 @@ for (const source of sources) {
   source.change.emit()
 }
 """
-# Bars and legends do not ask the style sheet for their colours. On a touch screen a finger has to
-# scroll the page, not move the map under it; the tool stays at hand in the toolbar.
+# Colour bars and legends ignore the style sheet. On a touch screen a finger has to scroll the page,
+# not the map below it; the toolbar still offers the tool.
 _FOLLOW = """
 const recolour = () => {
   const models = roots.flatMap((root) => [...root.references()])
@@ -42,11 +41,11 @@ if (matchMedia("(pointer: coarse)").matches) {
 
 
 def opening(roots: Iterable[UIElement], sources: Sequence[ColumnDataSource]) -> list[CustomJS]:
-    """Return what runs once when the page has opened.
+    """Return the callbacks that run once when the page has opened.
 
     Args:
         roots: everything on the page; its plots take the colours of the page.
-        sources: with `codes`, `low` and `step` in one row each; they gain `image`, float32.
+        sources: one row each with `codes`, `low` and `step`; `image` is added, float32.
     """
     return [
         CustomJS(args={"sources": list(sources)}, code=_DECODE),
@@ -55,16 +54,16 @@ def opening(roots: Iterable[UIElement], sources: Sequence[ColumnDataSource]) -> 
 
 
 def follow_colours(roots: Iterable[UIElement]) -> CustomJS:
-    """Return what gives bars and legends the colours of the page, now and when those change.
+    """Return the callback that gives bars and legends the colours of the page, now and on change.
 
     Args:
-        roots: everything on the page, or what holds it.
+        roots: everything on the page, or the layout that holds it.
     """
     return CustomJS(args={"roots": list(roots)}, code=_FOLLOW)
 
 
 def control_style() -> InlineStyleSheet:
-    """Return the style of menus, sliders and buttons: fonts and colours of the page around them."""
+    """Return the style of tables, menus, sliders and buttons: fonts and colours of the page."""
     return InlineStyleSheet(
         css="""
 :host { font: inherit; font-size: 0.95rem; color: inherit; }
@@ -73,6 +72,10 @@ def control_style() -> InlineStyleSheet:
   background-color: var(--raised); color: var(--ink); border-color: var(--soft); font: inherit;
 }
 .bk-slider-title { white-space: normal; }
+table { border-collapse: collapse; font-size: 0.95rem; }
+th, td { text-align: left; vertical-align: top; padding: 0.2rem 1rem 0.2rem 0;
+  border-bottom: 1px solid var(--rule); overflow-wrap: anywhere; }
+th { font-weight: 500; color: var(--soft); overflow-wrap: normal; }
 .bk-btn.bk-active { background-color: var(--accent); color: var(--ground); font-weight: 600; }
 .bk-input:focus-visible, .bk-btn:focus-visible, .noUi-handle:focus-visible {
   outline: 3px solid var(--accent); outline-offset: 2px;

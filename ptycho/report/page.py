@@ -1,49 +1,49 @@
 """The page of a run: one HTML file, made from the folder of the run, that opens offline.
 
-Way of the data: ... -> object -> metrics -> [folder of a run -> report].
+Data flow: folder of a run -> images, curves, tables -> [page].
+The picture comes first: warnings, object or losses, quality, groups; then what was done.
 """
 
-import base64
-import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import jinja2
 import numpy as np
 from bokeh.document import Document
 from bokeh.embed import components
+from bokeh.models import ColumnDataSource, CustomJS
 from bokeh.models.ui import UIElement
 from bokeh.resources import Resources
 
-from ptycho.errors import GroupingError, PtychoError
-from ptycho.grouping import sample_groups, summarise
-from ptycho.grouping.sample import METHODS
-from ptycho.io import read_mask
-from ptycho.io.atomic import file_checksum, write_text
-from ptycho.physics.probe import largest_pair_distance
+from ptycho.errors import PtychoError
+from ptycho.io.atomic import write_text
 from ptycho.report.curves import curves_of
-from ptycho.report.numbers import numbers_of
-from ptycho.report.object_view import (
+from ptycho.report.images import (
     corners_of,
     has_object,
-    object_views,
-    probe_views,
-    residual_view,
+    object_images,
+    probe_images,
+    residual_dots,
 )
 from ptycho.report.opening import opening
-from ptycho.report.pictures import Linked, linked_around
-from ptycho.report.quantise import Thumbnails, thumbnails
-from ptycho.report.scan_view import Sample, scan_view
+from ptycho.report.page_scan import frames_of, samples_of
+from ptycho.report.pictures import (
+    Linked,
+    dots_view,
+    image_view,
+    linked_around,
+    plain_view,
+    roots_of,
+)
+from ptycho.report.plots import curve_plot
+from ptycho.report.provenance import downloads_of, summary_of, warnings_of
+from ptycho.report.scan_view import scan_view
+from ptycho.report.tables import key_numbers, numbers_of, split_table
+from ptycho.report.training import loss_change
 from ptycho.runs.files import PAGE_FILE
 from ptycho.runs.folder import RunFolder, Selection, read_run
-from ptycho.scan.raw_data import RawData
 
-FRAMES_BUDGET = 4.2e6
-"""Bytes of all pictures of frames together, before they are written as text."""
-
-_MOST_COMPARED = 50_000  # positions up to which samplers are set side by side
-_MOST_PICTURE = 1.5e6  # bytes up to which a picture travels along
 _TITLES = {
     "train": "Training",
     "pretrain": "Training on simulated scans",
@@ -52,6 +52,20 @@ _TITLES = {
     "evaluate": "Evaluation",
     "groups": "Groups",
 }
+_UNFINISHED = "This run has not finished; the page shows its state at the time it was made."
+_QUALITY = ("residual", "frc", "half_data_frc", "free_residual")
+_SECTIONS = {
+    "training": "Training",
+    "object": "Object",
+    "quality": "Quality",
+    "health": "Health",
+    "numbers": "Numbers",
+    "groups": "Scan and groups",
+    "illumination": "Probe",
+    "done": "What was done",
+    "files": "Files",
+}
+"""Sections of the page in their order, by the id of their heading."""
 
 
 @dataclass(slots=True)
@@ -59,18 +73,17 @@ class _Page:
     """What the template is filled with, gathered part by part."""
 
     roots: dict[str, UIElement] = field(default_factory=dict)
-    sources: list[Any] = field(default_factory=list)
+    sources: list[ColumnDataSource] = field(default_factory=list)
     notes: dict[str, str] = field(default_factory=dict)
-    starts: list[Any] = field(default_factory=list)
-    """What runs when the page opens, after the pictures are decoded."""
+    starts: list[CustomJS] = field(default_factory=list)
+    """Callbacks that run when the page opens, after the images are decoded."""
 
 
 def write_page(folder: Path) -> Path:
-    """Write `report.html` into the folder of a run; the file is complete or not there.
+    """Write `report.html` into the folder of a run; the file is complete or missing.
 
     Args:
-        folder: of a run, finished or not. The scan it names lends its frames when it is still the
-            same file.
+        folder: of a run, finished or not. Frames are shown if the scan file it names is unchanged.
 
     Raises:
         DataError: If it is no folder of a run, or a file in it is damaged.
@@ -84,34 +97,53 @@ def write_page(folder: Path) -> Path:
 def page_html(run: RunFolder) -> str:
     """Return the page of a run as one HTML document."""
     page = _Page()
-    made_from = _reconstructed(run)
-    arrays = made_from.arrays or run.picture
-    selection = run.selection or made_from.selection
+    shown = _reconstructed(run)
+    arrays = shown.arrays or run.picture
+    selection = run.selection or shown.selection
     linked = _linked(arrays, selection)
     if selection is not None:
-        _add_scan(page, run if run.selection else made_from, selection, linked)
-    if has_object(arrays):
-        _add_object(page, arrays, linked)
-    if selection is not None or "probe" in arrays:
-        _add_probe(page, arrays.get("probe", getattr(selection, "probe", None)))
-    page.roots |= curves_of(run)
+        _add_scan(page, run if run.selection else shown, selection, linked)
+    _add_object(page, arrays, linked)
+    probe = arrays.get("probe")
+    if probe is None and selection is not None:
+        probe = selection.probe
+    if probe is not None:
+        _add_probe(page, np.asarray(probe))
+    page.roots |= {name: curve_plot(curves) for name, curves in curves_of(run).items()}
     document = Document()
     for root in page.roots.values():
         document.add_root(root)
     opened = opening(page.roots.values(), page.sources)
     document.js_on_event("document_ready", *opened, *page.starts)
-    script, divs = components(page.roots) if page.roots else ("", {})
+    script, divs = components({**page.roots}) if page.roots else ("", {})
+    numbers, warnings = numbers_of(run), warnings_of(run)
     return _template().render(
-        title=_TITLES[run.kind], run=run, selection=selection,
-        summary=_summary(run, made_from, selection),
-        numbers=numbers_of(run), divs=divs, notes=page.notes, script=script,
-        library=_library() if page.roots else "", downloads=_downloads(run),
-        probes=[name for name in divs if name.startswith("probe_")],
+        title=_TITLES[run.kind], run=run, divs=divs, notes=page.notes,
+        sections=_sections(divs, bool(numbers)), change=loss_change(run),
+        warnings=warnings if run.finished else [_UNFINISHED, *warnings],
+        key_numbers=key_numbers(run), numbers=numbers, quality=_QUALITY,
+        split=split_table(run.coverage or {}), summary=summary_of(run, shown),
+        downloads=downloads_of(run), probes=[n for n in divs if n.startswith("probe_")],
+        script=script, library=_library() if page.roots else "",
     )  # fmt: skip
 
 
+def _sections(divs: Mapping[str, str], has_numbers: bool) -> dict[str, str]:
+    """Return id and heading of the sections that the page has something for."""
+    needed = {
+        "training": "loss" in divs,
+        "object": "amplitude" in divs,
+        "quality": any(name in divs for name in _QUALITY),
+        "health": "power" in divs or "spread" in divs,
+        "numbers": has_numbers,
+        "groups": "scan" in divs,
+        "illumination": "probe_0" in divs,
+    }
+    return {name: title for name, title in _SECTIONS.items() if needed.get(name, True)}
+
+
 def _reconstructed(run: RunFolder) -> RunFolder:
-    """Return the run whose reconstruction this one is about: itself, or the one evaluated."""
+    """Return the run whose reconstruction is shown: this one, or the one that was evaluated."""
     named = run.settings.get("reconstruction")
     if run.kind != "evaluate" or named is None or run.arrays:
         return run
@@ -119,10 +151,10 @@ def _reconstructed(run: RunFolder) -> RunFolder:
     try:
         return read_run(path if path.is_dir() else path.parent)
     except PtychoError:
-        return run  # moved or made by another program: the numbers stand for themselves
+        return run  # moved, or made by another program: only the numbers are shown
 
 
-def _linked(arrays: Any, selection: Selection | None) -> Linked:
+def _linked(arrays: Mapping[str, np.ndarray], selection: Selection | None) -> Linked:
     """Return axes that hold the object and the whole scan."""
     corners = corners_of(arrays)
     if selection is not None:
@@ -133,146 +165,42 @@ def _linked(arrays: Any, selection: Selection | None) -> Linked:
 
 def _add_scan(page: _Page, run: RunFolder, selection: Selection, linked: Linked) -> None:
     diameter = float(run.scan.get("probe_diameter") or 1.0)
-    samples = _samples(run, selection, diameter)
-    frames, why_not = _frames(run, selection, samples)
+    samples = samples_of(run, selection, diameter)
+    frames, reason = frames_of(run, selection, samples)
     view = scan_view(linked, selection.positions, samples, probe_diameter=diameter, frames=frames)
     page.roots |= view.parts
     page.starts.append(view.first)
-    page.notes["frames"] = why_not if frames is None else frames.sentence()
-    swept = run.arrays.get("frames")
-    if swept is not None and len(swept) > len(np.unique(selection.groups)):
+    page.notes["frames"] = reason if frames is None else frames.sentence()
+    used = run.arrays.get("frames")
+    if used is not None and len(used) > len(np.unique(selection.groups)):
         page.notes["groups"] = (
-            f"The reconstruction started from these groups; all {len(swept):,} frames were swept."
+            f"The network was given these groups; the iterations then used all {len(used):,} "
+            "frames."
         )
 
 
-def _samples(run: RunFolder, selection: Selection, diameter: float) -> list[Sample]:
-    """Return the groups of the run and, for as many, what the other samplers would take."""
-    x, y = selection.positions[:, 1], selection.positions[:, 0]
-    groups = np.asarray(selection.groups)
-    gridsize = math.isqrt(groups.shape[1])
-    chosen = str(run.settings.get("sampling") or "frames") if gridsize > 1 else "frames"
-    found = {chosen: groups}
-    if gridsize > 1 and len(x) <= _MOST_COMPARED:
-        rule = _rule(run, diameter)
-        for method in METHODS:
-            if method == chosen:
-                continue
-            try:
-                found[method] = sample_groups(
-                    x, y, n=len(groups), method=method, seed=int(run.settings.get("seed") or 0),
-                    gridsize=gridsize, scan_index=selection.scan_index, **rule,
-                )  # fmt: skip
-            except GroupingError:
-                continue  # the run's own groups came from elsewhere; nothing to compare them with
-    return [
-        Sample(name=name, groups=g, coverage=summarise(x, y, g, probe_diameter=diameter))
-        for name, g in found.items()
-        if len(g)
-    ]
-
-
-def _rule(run: RunFolder, diameter: float) -> dict[str, Any]:
-    """Return what the settings ask of a group, as `sample_groups` takes it."""
-    names = {"neighbor_count": "K", "max_distance": "max_distance", "min_distance": "min_distance",
-             "metric": "metric"}  # fmt: skip
-    settings = run.settings
-    rule = {word: settings[name] for name, word in names.items() if settings.get(name)}
-    if settings.get("min_overlap") is not None:
-        rule["max_distance"] = largest_pair_distance(diameter, settings["min_overlap"])
-    return rule
-
-
-def _frames(
-    run: RunFolder, selection: Selection, samples: list[Sample]
-) -> tuple[Thumbnails | None, str]:
-    """Return pictures of the frames in use; or None, and why there are none."""
-    path = Path(str(run.scan.get("path")))
-    try:
-        if file_checksum(path) != run.scan.get("sha256"):
-            return None, f"No frames are shown: {path} is not the file it was."
-        raw = _same_scan(run, RawData.from_file(
-            path, measurement=run.settings.get("measurement"), mask=_mask(run)
-        ))  # fmt: skip
-        if raw.n_frames != len(selection.positions):
-            return None, f"No frames are shown: {path} holds {raw.n_frames:,} of them."
-        used = np.unique(np.concatenate([sample.groups.ravel() for sample in samples]))
-        return thumbnails(raw, used, FRAMES_BUDGET), ""
-    except OSError as problem:
-        return None, f"No frames are shown: {path}: {problem.strerror}."
-    except PtychoError as problem:
-        return None, f"No frames are shown: {problem}."
-
-
-def _mask(run: RunFolder) -> np.ndarray | None:
-    named = run.settings.get("mask")
-    return None if named is None else read_mask(Path(named))
-
-
-def _same_scan(run: RunFolder, raw: RawData) -> RawData:
-    label = run.settings.get("scan")
-    return raw if label is None else raw.subset(np.flatnonzero(raw.scan_index == label))
-
-
-def _add_object(page: _Page, arrays: Any, linked: Linked) -> None:
-    for name, view in object_views(linked, arrays).items():
-        page.roots |= {
-            name: view.plot, f"{name}_colors": view.colors, f"{name}_limits": view.limits
-        }  # fmt: skip
+def _add_object(page: _Page, arrays: Mapping[str, np.ndarray], linked: Linked) -> None:
+    for name, image in object_images(arrays).items():
+        # Uncertainties are smooth: half the pixels show them.
+        view = image_view(linked, image, most=512 if name.endswith("_std") else 1024)
+        page.roots |= roots_of(name, view)
         page.sources.append(view.source)
         page.notes[name] = view.note
     if "epoch" in arrays:
-        page.notes["object"] = f"As the network saw it in epoch {int(arrays['epoch'])}."
-    residual = residual_view(linked, arrays)
-    if residual is not None:
-        page.roots["residual"], page.roots["residual_limits"] = residual
+        page.notes["object"] = f"Output of the network in epoch {int(arrays['epoch'])}."
+    if {"positions", "frame_residuals", "frames"} <= set(arrays) and has_object(arrays):
+        dots = residual_dots(
+            *(np.asarray(arrays[name]) for name in ("positions", "frame_residuals", "frames"))
+        )
+        if len(dots.values):
+            page.roots["residual"], page.roots["residual_limits"] = dots_view(linked, dots)
 
 
 def _add_probe(page: _Page, probe: np.ndarray) -> None:
-    for number, (plot, source) in enumerate(probe_views(np.asarray(probe))):
-        page.roots[f"probe_{number}"] = plot
+    linked = Linked((-0.5, -0.5), (probe.shape[1] - 0.5, probe.shape[2] - 0.5))
+    for number, image in enumerate(probe_images(probe)):
+        page.roots[f"probe_{number}"], source = plain_view(linked, image)
         page.sources.append(source)
-
-
-def _summary(
-    run: RunFolder, made_from: RunFolder, selection: Selection | None
-) -> list[tuple[str, str]]:
-    """Return what was done, as rows for people."""
-    about = run.scan or made_from.scan
-    rows = [("Folder", str(run.path.absolute())), ("State", "finished" if run.finished else
-             "not finished: what follows is what there was when the page was made")]  # fmt: skip
-    if about:
-        rows.append(("Data", f"{about.get('path')}, {(about.get('bytes') or 0) / 1e6:.3g} MB"))
-        rows.append(("SHA-256 of the data", str(about.get("sha256"))))
-        size = about.get("frame_size")
-        rows.append(("Scan", f"{about.get('n_frames'):,} frames of {size} x {size} pixels, "
-                     f"{about.get('photons_per_frame', 0):,.0f} photons per frame"))  # fmt: skip
-    alone = selection is not None and selection.groups.shape[1] == 1  # then nothing is sampled
-    for name in ("model_path", "reconstruction", "truth", "network", "gridsize", "sampling"):
-        if run.settings.get(name) is not None and not (alone and name == "sampling"):
-            rows.append((name.replace("_", " ").capitalize(), str(run.settings[name])))
-    if "seed" in run.settings:
-        rows.append(("Seed", str(run.settings["seed"])))
-    if run.times is not None:
-        begin, end = run.times
-        rows.append(("Time", f"{begin:%Y-%m-%d %H:%M:%S} to {end:%Y-%m-%d %H:%M:%S}, "
-                     f"{(end - begin).total_seconds():.0f} s"))  # fmt: skip
-    versions = ", ".join(f"{name} {value}" for name, value in run.record.versions.items())
-    rows.append(("Versions", versions))
-    return rows
-
-
-def _downloads(run: RunFolder) -> list[tuple[str, str, str]]:
-    """Return name, size and address of the small files of the run, carried along in the page."""
-    kinds = {".json": "application/json", ".yaml": "text/yaml", ".png": "image/png",
-             ".log": "text/plain", ".jsonl": "application/x-ndjson"}  # fmt: skip
-    found = []
-    for path in sorted(run.path.iterdir()):
-        if path.suffix in kinds and path.is_file() and path.stat().st_size <= _MOST_PICTURE:
-            content = base64.b64encode(path.read_bytes()).decode("ascii")
-            size = f"{path.stat().st_size / 1e3:,.1f} kB"
-            found.append((path.name, size, f"data:{kinds[path.suffix]};base64,{content}"))
-    return found
 
 
 def _template() -> jinja2.Template:
@@ -284,5 +212,5 @@ def _template() -> jinja2.Template:
 
 
 def _library() -> str:
-    """Return BokehJS as script elements: what the page uses of it and no more."""
-    return Resources(mode="inline", components=["bokeh", "bokeh-widgets"]).render_js()
+    """Return BokehJS as script elements: the components that the page uses."""
+    return str(Resources(mode="inline", components=["bokeh", "bokeh-widgets"]).render_js())

@@ -1,16 +1,16 @@
-"""A probe before and after it was refined, mode by mode.
+"""A probe before and after its refinement, mode by mode.
 
-Way of the data: trained model, result -> [report]. Knows arrays only.
+Data flow: trained model, result -> [figure]. Knows arrays only.
 """
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Complex
 
-from ptycho.report.drawing import Picture, draw_picture, new_figure, save
-
-_MOST_MODES = 4
+from ptycho.report.drawing import draw_image, new_figure, save
+from ptycho.report.images import probe_images
 
 
 def save_probe(
@@ -18,27 +18,17 @@ def save_probe(
     given: Complex[np.ndarray, "mode row col"],
     found: Complex[np.ndarray, "found_mode row col"],
 ) -> None:
-    """Draw amplitude and phase of the strongest mode given, and of up to 4 modes found.
+    """Write amplitude and phase of the first given mode and of up to 4 refined modes as PNG.
 
     Args:
         path: the PNG file to write.
-        given: where it started, sqrt(photons) per object pixel.
-        found: where it ended.
+        given: the probe before the refinement, sqrt(photons) per object pixel.
+        found: the refined probe.
     """
-    power = np.abs(found) ** 2
-    shares = power.sum(axis=(1, 2)) / power.sum()
-    titles = [f"found, {share:.1%} of the light" for share in shares[:_MOST_MODES]]
-    columns = [("given", given[0]), *zip(titles, found, strict=False)]
-    figure = new_figure(4.2 * len(columns), 7.0)
-    for axes, (title, mode) in zip(figure.subplots(2, len(columns)).T, columns, strict=True):
-        amplitude = np.abs(mode)
-        everywhere = np.ones(mode.shape, bool)
-        draw_picture(figure, axes[0], Picture(
-            values=amplitude, mask=everywhere, title=f"Probe {title}", unit="sqrt(photons)",
-            colors="magma",
-        ))  # fmt: skip
-        draw_picture(figure, axes[1], Picture(
-            values=np.angle(mode), mask=amplitude > 0.05 * amplitude.max(), title="Phase",
-            unit="rad", colors="twilight", limits=(-np.pi, np.pi),
-        ))  # fmt: skip
+    images = [replace(image, title=f"{image.title}, given") for image in probe_images(given)[:2]]
+    images += [replace(image, title=f"{image.title}, refined") for image in probe_images(found)]
+    figure = new_figure(4.2 * len(images) / 2, 7.0)
+    axes = figure.subplots(2, len(images) // 2)
+    for place, image in zip(axes.T.flat, images, strict=True):
+        draw_image(figure, place, image)
     save(figure, path)

@@ -1,6 +1,6 @@
-"""Pictures made small enough to travel in one file: averaged over areas, stored as whole numbers.
+"""Images reduced to fit into one file: averaged over blocks, stored as integers.
 
-Way of the data: ... -> object -> metrics -> [report]. Knows arrays only.
+Data flow: images, frames -> [codes] -> page. Knows arrays only.
 """
 
 import math
@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float, Float64, Shaped, UInt8, UInt16
 from ptycho.scan.raw_data import RawData
 
 _LEVELS = 2**16 - 2  # steps between the codes 1 and 2^16 - 1
-_LIGHT_SHOWN = 0.999  # share of the photons inside the part of a frame that is shown
+_SHOWN = 0.999  # share of the photons inside the part of a frame that is shown
 
 
 def block_means(
@@ -23,12 +23,12 @@ def block_means(
     *,
     known: Bool[np.ndarray, "row col"] | None = None,
 ) -> Shaped[np.ndarray, "*stack block_row block_col"]:
-    """Return the means over blocks as equal as whole pixels allow; NaN where nothing is known.
+    """Return the means over blocks of nearly equal size; NaN where nothing is known.
 
     Args:
-        values: pictures.
-        rows: blocks down, at most as many as pixels.
-        cols: blocks across, likewise.
+        values: images.
+        rows: number of blocks down, at most that of the pixels.
+        cols: number of blocks across, likewise.
         known: pixels that count; None counts all.
     """
     height, width = values.shape[-2:]
@@ -44,17 +44,17 @@ def block_means(
 
 
 def reduced_shape(shape: tuple[int, int], most: int) -> tuple[int, int]:
-    """Return the shape of a picture averaged until no side is above `most`, its form kept."""
+    """Return the shape of an image averaged until no side is above `most`, its aspect kept."""
     factor = max(1.0, max(shape) / most)
     return max(1, math.floor(shape[0] / factor)), max(1, math.floor(shape[1] / factor))
 
 
 @dataclass(frozen=True, slots=True)
 class Quantised:
-    """A picture in whole numbers: value = low + (code - 1) step; code 0 is unknown."""
+    """An image as integers: value = low + (code - 1) step; code 0 is unknown."""
 
     codes: UInt16[np.ndarray, "row col"]
-    """What is stored, 2 bytes per pixel."""
+    """The stored integers, 2 bytes per pixel."""
 
     low: float
     """Value of code 1."""
@@ -74,10 +74,10 @@ class Quantised:
 
 
 def quantise(values: Float[np.ndarray, "row col"]) -> Quantised:
-    """Return a picture in whole numbers between its smallest and largest finite value.
+    """Return an image as integers between its smallest and largest finite value.
 
     Args:
-        values: the picture; what is not finite is unknown.
+        values: the image; values that are not finite are unknown.
     """
     known = np.isfinite(values)
     if not known.any():
@@ -91,43 +91,43 @@ def quantise(values: Float[np.ndarray, "row col"]) -> Quantised:
 
 @dataclass(frozen=True, slots=True)
 class Thumbnails:
-    """Small pictures of diffraction frames."""
+    """Thumbnails of diffraction frames."""
 
     codes: UInt8[np.ndarray, "frame row col"]
     """Fourth root of the photons, 0 to 255 of the brightest."""
 
     numbers: Shaped[np.ndarray, " frame"]
-    """Which frames of the scan they are, ascending."""
+    """Indices of these frames in the scan, ascending."""
 
     shown: int
-    """Pixels per side of the middle of a frame that is shown."""
+    """Pixels per side of the central square that is shown."""
 
     frame_size: int
     """N, pixels per side of a frame."""
 
     def sentence(self) -> str:
-        """Return what was done to the frames, for the reader."""
+        """Return how the thumbnails were made."""
         side = self.codes.shape[-1]
         return (
-            f"Frames: the middle {self.shown} of {self.frame_size} pixels, averaged to "
+            f"The central {self.shown} of {self.frame_size} pixels, averaged to "
             f"{side} x {side}; brightness is the fourth root of the photons, in 8 bits."
         )
 
 
 def thumbnails(raw: RawData, numbers: Shaped[np.ndarray, " frame"], budget: float) -> Thumbnails:
-    """Return pictures of some frames that take no more than so many bytes together.
+    """Return thumbnails of some frames that together fit into a number of bytes.
 
     Args:
         raw: the scan.
-        numbers: which frames.
-        budget: bytes; sets how small the pictures are.
+        numbers: indices of the frames.
+        budget: bytes; determines the size of the thumbnails.
 
     Raises:
         DataError: If a frame is damaged.
     """
     numbers = np.unique(numbers)
     some = numbers[np.unique(np.linspace(0, len(numbers) - 1, 64).astype(int))]
-    shown = _lit_side(raw.intensity(some).mean(axis=0))
+    shown = _bright_side(raw.intensity(some).mean(axis=0))
     side = min(shown, 64, max(8, math.floor(math.sqrt(budget / len(numbers)))))
     first = (raw.frame_size - shown) // 2
     middle = np.s_[:, first : first + shown, first : first + shown]
@@ -140,12 +140,12 @@ def thumbnails(raw: RawData, numbers: Shaped[np.ndarray, " frame"], budget: floa
     return Thumbnails(np.rint(255 * small / top).astype(np.uint8), numbers, shown, raw.frame_size)
 
 
-def _lit_side(mean: Float[np.ndarray, "row col"]) -> int:
-    """Return the side of the central square that holds nearly all light of a mean frame."""
+def _bright_side(mean: Float[np.ndarray, "row col"]) -> int:
+    """Return the side of the central square that holds nearly all photons of a mean frame."""
     size = len(mean)
     total: Any = mean.sum() or 1.0
     for half in range(4, size // 2):
         inner = mean[size // 2 - half : size // 2 + half, size // 2 - half : size // 2 + half]
-        if inner.sum() >= _LIGHT_SHOWN * total:
+        if inner.sum() >= _SHOWN * total:
             return 2 * half
     return size

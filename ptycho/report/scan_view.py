@@ -1,35 +1,36 @@
-"""The scan and the groups sampled from it: a group pointed at shows its frames and their overlap.
+"""Bokeh view of a scan and its groups; pointing at a group shows its frames and their overlap.
 
-Way of the data: ... -> object -> metrics -> [report]. Bokeh models only.
-Everything shown is computed here; the few lines of JavaScript only choose what is seen.
+Data flow: positions, groups, frames -> [scan view] -> page. Bokeh models only.
+Everything shown is computed here; the JavaScript only selects what is visible.
 """
 
-from collections.abc import Mapping
+import html
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
+from bokeh.model import Model
 from bokeh.models import (
-    ColorBar,
     ColumnDataSource,
     CustomJS,
-    Div,
     HoverTool,
     LinearColorMapper,
-    RadioButtonGroup,
-    Spinner,
+    Range1d,
     TapTool,
 )
-from bokeh.models.plots import Plot
+from bokeh.models.glyphs import Image
+from bokeh.models.renderers import GlyphRenderer
 from bokeh.models.ui import UIElement
-from bokeh.palettes import all_palettes
+from bokeh.models.widgets import Div, RadioButtonGroup, Spinner
 from bokeh.plotting import figure
 from jaxtyping import Float, Int
 
 from ptycho.grouping import Coverage
 from ptycho.report.opening import control_style
-from ptycho.report.pictures import PALETTES, TOOLS, WIDTH, Linked
+from ptycho.report.pictures import TOOLS, WIDTH, Linked, color_bar, palette
 from ptycho.report.quantise import Thumbnails
+from ptycho.report.tables import coverage_table
 
 _SHOW = """
 const group = chosen.value - 1
@@ -60,13 +61,13 @@ if (group !== undefined && groups.selected.indices.length == 0) chosen.value = g
 """
 _CLICKED = "if (cb_obj.indices.length) chosen.value = cb_obj.indices[0] + 1"
 _SWITCH = """
-const {drawn, members, uses, paragraph} = samples[this.active]
+const {drawn, members, uses, table} = samples[this.active]
 groups.selected.indices = []
 groups.data = drawn.data
 lists.data = {members: [members]}
 scan.data.uses = uses
 scan.change.emit()
-text_of_sample.text = paragraph
+table_of_sample.text = table
 chosen.high = drawn.data.x.length
 chosen.value = 1
 show.execute(chosen)
@@ -75,21 +76,27 @@ show.execute(chosen)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
-    """Groups that one sampler gives, and what they cover."""
+    """Groups from one sampler, and what they use of the scan."""
 
     name: str
+    """Of the sampler."""
+
     groups: Int[np.ndarray, "group member"]
+    """Frame indices."""
+
     coverage: Coverage
+    """The numbers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScanView:
-    """The map of the scan with what belongs to it, by name, and what shows the first group."""
+    """The map of a scan and what belongs to it."""
 
     parts: Mapping[str, UIElement]
+    """By name: `scan`, `group`, `group_text`, `coverage`; `frames` and `samplers` where known."""
+
     first: CustomJS
-    members: ColumnDataSource
-    """Centres of the group shown; other maps may draw it too."""
+    """Shows the first group; runs when the page opens."""
 
 
 def scan_view(
@@ -100,14 +107,14 @@ def scan_view(
     probe_diameter: float,
     frames: Thumbnails | None,
 ) -> ScanView:
-    """Return the map of a scan, its groups, and the frames of the group pointed at.
+    """Return the map of a scan, its groups, and the frames of the selected group.
 
     Args:
         linked: axes shared with the pictures of the object.
         positions: probe centres (row, col), object pixels.
-        samples: the one of the run first, others to compare with; groups of one size.
+        samples: that of the run first, then others to compare with; groups of one size.
         probe_diameter: full width at half maximum, object pixels.
-        frames: pictures of the frames of all samples; None where the scan is not at hand.
+        frames: thumbnails of the frames of all samples; None if the scan cannot be read.
     """
     scan = ColumnDataSource({
         "x": positions[:, 1].astype(np.float32), "y": positions[:, 0].astype(np.float32),
@@ -123,7 +130,8 @@ def scan_view(
         stylesheets=[control_style()],
     )  # fmt: skip
     text = Div(text="", sizing_mode="stretch_width", stylesheets=[control_style()])
-    plot = _map(linked, scan, groups, members, probe_diameter)
+    top = max(2, int(_uses(samples[0], len(positions)).max()))
+    plot, centres = _map(linked, (scan, groups, members), top, probe_diameter)
     parts: dict[str, UIElement] = {"scan": plot, "group": chosen, "group_text": text}
     pictures, stored = None, None
     if frames is not None:
@@ -135,7 +143,6 @@ def scan_view(
     )  # fmt: skip
     chosen.js_on_change("value", show)
     pointed = CustomJS(args={"chosen": chosen, "groups": groups}, code=_POINTED)
-    centres = plot.renderers[1]
     plot.add_tools(
         HoverTool(renderers=[centres], tooltips=None, callback=pointed, mode="mouse"),
         TapTool(renderers=[centres]),
@@ -145,39 +152,46 @@ def scan_view(
     parts |= _switch(samples, sources, {
         "groups": groups, "lists": lists, "scan": scan, "chosen": chosen, "show": show,
     }, len(positions))  # fmt: skip
-    return ScanView(parts=parts, first=show, members=members)
+    return ScanView(parts=parts, first=show)
 
 
-def draw_members(plot: figure, members: ColumnDataSource, diameter: float) -> None:
-    """Draw the probes of the group shown, as circles of their full width at half maximum."""
-    plot.circle(
-        "x", "y", radius=diameter / 2, source=members, fill_color="#d55e00", fill_alpha=0.25,
-        line_color="#d55e00", line_width=2, name="members",
-    )  # fmt: skip
+def _map(
+    linked: Linked,
+    sources: tuple[ColumnDataSource, ColumnDataSource, ColumnDataSource],
+    top: int,
+    diameter: float,
+) -> tuple[figure, GlyphRenderer]:
+    """Return the map of positions, group centres and selected probes; and the centres.
 
-
-def _map(linked, scan, groups, members, diameter) -> figure:
+    Args:
+        linked: the axes it shares.
+        sources: positions, groups and members of the selected group.
+        top: number of uses at the end of the colour bar.
+        diameter: of the probe, object pixels.
+    """
+    scan, groups, members = sources
     plot = linked.new_map("Scan positions and groups")
-    top = max(2, int(scan.data["uses"].max()))
-    palette = ["#999999", *all_palettes["Viridis"][256][40:]]
-    mapper = LinearColorMapper(palette=palette, low=0, high=top)
+    mapper = LinearColorMapper(palette=["#999999", *palette("viridis")[40:]], low=0, high=top)
     plot.scatter(
         "x", "y", source=scan, size=4, line_color=None,
         fill_color={"field": "uses", "transform": mapper},
     )  # fmt: skip
-    plot.scatter(
+    centres = plot.scatter(
         "x", "y", source=groups, size=7, marker="diamond", fill_alpha=0.05, line_alpha=0.35,
         line_color="#767676", fill_color="#767676", hover_line_color="#d55e00",
         hover_line_alpha=1.0, nonselection_line_alpha=0.35, selection_line_color="#d55e00",
         selection_line_alpha=1.0,
     )  # fmt: skip
-    draw_members(plot, members, diameter)
-    plot.add_layout(ColorBar(color_mapper=mapper, title="uses", width=12, margin=4), "right")
-    return plot
+    plot.circle(
+        "x", "y", radius=diameter / 2, source=members, fill_color="#d55e00", fill_alpha=0.25,
+        line_color="#d55e00", line_width=2, name="members",
+    )  # fmt: skip
+    plot.add_layout(color_bar(mapper, "uses"), "right")
+    return plot, centres
 
 
 def _group_source(sample: Sample, positions: np.ndarray, diameter: float) -> ColumnDataSource:
-    """Return centres, members and overlaps of groups; overlap 1 - distance / diameter, from 0 on.
+    """Return the centres of groups and their overlaps, max(0, 1 - distance / diameter).
 
     Source:
         Bunk et al., Ultramicroscopy 108, 481 (2008): the linear overlap of two discs.
@@ -201,32 +215,46 @@ def _uses(sample: Sample, n_positions: int) -> np.ndarray:
     return np.bincount(sample.groups.ravel(), minlength=n_positions).astype(np.int32)
 
 
-def _switch(samples, sources, models, n_positions) -> dict[str, UIElement]:
-    """Return the paragraph of the sample shown and, of several, what chooses one."""
-    paragraph = Div(
-        text=samples[0].coverage.paragraph(), sizing_mode="stretch_width",
+def _switch(
+    samples: Sequence[Sample],
+    sources: Sequence[ColumnDataSource],
+    models: Mapping[str, Model],
+    n_positions: int,
+) -> dict[str, UIElement]:
+    """Return the table of the selected sample and, of several, the menu that selects one."""
+    table = Div(
+        text=_table(samples[0].coverage), sizing_mode="stretch_width",
         stylesheets=[control_style()],
     )  # fmt: skip
-    parts: dict[str, UIElement] = {"paragraph": paragraph}
+    parts: dict[str, UIElement] = {"coverage": table}
     if len(samples) > 1:
-        choice = RadioButtonGroup(labels=[sample.name for sample in samples], active=0,
-                                  stylesheets=[control_style()])  # fmt: skip
+        choice = RadioButtonGroup(
+            labels=[sample.name for sample in samples], active=0, stylesheets=[control_style()]
+        )
         known = [
             {"drawn": source, "members": sample.groups.astype(np.int32).ravel(),
-             "uses": _uses(sample, n_positions), "paragraph": sample.coverage.paragraph()}
+             "uses": _uses(sample, n_positions), "table": _table(sample.coverage)}
             for sample, source in zip(samples, sources, strict=True)
         ]  # fmt: skip
-        switch = CustomJS(args={**models, "samples": known, "text_of_sample": paragraph},
-                          code=_SWITCH)  # fmt: skip
+        switch = CustomJS(args={**models, "samples": known, "table_of_sample": table}, code=_SWITCH)
         choice.js_on_change("active", switch)
         parts["samplers"] = choice
     return parts
 
 
+def _table(coverage: Coverage) -> str:
+    """Return what groups use of the scan as an HTML table."""
+    rows = "".join(
+        f'<tr><th scope="row">{html.escape(name)}</th><td>{html.escape(text)}</td></tr>'
+        for name, text in coverage_table(coverage.as_dict())
+    )
+    return f"<table>{rows}</table>"
+
+
 def _frames(
     frames: Thumbnails, size: int, n_positions: int
-) -> tuple[Plot, ColumnDataSource, ColumnDataSource]:
-    """Return the figure for the frames of a group, its source, and the store of all frames."""
+) -> tuple[figure, ColumnDataSource, ColumnDataSource]:
+    """Return the figure for the frames of a group, its source, and the codes of all frames."""
     across = int(np.ceil(np.sqrt(size)))
     down = -(-size // across)
     side = frames.codes.shape[-1]
@@ -241,14 +269,16 @@ def _frames(
     })  # fmt: skip
     plot = figure(
         title="Frames of the group", width=WIDTH, height=round(60 + WIDTH * 1.1 * down / across),
-        x_range=(0, across * 1.05), y_range=(down * 1.15, 0), sizing_mode="scale_width",
+        x_range=Range1d(start=0, end=across * 1.05), y_range=Range1d(start=down * 1.15, end=0),
+        sizing_mode="scale_width",
         tools=TOOLS, active_scroll=None, toolbar_location="below",
     )  # fmt: skip
     plot.toolbar.logo = None
     plot.axis.visible = False
     plot.grid.visible = False
-    mapper = LinearColorMapper(palette=PALETTES["magma"], low=0, high=255)
-    plot.image("image", "x", "y", 1, 1, source=pictures, color_mapper=mapper)
+    mapper = LinearColorMapper(palette=palette("magma"), low=0, high=255)
+    glyph = Image(image="image", x="x", y="y", dw=1, dh=1, color_mapper=mapper)
+    plot.add_glyph(pictures, glyph)
     labels = plot.text(
         "x", "y", text="label", source=pictures, text_font_size="0.8em", y_offset=-3,
         text_color="#767676", text_baseline="bottom",

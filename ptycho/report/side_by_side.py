@@ -1,6 +1,6 @@
-"""Runs side by side: what tells them apart, and what they have reached.
+"""Runs side by side: the settings in which they differ, and their results.
 
-Way of the data: ... -> [folders of runs -> table]. Plain words and numbers.
+Data flow: folders of runs -> [table] -> `ptycho compare`, viewer. No figures.
 """
 
 from collections.abc import Mapping, Sequence
@@ -8,20 +8,20 @@ from typing import Any
 
 from ptycho.runs.folder import RunFolder
 
-_OF_THE_CONSOLE = ("output_dir", "progress", "quiet", "verbose", "json_log", "report", "cache")
+_CONSOLE = ("output_dir", "progress", "quiet", "verbose", "json_log", "report", "cache")
 
 
 def side_by_side(runs: Sequence[RunFolder]) -> dict[str, Any]:
-    """Return what tells the runs apart and what they have reached.
+    """Return the settings in which runs differ, and their results.
 
     Args:
         runs: in the order of the columns.
 
     Returns:
         `runs`, their folders; `run`, `settings` (those that differ between runs that have them) and
-        `results`: by name, one value for each run, None where a run has none.
+        `results`: by name, one value for each run, None if a run has none.
     """
-    settings = [_told(run.settings) for run in runs]
+    settings = [_without_console(run.settings) for run in runs]
     results = [dict(run.results) for run in runs]
     differing = {
         name: values
@@ -66,8 +66,8 @@ def as_table(document: Mapping[str, Any]) -> str:
     return "\n".join(line.rstrip() for line in padded)
 
 
-def _told(settings: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in settings.items() if name not in _OF_THE_CONSOLE}
+def _without_console(settings: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in settings.items() if name not in _CONSOLE}
 
 
 def _seconds(run: RunFolder) -> float | None:
@@ -80,7 +80,7 @@ def _columns(each: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
 
 
 def word(value: Any) -> str:
-    """Return a value as people read it: four digits, a dash for none."""
+    """Return a value as text: four digits, a dash for None."""
     if value is None:
         return "-"
     return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -1,7 +1,7 @@
-"""A local web application over many runs: list, open, compare, watch a training. Reads only.
+"""A local web application for many runs: list, open, compare, follow a training. Reads only.
 
-Way of the data: ... -> [folders of runs -> report in a browser].
-`catalogue` finds the runs, `table` lists them, `panels` draws one and `pair` two of them with the
-figures of `ptycho.report`, `application` ties them to a page that follows them, `server` lets only
-this machine's browser in.
+Data flow: folders of runs -> [catalogue -> table, panels -> application -> server] -> browser.
+`catalogue` finds the runs, `table` lists them, `panels` shows one and `pair` compares two with the
+figures of `ptycho.report`, `application` combines them into a page that follows the folder,
+`server` answers only the browser of this machine.
 """

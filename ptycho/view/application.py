@@ -1,44 +1,42 @@
-"""The page that lists runs, opens and compares them, and follows those that go on.
+"""The page that lists runs, opens and compares them, and follows those in progress.
 
-Way of the data: [catalogue -> table -> panels -> browser]. One `Viewer` for each open page.
+Data flow: catalogue -> [table, panels -> document] -> browser. One `Viewer` for each open page.
 """
 
 import html
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import jinja2
 from bokeh.document import Document
-from bokeh.models import (
+from bokeh.models import ColumnDataSource, InlineStyleSheet
+from bokeh.models.ui import UIElement
+from bokeh.models.widgets import (
     Button,
-    Column,
-    ColumnDataSource,
     DataTable,
-    InlineStyleSheet,
     NumberFormatter,
     NumericInput,
-    Row,
     Select,
     StringFormatter,
     TableColumn,
     TextInput,
 )
-from bokeh.models.ui import UIElement
 
 from ptycho.errors import PtychoError
 from ptycho.report.opening import control_style, follow_colours
 from ptycho.runs.files import PAGE_FILE, RESULTS
 from ptycho.view.catalogue import Catalogue
+from ptycho.view.layout import column, text, wrapped
 from ptycho.view.pair import pair_panel
 from ptycho.view.panels import RunPanel
-from ptycho.view.table import METRICS, WORDS, Filter, as_columns, rows_of
-from ptycho.view.words import text
+from ptycho.view.table import METRICS, TEXTS, Filter, as_columns, rows_of
 
 EVERY_MS = 2000
-"""Between two looks at the folder."""
+"""Milliseconds between two searches of the folder."""
 
-_MOST_ROWS = 10  # seen at a time; the others scroll
+_MOST_ROWS = 10  # visible at a time; the others scroll
 NONE = "none"
 ALL = "all kinds"
 _WIDTHS = {"run": 220, "kind": 85, "state": 90, "written": 150, "network": 75, "gridsize": 70,
@@ -50,7 +48,7 @@ class Viewer:
 
     Args:
         document: of the page.
-        root: the folder looked through.
+        root: the folder whose runs are listed.
     """
 
     def __init__(self, document: Document, root: Path) -> None:
@@ -58,16 +56,15 @@ class Viewer:
         self.catalogue.refresh()
         self.opened: tuple[str, str] = ("", "")  # a run, and the one it is compared with
         self.panel: RunPanel | None = None
-        self._drawn: tuple[object, ...] = ()
+        self._drawn: list[tuple[str, object]] = []
         self._make_filters()
         self._make_table()
         self.title = text("")
-        self.content = Column(sizing_mode="stretch_width", name="content")
-        bar = Row(self.words, self.kind, self.metric, self.least, self.most, styles=_WRAP)
-        self.layout = Column(
-            bar, self.status, self.table, Row(self.other, self.close, styles=_WRAP), self.title,
-            self.content, sizing_mode="stretch_width",
-        )  # fmt: skip
+        self.content = column()
+        self.content.name = "content"
+        filters = wrapped(self.words, self.kind, self.metric, self.least, self.most)
+        comparison = wrapped(self.other, self.close)
+        self.layout = column(filters, self.status, self.table, comparison, self.title, self.content)
         self._fill()
         document.title = f"Runs in {root.resolve().name}"
         document.template = _template()
@@ -77,7 +74,7 @@ class Viewer:
         document.add_periodic_callback(self.look, EVERY_MS)
 
     def look(self) -> None:
-        """Look at the folder again, and show what has changed."""
+        """Search the folder again, and show what has changed."""
         if self.catalogue.refresh():
             self._fill()
             self._show()
@@ -86,38 +83,44 @@ class Viewer:
         """Show a run of the list, or two of them side by side.
 
         Args:
-            name: of the run; empty shows none.
-            other: of the run to compare it with; empty for none.
+            name: of the run; empty for none.
+            other: name of the run to compare it with; empty for none.
         """
         self.opened = (name, other)
         self._offer()
         self._show()
 
     def _make_filters(self) -> None:
-        style = {"stylesheets": [control_style()], "width": 170}
-        self.words = TextInput(title="Words in the row", value="", **style)
-        self.kind = Select(title="Kind", value=ALL, options=[ALL, *RESULTS], **style)
+        style: list[Any] = [control_style()]
+        kinds: list[str | None] = [ALL, *RESULTS]
+        metrics: list[str | None] = list(METRICS)
+        self.words = TextInput(title="Search", value="", stylesheets=style, width=170)
+        self.kind = Select(title="Kind", value=ALL, options=kinds, stylesheets=style, width=170)
         self.metric = Select(
-            title="Number", value=next(iter(METRICS)), options=list(METRICS), **style
+            title="Number", value=metrics[0], options=metrics, stylesheets=style, width=170
         )
-        limit = {"mode": "float", "value": None, **style}
-        self.least = NumericInput(title="at least", **limit | {"width": 90})
-        self.most = NumericInput(title="at most", **limit | {"width": 90})
+        self.least, self.most = (
+            NumericInput(title=title, mode="float", value=None, stylesheets=style, width=90)
+            for title in ("at least", "at most")
+        )
         for control in (self.words, self.kind, self.metric, self.least, self.most):
             control.on_change("value", lambda _attr, _old, _new: self._fill())
         self.status = text("")
-        self.other = Select(title="Compare with", value=NONE, options=[NONE], width=320,
-                            stylesheets=[control_style()], visible=False)  # fmt: skip
+        none: list[str | None] = [NONE]
+        self.other = Select(
+            title="Compare with", value=NONE, options=none, width=320,
+            stylesheets=[control_style()], visible=False,
+        )  # fmt: skip
         self.other.on_change("value", self._compare)
         self.close = Button(label="Close", width=100, stylesheets=[control_style()],
                             visible=False, align="end")  # fmt: skip
         self.close.on_click(lambda: self._choose([]))
 
     def _make_table(self) -> None:
-        self.source = ColumnDataSource({name: [] for name in (*WORDS, *METRICS)})
-        words = [
+        self.source = ColumnDataSource({name: [] for name in (*TEXTS, *METRICS)})
+        texts = [
             TableColumn(field=name, title=name, width=_WIDTHS[name], formatter=StringFormatter())
-            for name in WORDS
+            for name in TEXTS
         ]
         number = NumberFormatter(format="0.[0000]", nan_format="-", text_align="right")
         numbers = [
@@ -125,7 +128,7 @@ class Viewer:
             for name in METRICS
         ]
         self.table = DataTable(
-            source=self.source, columns=[*words, *numbers], selectable=True, sortable=True,
+            source=self.source, columns=[*texts, *numbers], selectable=True, sortable=True,
             reorderable=False, index_position=None, autosize_mode="none",
             sizing_mode="stretch_width", stylesheets=[_table_style()],
         )  # fmt: skip
@@ -138,7 +141,7 @@ class Viewer:
         )  # fmt: skip
 
     def _fill(self) -> None:
-        """Fill the table anew; what is selected stays."""
+        """Fill the table again; the selection is kept."""
         entries = self.catalogue.entries
         rows = rows_of(entries.values(), self._filter())
         names = [row["run"] for row in rows]
@@ -146,13 +149,13 @@ class Viewer:
         self.table.height = 60 + 25 * min(max(len(rows), 1), _MOST_ROWS)
         self._choose([names.index(name) for name in self.opened if name in names])
         where = html.escape(str(self.catalogue.root))
-        told = (
-            f"{len(rows)} of {len(entries)} runs in {where}. Click a row to open it, a second one "
-            "with Ctrl to compare."
+        status = (
+            f"{len(rows)} of {len(entries)} runs in {where}. Click a row to open the run, Ctrl and "
+            "click a second row to compare."
         )
         if not entries:
-            told = f"No runs in {where} yet; they appear here as commands fill folders."
-        self.status.text = f"<p class='caption'>{told}</p>"
+            status = f"No runs in {where}. New runs appear here automatically."
+        self.status.text = f"<p class='caption'>{status}</p>"
         self._offer()
 
     def _choose(self, indices: list[int]) -> None:
@@ -173,7 +176,7 @@ class Viewer:
             self._fill()
 
     def _offer(self) -> None:
-        """Offer the other runs for comparison."""
+        """List the other runs for comparison."""
         first, second = self.opened
         shown = bool(first)
         self.other.update(
@@ -183,11 +186,14 @@ class Viewer:
         self.close.visible = shown
 
     def _show(self) -> None:
-        """Draw what is opened, or what has changed of it."""
+        """Draw the open runs if anything about them has changed."""
         first, second = self.opened
-        entries = [self.catalogue.entries.get(name) for name in self.opened if name]
-        drawn = tuple((name, entry and entry.signature) for name, entry in
-                      zip((n for n in self.opened if n), entries, strict=True))  # fmt: skip
+        entries = self.catalogue.entries
+        drawn: list[tuple[str, object]] = [
+            (name, entries[name].signature if name in entries else None)
+            for name in self.opened
+            if name
+        ]
         if drawn == self._drawn:
             return
         same = [name for name, _ in drawn] == [name for name, _ in self._drawn]
@@ -201,13 +207,13 @@ class Viewer:
         except (PtychoError, OSError, ValueError, LookupError, TypeError) as problem:
             # A damaged run, files that change while they are read, or those of another version.
             self.panel = None
-            told = html.escape(f"cannot be shown: {problem or type(problem).__name__}")
-            self.content.children = [text(f"<p class='warning'>{told}</p>")]
+            reason = html.escape(f"cannot be shown: {problem or type(problem).__name__}")
+            self.content.children = [text(f"<p class='warning'>{reason}</p>")]
 
     def _heading(self, name: str) -> str:
-        """Return the name of a run, with the way to its own page where it has one."""
+        """Return the name of a run, with a link to its page if there is one."""
         page = self.catalogue.root / name / PAGE_FILE
-        link = f' <a href="page/{quote(name)}" target="_blank" rel="noopener">its page</a>'
+        link = f' <a href="page/{quote(name)}" target="_blank" rel="noopener">report</a>'
         return f"<h2>{html.escape(name)}{link if page.is_file() else ''}</h2>"
 
     def _draw(self, first: str, second: str, same: bool) -> None:
@@ -225,7 +231,7 @@ class Viewer:
 
 
 def application(root: Path) -> Callable[[Document], None]:
-    """Return what fills a new page with the runs of a folder."""
+    """Return the function that fills a new document with the runs of a folder."""
 
     def fill(document: Document) -> None:
         Viewer(document, root)
@@ -234,7 +240,7 @@ def application(root: Path) -> Callable[[Document], None]:
 
 
 def page_finder(root: Path) -> Callable[[str], Path | None]:
-    """Return what finds the page of a run by its name in the list; None for any other name."""
+    """Return the function that finds the page of a run of the list; None for any other name."""
     catalogue = Catalogue(root)
 
     def find(name: str) -> Path | None:
@@ -246,11 +252,8 @@ def page_finder(root: Path) -> Callable[[str], Path | None]:
     return find
 
 
-_WRAP = {"display": "flex", "flex-wrap": "wrap", "gap": "0.5rem"}
-
-
 def _table_style() -> InlineStyleSheet:
-    """Return the colours of the page for the table, which brings its own."""
+    """Return the colours of the page for the table, which has its own."""
     return InlineStyleSheet(
         css="""
 :host { font: inherit; border: 1px solid var(--rule); }
@@ -269,11 +272,11 @@ def _table_style() -> InlineStyleSheet:
 
 
 def _template() -> jinja2.Template:
-    """Return the frame of the page, in the style of the page of a run."""
+    """Return the template of the page, in the style of the page of a run."""
     environment = jinja2.Environment(
         loader=jinja2.ChoiceLoader(
             [jinja2.PackageLoader("ptycho.view"), jinja2.PackageLoader("ptycho.report")]
         ),
-        autoescape=False,  # Bokeh's own parts come as HTML; the title is escaped where it stands
+        autoescape=False,  # Bokeh's parts are HTML; the template escapes the title
     )
     return environment.get_template("view.html.jinja")

@@ -1,8 +1,8 @@
 """The runs below a folder: found, read, and read again when their files change.
 
-Way of the data: [folders of runs] -> table, panels. Plain Python: no browser, no figures.
-Names given out are those of runs found here; nothing else can be opened by a name. Symbolic links
-are not followed: neither folders on the way nor files of a run that lie elsewhere.
+Data flow: folders of runs -> [catalogue] -> table, panels. Plain Python: no browser, no figures.
+Only runs found here can be opened by name. Symbolic links are not followed: neither folders nor
+files of a run that lie elsewhere.
 """
 
 import os
@@ -28,10 +28,10 @@ from ptycho.runs.files import (
 from ptycho.runs.folder import RunFolder, is_run, read_run
 
 DEEPEST = 4
-"""Folders below the first one in which runs are looked for."""
+"""Levels of folders below the first one that are searched for runs."""
 
 MOST_RUNS = 2000
-"""Runs shown; a page of more is of use to nobody."""
+"""Runs listed at most."""
 
 QUIET_S = 600.0
 """Seconds without a new line after which an unfinished run no longer counts as running."""
@@ -49,20 +49,20 @@ class Entry:
     """One run of the list."""
 
     name: str
-    """Its folder, relative to the one looked through; "." for that itself."""
+    """Its folder relative to the root of the catalogue; "." for the root."""
 
     signature: Signature
-    """Names, times and sizes of its files: what tells that they have changed."""
+    """Names, times and sizes of its files, to detect changes."""
 
     changed_s: float
-    """When the newest of them was written, seconds since 1970."""
+    """When its newest file was written, seconds since 1970."""
 
     run: RunFolder | None
-    """What the folder holds, without arrays: a map of each would take as many open files; None
-    when it cannot be read."""
+    """What the folder holds, without arrays: each would keep a file open. None if it cannot be
+    read."""
 
     fault: str = ""
-    """Why not."""
+    """Why it cannot be read."""
 
     def state(self) -> str:
         """Return running, finished, failed, interrupted, not finished or damaged."""
@@ -73,7 +73,7 @@ class Entry:
         return "running" if time.time() - self.changed_s < QUIET_S else "not finished"
 
     def numbers(self) -> dict[str, Any]:
-        """Return what the run has reached; of an unfinished training, what it has so far."""
+        """Return the results of the run; of an unfinished training, those so far."""
         if self.run is None:
             return {}
         found = dict(self.run.results)
@@ -88,7 +88,7 @@ class Catalogue:
     """The runs below a folder.
 
     Args:
-        root: looked through, `DEEPEST` folders deep.
+        root: the folder searched, `DEEPEST` levels deep.
     """
 
     def __init__(self, root: Path) -> None:
@@ -96,7 +96,7 @@ class Catalogue:
         self.entries: dict[str, Entry] = {}
 
     def refresh(self) -> bool:
-        """Look again; return whether anything has changed since."""
+        """Search again; return whether anything has changed."""
         before = self.entries
         found: dict[str, Entry] = {}
         for folder in _runs(self.root, DEEPEST):
@@ -105,50 +105,50 @@ class Catalogue:
             name = folder.relative_to(self.root).as_posix()
             signature = _signature(folder)
             known = before.get(name)
-            same = known is not None and known.signature == signature
-            found[name] = known if same else self._read(name, folder, signature)
+            if known is None or known.signature != signature:
+                known = self._read(name, folder, signature)
+            found[name] = known
         self.entries = found
         return {n: e.signature for n, e in found.items()} != {
             n: e.signature for n, e in before.items()
         }
 
     def open(self, name: str) -> RunFolder:
-        """Return all that a run of the list holds, arrays included.
+        """Return a run of the list with its arrays.
 
         Args:
             name: of an entry.
 
         Raises:
-            DataError: If there is no such run in the list, or it is damaged.
+            DataError: If the list has no such run, or the run is damaged.
         """
         entry = self.entries.get(name)
         if entry is None:
-            raise DataError(f"{name}: no run of that name; expected one of the list")
+            raise DataError(f"{name}: no run of this name; expected one of the list")
         if entry.run is None:
             raise DataError(entry.fault)
         return read_run(self.root / name)
 
     def _read(self, name: str, folder: Path, signature: Signature) -> Entry:
         changed = max((stamp for _, stamp, _ in signature), default=0) / 1e9
-        about = {"name": name, "signature": signature, "changed_s": changed}
-        strange = [n for n, _, _ in signature if not _inside(folder / n, folder)]
-        if strange:
-            return Entry(run=None, fault=f"{strange[0]} lies outside its folder", **about)
+        damaged = Entry(name=name, signature=signature, changed_s=changed, run=None)
+        outside = [n for n, _, _ in signature if not _inside(folder / n, folder)]
+        if outside:
+            return replace(damaged, fault=f"{outside[0]} lies outside its folder")
         try:
             run = replace(read_run(folder), arrays={}, picture={}, selection=None)
-            entry = Entry(run=run, **about)
+            entry = replace(damaged, run=run)
             entry.numbers()
         except (PtychoError, OSError) as problem:
-            return Entry(run=None, fault=str(problem), **about)
+            return replace(damaged, fault=str(problem))
         except (LookupError, TypeError, ValueError) as problem:
-            # One strange file must not take the list away from all the others.
-            fault = f"{name}: holds what no run writes ({problem})"
-            return Entry(run=None, fault=fault, **about)
+            # One malformed file must not hide the other runs.
+            return replace(damaged, fault=f"{name}: not readable as a run ({problem})")
         return entry
 
 
 def _runs(folder: Path, deeper: int) -> Iterator[Path]:
-    """Yield a folder and those below it that are runs, in the order of their names."""
+    """Yield the folders of runs, from this one downwards, sorted by name."""
     if is_run(folder):
         yield folder
     if deeper == 0:
@@ -161,7 +161,7 @@ def _runs(folder: Path, deeper: int) -> Iterator[Path]:
                 if entry.is_dir(follow_symlinks=False) and not entry.name.startswith(".")
             )
     except OSError:
-        return  # not ours to read
+        return  # not readable
     for path in below:
         yield from _runs(Path(path), deeper - 1)
 

@@ -1,32 +1,34 @@
-"""One run, drawn with the figures of the report.
+"""One run as Bokeh views: warnings, object, numbers, curves; follows a run that is in progress.
 
-Way of the data: [folder of a run -> report in a browser]. Bokeh models only.
+Data flow: folder of a run -> [panel] -> viewer. Bokeh models only.
 """
 
 import html
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 import numpy as np
-from bokeh.models import Column, Plot, Row
+from bokeh.models import Column, ColumnDataSource
+from bokeh.models.renderers import GlyphRenderer
 from bokeh.models.ui import UIElement
+from bokeh.plotting import figure
 
 from ptycho.report.curves import curves_of
-from ptycho.report.numbers import numbers_of
-from ptycho.report.object_view import corners_of, has_object, object_views, residual_view
-from ptycho.report.pictures import Linked, PictureView, linked_around
+from ptycho.report.images import Image, corners_of, has_object, object_images, residual_dots
+from ptycho.report.pictures import ImageView, Linked, dots_view, image_view, linked_around
+from ptycho.report.plots import curve_plot
+from ptycho.report.provenance import warnings_of
 from ptycho.report.quantise import Quantised
+from ptycho.report.tables import numbers_of
 from ptycho.runs.folder import RunFolder
-from ptycho.view.words import table, text
+from ptycho.view.layout import column, grid, row, table, text
 
-Views = dict[str, PictureView]
+Views = dict[str, ImageView]
 MOST = 768
-"""Pixels per side above which pictures are averaged: they go over the wire each time."""
-
-WIDE = {"sizing_mode": "stretch_width"}
+"""Pixels per side above which images are averaged: they are sent to the browser each time."""
 
 
 class RunPanel:
-    """One run; follows it while it goes on, zoom and colours kept.
+    """One run; shows what it holds, and what it holds later, with zoom and colours kept.
 
     Args:
         run: with its arrays.
@@ -35,10 +37,10 @@ class RunPanel:
     def __init__(self, run: RunFolder) -> None:
         self.linked = linked_around([])
         self.views: Views = {}
-        self.warned, self.about = text(""), text("")
+        self.warnings, self.about = text(""), text("")
         self.curves: dict[str, UIElement] = {}
-        self.maps, self.below = grid(()), grid(())
-        self.root = Column(self.warned, self.maps, self.about, self.below, **WIDE)
+        self.maps, self.below = grid([]), grid([])
+        self.root = column(self.warnings, self.maps, self.about, self.below)
         self.update(run)
 
     def update(self, run: RunFolder) -> None:
@@ -47,15 +49,15 @@ class RunPanel:
         Args:
             run: the same one, read again.
         """
-        arrays = drawn_from(run)
+        arrays = shown_arrays(run)
         if has_object(arrays) and not self.views:
             self.linked = linked_around(corners_of(arrays))
-        self.warned.text, self.about.text = _warnings(run), _about(run)
+        self.warnings.text, self.about.text = _warnings(run), _about(run)
         curves = _curves(run, self.linked, arrays)
-        if not _lengthened(self.curves, curves):
+        if not _renewed(self.curves, curves):
             self.curves = curves
             self.below.children = list(curves.values())
-        views = decoded_views(self.linked, arrays)
+        views = decoded_views(self.linked, object_images(arrays))
         if set(views) == set(self.views):
             for name, view in views.items():
                 renew(self.views[name], view)
@@ -64,89 +66,72 @@ class RunPanel:
             self.maps.children = [framed(view) for view in views.values()]
 
 
-def drawn_from(run: RunFolder) -> Mapping[str, np.ndarray]:
-    """Return the arrays of the object to draw: the result, or what a training saw last."""
+def shown_arrays(run: RunFolder) -> Mapping[str, np.ndarray]:
+    """Return the arrays of the object to draw: the result, or the last output of a training."""
     return run.arrays if has_object(run.arrays) else run.picture
 
 
-def decoded_views(linked: Linked, arrays: Mapping[str, np.ndarray]) -> Views:
-    """Return pictures of an object with their values in place; nothing where there is none."""
-    views = object_views(linked, arrays, most=MOST) if has_object(arrays) else {}
+def decoded_views(linked: Linked, images: Mapping[str, Image]) -> Views:
+    """Return views of images with their values decoded, by name.
+
+    Args:
+        linked: the axes that they share.
+        images: what is drawn.
+    """
+    views = {name: image_view(linked, image, most=MOST) for name, image in images.items()}
     for view in views.values():
-        decode(view)
+        _decode(view)
     return views
 
 
-def decode(view: PictureView) -> None:
-    """Put the values of a picture where its codes are; there is a server to send them."""
+def _decode(view: ImageView) -> None:
+    """Replace the codes of an image by its values: here no file size has to be saved."""
     data = view.source.data
     coded = Quantised(data["codes"][0], data["low"][0], data["step"][0])
-    place = {name: data[name] for name in ("x", "y", "dw", "dh")}
-    view.source.data = {"image": [coded.restored().astype(np.float32)], **place}
+    values = coded.restored().astype(np.float32)
+    view.source.data = {"image": [values], **{name: data[name] for name in ("x", "y", "dw", "dh")}}
 
 
-def renew(old: PictureView, new: PictureView) -> None:
-    """Show new values in a picture that stands; a range that was chosen by hand stays.
+def renew(old: ImageView, new: ImageView) -> None:
+    """Show new values in an image on the page; a range that was chosen by hand is kept.
 
     Args:
         old: on the page.
-        new: drawn anew, decoded.
+        new: the same image with new values, decoded.
     """
     old.source.data = dict(new.source.data)
     limits, automatic = old.limits, old.limits.tags
     chosen = bool(automatic) and tuple(limits.value) != tuple(automatic)
     limits.update(start=new.limits.start, end=new.limits.end, step=new.limits.step)
     if not chosen:
-        set_range(old, *new.limits.value)
+        _set_range(old, *new.limits.value)
 
 
-def set_range(view: PictureView, low: float, high: float) -> None:
-    """Set the range of a picture, remembering that nobody has chosen it."""
+def _set_range(view: ImageView, low: float, high: float) -> None:
+    """Set the range of an image and mark it as not chosen by hand."""
     view.limits.update(value=(low, high), tags=[low, high])
-    for renderer in view.plot.renderers:
-        renderer.glyph.color_mapper.update(low=low, high=high)
+    view.mapper.update(low=low, high=high)
 
 
-def framed(view: PictureView) -> UIElement:
-    """Return a picture with its controls above and its caption below."""
-    set_range(view, *view.limits.value)
-    return Column(
-        Row(view.colors, view.limits, **WIDE),
-        view.plot,
-        text(f"<p class='caption'>{html.escape(view.note)}</p>"),
-        **WIDE,
-    )
-
-
-def grid(parts: Iterable[UIElement], *, least: str = "26rem") -> Column:
-    """Return parts beside each other where there is room, below each other where there is not.
-
-    Args:
-        parts: in their order.
-        least: width of one, as CSS says it.
-    """
-    style = {
-        "display": "grid",
-        "grid-template-columns": f"repeat(auto-fit, minmax(min(100%, {least}), 1fr))",
-        "gap": "1.25rem",
-        "align-items": "end",
-    }
-    return Column(*parts, styles=style, **WIDE)
+def framed(view: ImageView) -> Column:
+    """Return an image with its controls above and its caption below."""
+    _set_range(view, *view.limits.value)
+    caption = text(f"<p class='caption'>{html.escape(view.note)}</p>")
+    return column(row(view.colors, view.limits), view.plot, caption)
 
 
 def _warnings(run: RunFolder) -> str:
-    """Return what the log and the health monitors warned of."""
-    said = [*run.warnings, *(f"epoch {epoch}: {sentence}" for epoch, sentence in run.findings)]
-    return "".join(f"<p class='warning'>{html.escape(line)}</p>" for line in said)
+    """Return the warnings of a run as HTML."""
+    return "".join(f"<p class='warning'>{html.escape(line)}</p>" for line in warnings_of(run))
 
 
 def _about(run: RunFolder) -> str:
-    """Return the numbers reached, and the settings."""
+    """Return the numbers and the settings of a run as HTML."""
     rows = [("state", "finished" if run.finished else "not finished")]
     if run.epochs and not run.finished:
         rows.append(("epochs", str(run.epochs[-1]["epoch"])))
-    if "epoch" in drawn_from(run):
-        rows.append(("object as seen in epoch", str(int(drawn_from(run)["epoch"]))))
+    if "epoch" in shown_arrays(run):
+        rows.append(("epoch of the object shown", str(int(shown_arrays(run)["epoch"]))))
     rows += numbers_of(run)
     settings = [(name, value) for name, value in run.settings.items() if value is not None]
     shown = f"<details><summary>All settings</summary>{table(settings)}</details>"
@@ -156,29 +141,38 @@ def _about(run: RunFolder) -> str:
 def _curves(
     run: RunFolder, linked: Linked, arrays: Mapping[str, np.ndarray]
 ) -> dict[str, UIElement]:
-    found: dict[str, UIElement] = dict(curves_of(run))
-    residual = residual_view(linked, arrays)
-    if residual is not None:
-        found["residual"] = Column(residual[1], residual[0], **WIDE)
+    """Return the curves of a run and the map of its residuals by name."""
+    found: dict[str, UIElement] = {
+        name: curve_plot(curves) for name, curves in curves_of(run).items()
+    }
+    names = ("positions", "frame_residuals", "frames")
+    if set(names) <= set(arrays):
+        dots = residual_dots(*(np.asarray(arrays[name]) for name in names))
+        if len(dots.values):
+            plot, limits = dots_view(linked, dots)
+            found["residual"] = column(limits, plot)
     return found
 
 
-def _lengthened(old: Mapping[str, UIElement], new: Mapping[str, UIElement]) -> bool:
-    """Give curves that stand their new values, zoom kept; False where that is not all that changed.
+def _renewed(old: Mapping[str, UIElement], new: Mapping[str, UIElement]) -> bool:
+    """Put new values into the curves on the page; False if more than values has changed.
 
     Args:
         old: on the page.
-        new: drawn anew.
+        new: the same curves with new values.
     """
-    pairs = [(old.get(name), plot) for name, plot in new.items()]
-    alike = len(old) == len(new) and all(
-        isinstance(shown, Plot)
-        and isinstance(plot, Plot)
-        and len(shown.renderers) == len(plot.renderers)
-        for shown, plot in pairs
-    )
-    if alike:
-        for shown, plot in pairs:
-            for ours, theirs in zip(shown.renderers, plot.renderers, strict=True):
-                ours.data_source.data = dict(theirs.data_source.data)
-    return alike
+    pairs = [(_sources(old.get(name)), _sources(plot)) for name, plot in new.items()]
+    if len(old) != len(new) or any(not ours or len(ours) != len(theirs) for ours, theirs in pairs):
+        return False
+    for ours, theirs in pairs:
+        for shown, source in zip(ours, theirs, strict=True):
+            shown.data = dict(source.data)
+    return True
+
+
+def _sources(plot: UIElement | None) -> list[ColumnDataSource]:
+    """Return the sources of the curves of a plot; none of anything else."""
+    if not isinstance(plot, figure):
+        return []
+    drawn = (part.data_source for part in plot.renderers if isinstance(part, GlyphRenderer))
+    return [source for source in drawn if isinstance(source, ColumnDataSource)]

@@ -1,14 +1,15 @@
-"""The server of the viewer: for the browser of this machine and nobody else; it only reads.
+"""The server of the viewer: answers only the browser of this machine, and only reads.
 
-Way of the data: ... -> [report in a browser]. Knows nothing of runs but a page and its files.
-It listens on the loopback address. A request is refused (403) when its Host is not that address,
-as after a foreign name was made to point here (DNS rebinding), when its Origin is another site, or
-when a browser says that another site made it. Answers may not be framed, guessed at or sent on.
+Data flow: application, pages of runs -> [server] -> browser.
+It listens on the loopback address. A request is refused (403) if its Host is not that address (DNS
+rebinding), if its Origin is another site, or if the browser reports that another site made it.
+Responses forbid framing, content sniffing and referrers.
 """
 
 import logging
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from bokeh.application import Application
 from bokeh.application.handlers.function import FunctionHandler
@@ -39,12 +40,12 @@ _METHODS = ("GET", "HEAD")
 
 
 class _Guarded(OutputTransform):
-    """Puts the headers that keep other sites out on every answer."""
+    """Adds the headers that shut out other sites to every response."""
 
     def transform_first_chunk(
         self, status_code: int, headers: HTTPHeaders, chunk: bytes, finishing: bool
     ) -> tuple[int, HTTPHeaders, bytes]:
-        """Return the answer with those headers; a policy that stands already stays."""
+        """Return the response with these headers; a policy that is set already is kept."""
         for name, value in _HEADERS.items():
             headers.setdefault(name, value)
         headers.pop("Access-Control-Allow-Origin", None)
@@ -56,8 +57,8 @@ class _Loopback(BokehTornado):
 
     hosts: frozenset[str] = frozenset()
 
-    def find_handler(self, request: HTTPServerRequest, **kwargs: object):
-        """Return what answers a request; a refusal where it is not ours."""
+    def find_handler(self, request: HTTPServerRequest, **kwargs: object) -> Any:
+        """Return the handler of a request, or one that refuses it."""
         status = self._refusal(request)
         if status is not None:
             return self.get_handler_delegate(request, ErrorHandler, {"status_code": status})
@@ -72,20 +73,20 @@ class _Loopback(BokehTornado):
         if request.host.lower() not in self.hosts or not own.issuperset(map(str.lower, origins)):
             return 403
         foreign = headers.get("Sec-Fetch-Site", "none") not in ("none", "same-origin")
-        # A link on another page may lead to the list itself; it cannot read what it shows.
+        # A link on another page may open the list; that page cannot read it.
         linked = headers.get("Sec-Fetch-Mode") == "navigate" and request.path == "/"
         return 403 if foreign and not linked else None
 
 
 class _PageHandler(RequestHandler):
-    """Hands out the page of a run of the list."""
+    """Serves the page of a run of the list."""
 
     def initialize(self, find: Callable[[str], Path | None]) -> None:
-        """Take over what finds the page of a run by the run's name."""
+        """Set the function that finds the page of a run by the name of the run."""
         self.find = find
 
     def get(self, name: str) -> None:
-        """Answer with the page; 404 for what is not in the list."""
+        """Send the page; 404 if the run is not in the list."""
         page = self.find(name)
         if page is None:
             self.send_error(404)
@@ -98,18 +99,18 @@ class _PageHandler(RequestHandler):
 def start_server(
     fill: Callable[[Document], None], find_page: Callable[[str], Path | None], port: int
 ) -> tuple[BaseServer, str]:
-    """Start to serve; answers come once the loop of the server runs.
+    """Start the server; it answers as soon as its event loop runs.
 
     Args:
-        fill: makes a new page.
-        find_page: the page of a run by the run's name; None for a name that is not in the list.
+        fill: fills a new document.
+        find_page: returns the page of a run by the name of the run; None if it is not in the list.
         port: to listen on; 0 takes a free one.
 
     Returns:
         The server, and its address for a browser.
 
     Raises:
-        OSError: If the port is taken or not ours to use.
+        OSError: If the port is in use or not permitted.
     """
     for name in ("bokeh", "tornado"):
         logging.getLogger(name).setLevel(logging.ERROR)

@@ -1,6 +1,6 @@
-"""The list of runs as a table: which rows, and what they say.
+"""The list of runs as a table: its columns, and the filter of its rows.
 
-Way of the data: [catalogue -> rows]. Plain Python: no browser, no figures.
+Data flow: catalogue -> [rows] -> viewer. Plain Python: no browser, no figures.
 """
 
 from collections.abc import Iterable, Sequence
@@ -20,10 +20,10 @@ METRICS = {
     "best loss": "best_loss",
     "epochs": "epochs",
 }
-"""Columns of numbers, as they are called, and what they are in the results of a run."""
+"""Columns of numbers: heading -> name in the results of a run."""
 
-WORDS = ("run", "kind", "state", "written", "network", "gridsize", "data")
-"""Columns of words."""
+TEXTS = ("run", "kind", "state", "written", "network", "gridsize", "data")
+"""Columns of text."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,13 +31,13 @@ class Filter:
     """Which runs are listed."""
 
     text: str = ""
-    """Words that all occur in the row, capitals aside."""
+    """Words that all occur in the row, in upper or lower case."""
 
     kind: str = ""
-    """Of run; empty lists all."""
+    """Kind of run; empty lists all."""
 
     metric: str = ""
-    """A key of `METRICS`; empty asks for none."""
+    """A key of `METRICS`; empty for none."""
 
     least: float | None = None
     """Smallest value of the metric; None sets no limit."""
@@ -46,8 +46,8 @@ class Filter:
     """Largest value of the metric; None sets no limit."""
 
     def fits(self, row: dict[str, Any]) -> bool:
-        """Return whether a row is listed; one without the metric is not, once that has a limit."""
-        words = " ".join(str(row[name]) for name in WORDS).lower()
+        """Return whether a row is listed; a limit excludes the rows without the metric."""
+        words = " ".join(str(row[name]) for name in TEXTS).lower()
         if not all(word in words for word in self.text.lower().split()):
             return False
         if self.kind and row["kind"] != self.kind:
@@ -73,12 +73,12 @@ def rows_of(entries: Iterable[Entry], chosen: Filter) -> list[dict[str, Any]]:
 
 
 def as_columns(rows: Sequence[dict[str, Any]]) -> dict[str, list[Any]]:
-    """Return rows as columns; numbers that are not known are NaN."""
-    words = {name: [row[name] for row in rows] for name in WORDS}
+    """Return rows as columns; unknown numbers are NaN."""
+    texts = {name: [row[name] for row in rows] for name in TEXTS}
     numbers = {
         name: [float("nan") if row[name] is None else row[name] for row in rows] for name in METRICS
     }
-    return words | numbers
+    return texts | numbers
 
 
 def _row(entry: Entry) -> dict[str, Any]:

@@ -1,0 +1,109 @@
+"""What the page of a run shows of its scan: the groups, those of other samplers, the frames.
+
+Data flow: folder of a run, its scan file -> [samples, thumbnails] -> page.
+"""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool
+
+from ptycho.errors import GroupingError, PtychoError
+from ptycho.grouping import sample_groups, summarise
+from ptycho.grouping.sample import METHODS
+from ptycho.io import read_mask
+from ptycho.io.atomic import file_checksum
+from ptycho.physics.probe import largest_pair_distance
+from ptycho.report.quantise import Thumbnails, thumbnails
+from ptycho.report.scan_view import Sample
+from ptycho.runs.folder import RunFolder, Selection
+from ptycho.scan.raw_data import RawData
+
+FRAMES_BUDGET = 4.2e6
+"""Bytes of the thumbnails of all frames together, before they are encoded as text."""
+
+_MOST_COMPARED = 50_000  # positions up to which samplers are compared
+
+
+def samples_of(run: RunFolder, selection: Selection, diameter: float) -> list[Sample]:
+    """Return the groups of a run and as many groups from each of the other samplers.
+
+    Args:
+        run: its settings say how groups are formed.
+        selection: positions and groups of the run.
+        diameter: of the probe, object pixels.
+    """
+    x, y = selection.positions[:, 1], selection.positions[:, 0]
+    groups = np.asarray(selection.groups)
+    gridsize = math.isqrt(groups.shape[1])
+    chosen = str(run.settings.get("sampling") or "frames") if gridsize > 1 else "frames"
+    found = {chosen: groups}
+    if gridsize > 1 and len(x) <= _MOST_COMPARED:
+        constraints = _constraints(run, diameter)
+        for method in METHODS:
+            if method == chosen:
+                continue
+            try:
+                found[method] = sample_groups(
+                    x, y, n=len(groups), method=method, seed=int(run.settings.get("seed") or 0),
+                    gridsize=gridsize, scan_index=selection.scan_index, **constraints,
+                )  # fmt: skip
+            except GroupingError:
+                continue  # groups of the run came from elsewhere; there is nothing to compare
+    return [
+        Sample(name=name, groups=g, coverage=summarise(x, y, g, probe_diameter=diameter))
+        for name, g in found.items()
+        if len(g)
+    ]
+
+
+def frames_of(
+    run: RunFolder, selection: Selection, samples: list[Sample]
+) -> tuple[Thumbnails | None, str]:
+    """Return thumbnails of the frames in use; or None, and the reason.
+
+    Args:
+        run: names the scan file, its checksum and how it is read.
+        selection: positions and groups of the run.
+        samples: the groups whose frames are in use.
+    """
+    path = Path(str(run.scan.get("path")))
+    try:
+        if file_checksum(path) != run.scan.get("sha256"):
+            return None, f"No frames are shown: {path} has changed since the run."
+        measurement = run.settings.get("measurement")
+        raw = _same_scan(run, RawData.from_file(path, measurement=measurement, mask=_mask(run)))
+        if raw.n_frames != len(selection.positions):
+            return None, (
+                f"No frames are shown: {path} holds {raw.n_frames:,} frames, the run used "
+                f"{len(selection.positions):,} positions."
+            )
+        used = np.unique(np.concatenate([sample.groups.ravel() for sample in samples]))
+        return thumbnails(raw, used, FRAMES_BUDGET), ""
+    except OSError as problem:
+        return None, f"No frames are shown: {path}: {problem.strerror}."
+    except PtychoError as problem:
+        return None, f"No frames are shown: {problem}."
+
+
+def _constraints(run: RunFolder, diameter: float) -> dict[str, Any]:
+    """Return the constraints on a group, as `sample_groups` takes them."""
+    names = {"neighbor_count": "K", "max_distance": "max_distance", "min_distance": "min_distance",
+             "metric": "metric"}  # fmt: skip
+    settings = run.settings
+    found = {word: settings[name] for name, word in names.items() if settings.get(name)}
+    if settings.get("min_overlap") is not None:
+        found["max_distance"] = largest_pair_distance(diameter, settings["min_overlap"])
+    return found
+
+
+def _mask(run: RunFolder) -> Bool[np.ndarray, "row col"] | None:
+    named = run.settings.get("mask")
+    return None if named is None else read_mask(Path(named))
+
+
+def _same_scan(run: RunFolder, raw: RawData) -> RawData:
+    label = run.settings.get("scan")
+    return raw if label is None else raw.subset(np.flatnonzero(raw.scan_index == label))
