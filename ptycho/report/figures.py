@@ -64,7 +64,7 @@ class ObjectView:
     residuals: Float[np.ndarray, " position"] | None = None
     """Share of the power of each frame that is not explained; NaN for a dark frame."""
 
-    probe: Complex[np.ndarray, "mode row col"] | None = None
+    probe: Complex[np.ndarray, "mode probe_row probe_col"] | None = None
     """Probe modes, sqrt(photons) per object pixel."""
 
     @property
@@ -209,10 +209,20 @@ def save_comparison(
         document: the metrics, as `numbers.metrics_document` returns them.
         pixel_size_m: for the scale bars; None draws them in pixels.
     """
-    first = comparison_images(comparison)["phase"][0]
-    figure = new_figure(15.0, 1.5 + 7.6 * aspect_of(first.cropped().values))
+    figure = new_figure(*comparison_size(comparison))
     draw_comparison(figure, comparison, document, pixel_size_m=pixel_size_m)
     save(figure, path)
+
+
+def comparison_size(comparison: Comparison) -> tuple[float, float]:
+    """Return width and height of the figure of `draw_comparison`, inches.
+
+    Args:
+        comparison: what is drawn.
+    """
+    amplitude, _ = comparison_images(comparison)["amplitude"]
+    height = 1.5 + 7.6 * aspect_of(amplitude.cropped().values)
+    return 15.0, max(height, 6.5)  # the table of metrics needs some
 
 
 def draw_training_curves(

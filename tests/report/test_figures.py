@@ -1,55 +1,65 @@
-"""Figures: what is drawn is what the arrays say, in their orientation; numbers read plainly."""
+"""Figures: what is drawn is what the arrays hold, in their orientation, and nothing is cut off."""
 
-import json
-import math
+import io
 
 import matplotlib as mpl
 import numpy as np
 import pytest
+from figure_data import mask, pair, two_modes
 from skimage.io import imread
 
-from ptycho.io.atomic import write_json
-from ptycho.metrics import compare
-from ptycho.report.drawing import new_figure, robust_range, round_length
+from ptycho.grouping import summarise
+from ptycho.metrics import compare, fourier_ring_correlation
+from ptycho.report.drawing import draw_table, new_figure, round_length
 from ptycho.report.figures import (
-    save_amplitude,
+    ObjectView,
+    comparison_size,
+    draw_comparison,
+    draw_result,
+    result_size,
     save_comparison,
-    save_overview,
-    save_phase,
-    save_scan,
+    save_image,
+    save_result,
     save_training_curves,
+    thumbnail,
 )
-from ptycho.report.numbers import metrics_document, metrics_table, with_unit
+from ptycho.report.group_figure import save_groups
+from ptycho.report.images import AT_ORIGIN, Placement, amplitude_image
+from ptycho.report.numbers import metrics_document
+from ptycho.report.probe_figure import save_probe
+from ptycho.report.uncertainty_figure import PositionResiduals, Quality, save_uncertainty
 
 
-@pytest.fixture
-def pair():
-    """A truth with a bright upper left quarter, and a noisy estimate of it."""
-    rng = np.random.default_rng(0)
-    truth = np.full((48, 40), 0.5 + 0j)
-    truth[:24, :20] = np.exp(0.5j)
-    noise = rng.normal(size=truth.shape) + 1j * rng.normal(size=truth.shape)
-    return (truth + 0.02 * noise).astype(np.complex64), truth.astype(np.complex64)
+def view(placement=AT_ORIGIN, **more):
+    return ObjectView(
+        obj=pair()[0], coverage=mask().astype(np.float32), placement=placement, **more
+    )
 
 
-@pytest.fixture
-def mask():
-    known = np.zeros((48, 40), dtype=bool)
-    known[2:-2, 2:-2] = True
-    return known
+def positions():
+    return np.random.default_rng(0).uniform(5, 35, (30, 2))
 
 
-def grey_inside(path):
-    """The picture as grey values without axes: the pixels of the largest drawn image."""
-    return imread(path)[..., :3].mean(axis=-1)
+def quality():
+    """Uncertainties, halves, coverage and residuals, as a reconstruction has them."""
+
+    class Uncertainty:
+        phase_std = np.where(mask(), 0.1, np.nan)
+        amplitude_std = np.where(mask(), 0.2, np.nan)
+
+    class Halves:
+        rings = fourier_ring_correlation(*pair())
+
+    frames = PositionResiduals(positions(), np.linspace(0.01, 0.05, 30))
+    return Quality(Uncertainty(), Halves(), mask().astype(np.float32), frames)
 
 
-def test_pictures_keep_the_orientation_of_the_array(tmp_path, pair, mask):
-    save_amplitude(tmp_path / "a.png", pair[1], mask)
-    drawn = grey_inside(tmp_path / "a.png")
-    dark = drawn < 20  # amplitude 0.5, the lowest, is drawn black
+def test_images_keep_the_orientation_of_the_array(tmp_path):
+    save_image(tmp_path / "a.png", amplitude_image(pair()[1], mask()))
+    drawn = imread(tmp_path / "a.png")[..., :3].mean(axis=-1)
+    dark = drawn < 20  # amplitude 0.5, the lowest, is black
     rows, cols = np.nonzero(dark)
-    # The bright quarter is missing from the upper left of the dark region's bounding box.
+    # The bright quarter is missing from the upper left of the bounding box of the dark region.
     box = dark[rows.min() : rows.max(), cols.min() : cols.max()]
     height, width = box.shape
     corner = box[: height // 3, : width // 4]
@@ -58,45 +68,108 @@ def test_pictures_keep_the_orientation_of_the_array(tmp_path, pair, mask):
 
 
 @pytest.mark.parametrize("pixel_size_m", [None, 9.3e-10])
-def test_every_figure_is_written(tmp_path, pair, mask, pixel_size_m):
-    estimate, truth = pair
-    place = {"origin": (-3, 5), "pixel_size_m": pixel_size_m}
-    positions = np.random.default_rng(0).uniform(5, 35, (30, 2))
-    comparison = compare(estimate, truth, mask)
+def test_every_figure_is_written(tmp_path, pixel_size_m):
+    found = view(Placement((-3, 5), pixel_size_m), positions=positions(), probe=two_modes(),
+                 residuals=np.linspace(0, 1, 30))  # fmt: skip
+    comparison = compare(*pair(), mask())
     document = metrics_document(comparison, pixel_size_m=pixel_size_m)
-    save_amplitude(tmp_path / "amplitude.png", estimate, mask, **place)
-    save_phase(tmp_path / "phase.png", estimate, mask, **place)
-    save_overview(tmp_path / "overview.png", estimate, mask.astype(np.float32), positions, **place)
+    for name, image in zip(("amplitude", "phase"), found.images, strict=True):
+        save_image(tmp_path / f"{name}.png", image)
+    save_result(tmp_path / "result.png", found)
     save_comparison(tmp_path / "both.png", comparison, document, pixel_size_m=pixel_size_m)
     groups = np.arange(28).reshape(7, 4)
-    save_scan(tmp_path / "scan.png", positions, groups)
-    save_scan(tmp_path / "positions.png", positions)
-    save_training_curves(tmp_path / "loss.png", {"training": [1.0, 0.5], "validation": [np.nan, 1]})
+    x, y = positions().T[::-1]
+    save_groups(tmp_path / "groups.png", positions(), groups, summarise(x, y, groups))
+    save_probe(tmp_path / "probe.png", two_modes(), two_modes())
+    save_uncertainty(tmp_path / "uncertainty.png", quality(), table=[("a", "b")])
+    save_training_curves(tmp_path / "loss.png", {"train_loss": [1.0, 0.5], "val_loss": []}, floor=1)
     assert all(imread(file).std() > 0 for file in tmp_path.iterdir())
-    assert len(list(tmp_path.iterdir())) == 7
+    assert len(list(tmp_path.iterdir())) == 8
 
 
-def test_objects_without_contrast_or_light_can_be_drawn(tmp_path):
+@pytest.mark.parametrize("shape", [(48, 40), (24, 96), (96, 24)])
+def test_the_comparison_plot_cuts_nothing_off(shape):
+    rng = np.random.default_rng(0)
+    truth = np.exp(1j * rng.normal(size=shape)).astype(np.complex64)
+    comparison = compare(truth, truth, np.ones(shape, bool))
+    document = metrics_document(comparison, detector_residual=0.0049, pixel_size_m=9.3e-10)
+    document["legacy"] = {f"a_rather_long_name_of_a_metric_{n}": 0.1 for n in range(6)}
+    document["removed_turn"] = "conjugate, turned by 180 degrees"
+    figure = new_figure(*comparison_size(comparison))
+    draw_comparison(figure, comparison, document, pixel_size_m=9.3e-10)
+    figure.draw_without_rendering()
+    width, height = figure.bbox.size
+    boxes = [axes.get_tightbbox() for axes in figure.axes if axes.axison]
+    boxes += [text.get_window_extent() for axes in figure.axes for text in axes.texts]
+    assert len(boxes) == 4 + 4 + 1 + 1  # images, colour bars, curves, table
+    assert min(box.x0 for box in boxes) >= 0
+    assert min(box.y0 for box in boxes) >= 0
+    assert max(box.x1 for box in boxes) <= width
+    assert max(box.y1 for box in boxes) <= height
+
+
+def test_a_table_loses_no_word():
+    rows = [("name", "value " * 40), ("longer name", "1.0")]
+    figure = new_figure(4.0, 3.0)
+    axes = figure.subplots()
+    draw_table(figure, axes, rows)
+    (text,) = axes.texts
+    box = text.get_window_extent()
+    assert text.get_text().split() == " ".join(f"{name} {value}" for name, value in rows).split()
+    assert box.x1 <= figure.bbox.width
+    assert box.y0 >= 0
+
+
+@pytest.mark.parametrize(
+    ("more", "n_images"),
+    [
+        ({}, 3),
+        ({"positions": np.ones((4, 2))}, 3),
+        ({"positions": np.ones((4, 2)), "residuals": np.full(4, np.nan)}, 3),
+        ({"probe": two_modes()[:1]}, 5),
+        ({"probe": two_modes(), "positions": positions(), "residuals": np.ones(30)}, 5),
+    ],
+)
+def test_a_result_shows_what_is_known_of_it(more, n_images):
+    found = view(**more)
+    figure = new_figure(*result_size(found))
+    draw_result(figure, found)
+    figure.draw_without_rendering()
+    titles = [axes.get_title().partition("\n")[0] for axes in figure.axes if axes.images]
+    assert titles[:3] == ["Amplitude", "Phase", "Coverage"]
+    assert len(titles) == n_images
+
+
+def test_thumbnails_show_amplitude_and_phase_and_are_small():
+    written = thumbnail(view(), side=100)
+    picture = imread(io.BytesIO(written))
+    assert len(written) < 50_000
+    # 44 x 36 known pixels, twice as large, 8 pixels apart
+    assert picture.shape == (88, 2 * 72 + 8, 4)
+    assert picture[:30, :30, :3].min() > 200  # the bright quarter, amplitude 1
+    assert picture[-30:, :30, :3].max() < 80  # amplitude 0.5
+
+
+def test_thumbnails_of_large_and_of_unknown_objects():
+    large = ObjectView(obj=np.ones((600, 300), np.complex64), coverage=np.ones((600, 300)))
+    assert imread(io.BytesIO(thumbnail(large, side=60))).shape == (60, 2 * 30 + 8, 4)
+    unknown = ObjectView(obj=np.zeros((20, 20), np.complex64), coverage=np.zeros((20, 20)))
+    assert imread(io.BytesIO(thumbnail(unknown)))[..., 3].max() == 0  # transparent
+
+
+def test_objects_without_contrast_or_illumination_can_be_drawn(tmp_path):
     empty = np.zeros((20, 20), dtype=np.complex64)
-    save_phase(tmp_path / "empty.png", empty, np.zeros((20, 20), dtype=bool))
-    save_overview(
-        tmp_path / "flat.png", empty + 1, np.zeros((20, 20), dtype=np.float32), np.zeros((1, 2))
-    )
+    dark = np.zeros((20, 20), np.float32)
+    found = ObjectView(obj=empty, coverage=dark, positions=np.zeros((1, 2)))
+    save_result(tmp_path / "empty.png", found)
+    save_result(tmp_path / "flat.png", ObjectView(obj=empty + 1, coverage=dark + 1))
 
 
-def test_drawing_leaves_no_trace_in_matplotlib(tmp_path, pair, mask):
+def test_drawing_changes_no_setting_of_matplotlib(tmp_path):
     before = dict(mpl.rcParams)
-    save_phase(tmp_path / "p.png", pair[0], mask)
+    save_result(tmp_path / "p.png", view())
     assert dict(mpl.rcParams) == before
     assert new_figure(1, 1).canvas.manager is None
-
-
-def test_outliers_and_unknown_pixels_do_not_set_the_colours():
-    values = np.linspace(0, 1, 1000).reshape(20, 50)
-    mask = np.ones_like(values, dtype=bool)
-    values[0, 0], values[1, 1], mask[1, 1] = 1e6, -1e6, False
-    low, high = robust_range(values, mask)
-    assert (low, high) == (pytest.approx(0.01, abs=0.003), pytest.approx(0.99, abs=0.003))
 
 
 @pytest.mark.parametrize(
@@ -104,34 +177,3 @@ def test_outliers_and_unknown_pixels_do_not_set_the_colours():
 )
 def test_scale_bars_have_round_lengths(length, expected):
     assert round_length(length) == pytest.approx(expected)
-
-
-@pytest.mark.parametrize(
-    ("length", "text"), [(2e-8, "20 nm"), (1.5e-6, "1.5 µm"), (9.3e-10, "930 pm"), (2e-3, "2 mm")]
-)
-def test_lengths_read_with_the_unit_that_suits(length, text):
-    assert with_unit(length) == text
-
-
-def test_documents_hold_no_nan_and_tables_state_peaks(tmp_path, pair, mask):
-    flat = np.ones_like(pair[1])
-    document = metrics_document(compare(pair[0], flat, mask), detector_residual=math.nan)
-    assert document["object"]["phase_psnr_db"] is None  # a flat truth has no range
-    write_json(tmp_path / "m.json", document)
-    assert "NaN" not in (tmp_path / "m.json").read_text()
-    assert json.loads((tmp_path / "m.json").read_text()) == document
-    assert [file.name for file in tmp_path.iterdir()] == ["m.json"]
-    table = dict(metrics_table(document))
-    assert table["phase PSNR"] == "-, the truth has no range"
-    sound = metrics_document(compare(*pair, mask), detector_residual=0.0123, pixel_size_m=1e-8)
-    table = dict(metrics_table(sound))
-    assert table["detector residual"] == "1.23 % of the power"
-    assert table["phase PSNR"].endswith("dB, peak 0.5 rad")
-    assert "FRC = 0.5, period" in table
-
-
-def test_periods_are_pixels_over_frequency(pair, mask):
-    comparison = compare(*pair, mask)
-    numbers = metrics_document(comparison, pixel_size_m=1e-8)["object"]
-    frequency = numbers["frc_05_cycles_per_px"]
-    assert numbers["frc_05_full_period_m"] == pytest.approx(1e-8 / frequency)

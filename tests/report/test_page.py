@@ -1,6 +1,7 @@
 """The page of a run: what is on it, and that it never costs the run."""
 
 import dataclasses
+import html as html_module
 import json
 import re
 
@@ -11,8 +12,8 @@ from tiny_scan import saved_untrained, simulated
 from ptycho.api import page
 from ptycho.commands import cli
 from ptycho.io.npz import NpzFile, write_npz
-from ptycho.report.numbers import numbers_of
 from ptycho.report.page import page_html
+from ptycho.report.tables import numbers_of
 from ptycho.runs.folder import read_run
 from ptycho.settings.base import to_dict
 from ptycho.settings.groups import GroupsConfig
@@ -45,6 +46,11 @@ def html(folder):
     return (folder / "report.html").read_text(encoding="utf-8")
 
 
+def unescaped(text):
+    """The page with the markup inside its scripts as it reads once they have run."""
+    return html_module.unescape(text.replace("\\u003c", "<").replace("\\u003e", ">"))
+
+
 def ids(text):
     return set(re.findall(r'<figure id="(\w+)"', text))
 
@@ -67,10 +73,11 @@ def test_the_page_says_what_was_done(reconstructed):
     for word in ("<h1>Reconstruction: object</h1>", "finished", "100 frames of 16 x 16 pixels",
                  "<code>n_images</code></th><td>30<"):  # fmt: skip
         assert word in text
-    paragraph = "30 groups, 120 patterns, 100 different ones (100 % of the scan)"
-    assert paragraph in text
+    coverage = "30 of 4 frames", "100 of 100 (100 %)"  # groups, positions used
+    assert all(f"<td>{value}</td>" in unescaped(text) for value in coverage)
     assert ids(text) == {
-        "amplitude", "phase", "residual", "rings", "sweeps", "scan", "frames", "probe_0", "probe_1",
+        "amplitude", "phase", "residual", "frc", "free_residual", "scan", "frames", "probe_0",
+        "probe_1",
     }  # fmt: skip
 
 
@@ -93,7 +100,7 @@ def test_uncertainties_are_shown_when_there_are_any(copy):
 def test_a_scan_that_has_changed_lends_no_frames(copy, reconstructed, tmp_path):
     run = read_run(copy)
     text = page_html(with_scan(run, sha256="0" * 64))
-    assert "is not the file it was" in text
+    assert "has changed since the run" in text
     assert "frames" not in ids(text)
     text = page_html(with_scan(run, path=str(tmp_path / "gone.npz")))
     assert "gone.npz: No such file or directory" in text
@@ -127,10 +134,10 @@ def test_a_trained_model_tells_what_it_has_reached(tmp_path):
     save_settings(to_dict(config), tmp_path, kind=config.kind)
     (tmp_path / "settings.json").write_text(json.dumps({"training": training}))
     assert numbers_of(read_run(tmp_path)) == [
-        ("samples learned from", "1,500"),
+        ("training samples", "1,500"),
         ("epochs", "3"),
-        ("best val_loss", "0.01235; counting noise alone would leave 0.01"),
-        ("time of learning", "1 min 15 s"),
+        ("best validation loss", "0.01235; expected from counting noise alone: 0.01"),
+        ("training time", "1 min 15 s"),
     ]
 
 
@@ -140,7 +147,7 @@ def test_an_evaluation_shows_the_reconstruction_it_judges(reconstructed, tmp_pat
     assert cli.evaluate_main([str(word) for word in words]) == 0
     text = html(tmp_path / "eval")
     assert "<h1>Evaluation: eval</h1>" in text
-    assert {"amplitude", "phase", "rings", "scan"} <= ids(text)
+    assert {"amplitude", "phase", "frc", "scan"} <= ids(text)
 
 
 def test_report_refuses_a_foreign_folder_in_one_line(tmp_path, capsys):

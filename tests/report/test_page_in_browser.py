@@ -113,15 +113,15 @@ def test_the_codes_become_the_object(opened, folder):
 
 
 def test_colours_range_and_sampler_change_the_picture(opened):
-    assert changes(opened, "amplitude", "model('Select', 'Colours of amplitude').value = 'magma'")
-    slider = "const slider = model('RangeSlider', 'Range of amplitude (transmission)');"
+    assert changes(opened, "amplitude", "model('Select', 'Colours: amplitude').value = 'magma'")
+    slider = "const slider = model('RangeSlider', 'Range: amplitude (transmission)');"
     assert changes(opened, "amplitude", slider + "slider.value = [slider.start, 0.9*slider.end]")
-    before = opened.execute_script("return words('.paragraph')")
+    before = opened.execute_script("return words('.coverage')")
     choice = "model('RadioButtonGroup')"
     assert opened.execute_script(f"return {choice}.labels") == ["balanced", "uniform", "sequential"]
-    assert before.startswith("30 groups, 120 patterns, 100 different ones")
+    assert " ".join(before.split()).startswith("groups 30 of 4 frames")
     assert changes(opened, "scan", f"{choice}.active = 2")
-    assert opened.execute_script("return words('.paragraph')") != before
+    assert opened.execute_script("return words('.coverage')") != before
 
 
 GROUP = "model('Spinner').value"

@@ -217,7 +217,7 @@ def test_two_runs_differ_by_the_bump_alone(home):
     words += (
         viewer.content.children[0].children[0].text + viewer.content.children[0].children[2].text
     )
-    assert "Removed first" in words
+    assert "Removed before the subtraction" in words
     assert "seed" in words  # a setting that differs
     linked = {id(plot.x_range) for plot in plots_of(viewer) if "," in plot.title.text}
     assert len(linked) == 1

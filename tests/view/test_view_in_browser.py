@@ -73,7 +73,7 @@ def test_the_list_is_there_and_filters(page):
     box = page.execute_script("return all(document.body).find((el) => el.matches('input'))")
     box.send_keys("second\n")
     wait(page, "return list.data.run.length == 1 && list.data.run[0] == 'second'")
-    page.execute_script("titled('Words in the row').value = ''")
+    page.execute_script("titled('Search').value = ''")
     wait(page, "return list.data.run.length == 3")
     page.execute_script(
         "titled('Number').value = 'detector residual'; titled('at most').value = 0.02"
@@ -92,7 +92,7 @@ def test_a_click_opens_a_run_and_a_choice_compares_it(page):
     wait(page, "return words().includes('1.00 % of the power')")
     page.execute_script("titled('Compare with').value = 'second'")
     wait(page, "return titled('Difference of the phase') !== undefined")
-    wait(page, "return words().includes('Removed first')")
+    wait(page, "return words().includes('Removed before the subtraction')")
     # Zoom of one is zoom of all: they share their axes.
     page.execute_script("titled('Phase, first').x_range.setv({start: 30, end: 40})")
     ends = page.execute_script(
@@ -105,17 +105,17 @@ def test_a_click_opens_a_run_and_a_choice_compares_it(page):
 
 def test_a_training_is_followed_without_a_reload(page, home):
     click_row(page, "learning")
-    wait(page, "return titled('Loss over time') !== undefined")
-    wait(page, "return words().includes('object as seen in epoch')")
+    wait(page, "return titled('Training loss') !== undefined")
+    wait(page, "return words().includes('epoch of the object shown')")
     page.execute_script(
-        "window.untouched = titled('Loss over time'); const range = untouched.x_range;"
+        "window.untouched = titled('Training loss'); const range = untouched.x_range;"
         "range.have_updated_interactively = true; range.setv({start: 0, end: 5})"  # as zoom does
     )
     one_more_epoch(home / "learning", 7, turn=0.5)
-    wait(page, "return words().replaceAll(/\\s+/g, ' ').includes('object as seen in epoch 7')")
-    wait(page, "return titled('Loss over time').renderers[0].data_source.data.x.includes(7)")
+    wait(page, "return words().replaceAll(/\\s+/g, ' ').includes('epoch of the object shown 7')")
+    wait(page, "return titled('Training loss').renderers[0].data_source.data.x.includes(7)")
     # The same plot, with the zoom it had.
-    assert page.execute_script("return untouched === titled('Loss over time')")
+    assert page.execute_script("return untouched === titled('Training loss')")
     assert page.execute_script("return untouched.x_range.end") == 5
     reconstruction(home / "appears")
     wait(page, "return list.data.run.includes('appears')")
