@@ -205,7 +205,7 @@ class Result(Shown):
     origin: tuple[int, int]
     """(row, col) of pixel (0, 0) in scan coordinates, object pixels."""
 
-    probe: Complex[np.ndarray, "mode row col"]
+    probe: Complex[np.ndarray, "mode n n"]
     """Illumination, sqrt(photons) per object pixel; refined if asked for."""
 
     frames: Int[np.ndarray, " frame"]
@@ -220,7 +220,7 @@ class Result(Shown):
     intensity: Float[np.ndarray, " frame"] | None = None
     """Beam intensity of each frame relative to the mean; None if not estimated."""
 
-    background: Float[np.ndarray, "row col"] | None = None
+    background: Float[np.ndarray, "n n"] | None = None
     """Background photons per detector pixel; None if there are none."""
 
     free_residual: tuple[float, ...] = ()

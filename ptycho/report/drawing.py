@@ -86,6 +86,8 @@ def draw_image(figure: Figure, axes: Axes, image: Image) -> None:
     title = f"{part.title}\n{part.note}" if part.note else part.title
     axes.set(xlabel="column (px)", ylabel="row (px)")
     axes.set_title(title, fontsize="medium")
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(MaxNLocator(6, integer=True))
     extend = "both" if image.limits is None else "neither"
     figure.colorbar(drawn, ax=axes, label=part.unit, extend=extend, shrink=0.85)
     _draw_scale_bar(axes, width, part.placement.pixel_size_m)

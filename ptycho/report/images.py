@@ -70,14 +70,17 @@ class Image:
     placement: Placement = AT_ORIGIN
     """Where it lies."""
 
+    whole: bool = False
+    """Whether unknown margins are drawn, too."""
+
     @property
     def range(self) -> tuple[float, float]:
         """Ends of the colour bar."""
         return self.limits or robust_range(self.values, self.known)
 
     def cropped(self) -> "Image":
-        """Return the smallest rectangle that holds all known pixels; the image if none is known."""
-        if not self.known.any():
+        """Return the part to draw: the smallest rectangle that holds all known pixels."""
+        if self.whole or not self.known.any():
             return self
         spans = [np.flatnonzero(self.known.any(axis=axis)) for axis in (1, 0)]
         top, left = (int(span[0]) for span in spans)
@@ -204,10 +207,12 @@ def probe_images(probe: Complex[np.ndarray, "mode row col"]) -> list[Image]:
             Image(
                 values=amplitude, known=np.ones(mode.shape, bool), title=f"{name}{share}",
                 unit="√photons", colors="magma", limits=(0.0, float(amplitude.max()) or 1.0),
+                whole=True,
             ),
             Image(
                 values=np.angle(mode), known=amplitude > _BRIGHT * amplitude.max(),
                 title=f"{name}, phase", unit="rad", colors="cyclic", limits=(-np.pi, np.pi),
+                whole=True,
             ),
         ]  # fmt: skip
     return images

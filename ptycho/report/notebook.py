@@ -9,7 +9,7 @@ import io
 from collections.abc import Callable
 
 import matplotlib as mpl
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure as Figure  # re-exported: values draw themselves into one
 
 from ptycho.report.drawing import new_figure
 
