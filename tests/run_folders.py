@@ -1,12 +1,16 @@
 """Folders as runs leave them, written by hand: tiny, and without a training."""
 
+import dataclasses
+
 import numpy as np
 
 from ptycho.io.atomic import write_json
 from ptycho.io.npz import write_npz
 from ptycho.metrics import compare
 from ptycho.report.numbers import metrics_document
+from ptycho.runs.folder import RunFolder
 from ptycho.runs.journal import FolderJournal
+from ptycho.runs.schema import Record
 from ptycho.settings.base import to_dict
 from ptycho.settings.reconstruct import InferenceConfig
 from ptycho.settings.saved import save_settings
@@ -57,3 +61,12 @@ def one_more_epoch(folder, epoch, turn=0.0):
     journal = FolderJournal(folder)
     journal.note({"epoch": epoch, "seconds": 1.0 * epoch, "train_loss": loss})
     journal.picture(an_object(turn) | {"epoch": np.int64(epoch)})
+
+
+def in_memory(path, kind="train", **known):
+    """A run that is nowhere on disk; what is not named is empty, and it is finished."""
+    of_record = {field.name for field in dataclasses.fields(Record)}
+    record = {"id": "0" * 8, "state": "finished", "settings": {}}
+    record |= {name: known.pop(name) for name in of_record & set(known)}
+    empty = {"arrays": {}, "picture": {}}
+    return RunFolder(path=path, record=Record(kind=kind, **record), **empty | known)

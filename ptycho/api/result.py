@@ -229,7 +229,7 @@ class Result(Shown):
     iterations: int = 0
     """Iteration whose result this is; 0 without iterations."""
 
-    unexplained: tuple[float, float] | None = None
+    unexplained: tuple[float | None, float] | None = None
     """Fraction of the photons beyond counting noise that the object of the network and the final
     one leave unexplained; None without a network."""
 

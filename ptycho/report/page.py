@@ -52,7 +52,10 @@ _TITLES = {
     "evaluate": "Evaluation",
     "groups": "Groups",
 }
-_UNFINISHED = "This run has not finished; the page shows its state at the time it was made."
+_UNFINISHED = {
+    "running": "This run has not finished; the page shows its state at the time it was made.",
+    "interrupted": "This run was interrupted; the page shows what it had written.",
+}
 _QUALITY = ("residual", "frc", "half_data_frc", "free_residual")
 _SECTIONS = {
     "training": "Training",
@@ -116,11 +119,12 @@ def page_html(run: RunFolder) -> str:
     opened = opening(page.roots.values(), page.sources)
     document.js_on_event("document_ready", *opened, *page.starts)
     script, divs = components({**page.roots}) if page.roots else ("", {})
-    numbers, warnings = numbers_of(run), warnings_of(run)
+    numbers = numbers_of(run)
+    warnings = [_UNFINISHED[run.state]] if run.state in _UNFINISHED else []
     return _template().render(
         title=_TITLES[run.kind], run=run, divs=divs, notes=page.notes,
         sections=_sections(divs, bool(numbers)), change=loss_change(run),
-        warnings=warnings if run.finished else [_UNFINISHED, *warnings],
+        warnings=[*warnings, *warnings_of(run)],
         key_numbers=key_numbers(run), numbers=numbers, quality=_QUALITY,
         split=split_table(run.coverage or {}), summary=summary_of(run, shown),
         downloads=downloads_of(run), probes=[n for n in divs if n.startswith("probe_")],

@@ -32,7 +32,8 @@ def warnings_of(run: RunFolder) -> list[str]:
     logged = [w for w in run.warnings if not any(sentence in w for sentence in known)]
     change = loss_change(run) if run.finished else None
     changes = [change.sentence()] if change is not None and change.negligible else []
-    return changes + findings + logged
+    error = [f"The run failed: {run.record.error}"] if run.record.error else []
+    return error + changes + findings + logged
 
 
 def summary_of(run: RunFolder, shown: RunFolder) -> Rows:

@@ -127,7 +127,7 @@ def _warnings(run: RunFolder) -> str:
 
 def _about(run: RunFolder) -> str:
     """Return the numbers and the settings of a run as HTML."""
-    rows = [("state", "finished" if run.finished else "not finished")]
+    rows = [("state", run.state)]
     if run.epochs and not run.finished:
         rows.append(("epochs", str(run.epochs[-1]["epoch"])))
     if "epoch" in shown_arrays(run):

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from figure_data import pair
+from run_folders import in_memory
 
 from ptycho.metrics import fourier_ring_correlation
 from ptycho.report.curves import (
@@ -16,17 +17,11 @@ from ptycho.report.curves import (
 from ptycho.report.drawing import draw_curves, new_figure
 from ptycho.report.plots import curve_plot
 from ptycho.report.training import LossChange
-from ptycho.runs.folder import RunFolder
 
 EPOCHS = (
     {"epoch": 1, "train_loss": 0.4, "val_loss": 0.5, "power_ratio": 1.1, "patch_spread": 0.2},
     {"epoch": 2, "train_loss": 0.3, "power_ratio": 1.0, "patch_spread": 0.2},
 )
-
-
-def run(tmp_path, **more):
-    known = {"settings": {}, "finished": True, "arrays": {}, "picture": {}} | more
-    return RunFolder(path=tmp_path, kind="train", version="0", **known)
 
 
 def half_data():
@@ -36,18 +31,18 @@ def half_data():
 
 
 def test_curves_of_a_run_are_those_it_has_numbers_of(tmp_path):
-    assert curves_of(run(tmp_path)) == {}
+    assert curves_of(in_memory(tmp_path)) == {}
     metrics = {"free_residual": [3.0, 2.0, 2.5], "sweeps": 2, "frc": half_data(),
                "uncertainty": {"half_data": half_data()}}  # fmt: skip
-    found = curves_of(run(tmp_path, epochs=EPOCHS, metrics=metrics))
+    found = curves_of(in_memory(tmp_path, epochs=EPOCHS, metrics=metrics))
     assert list(found) == ["loss", "power", "spread", "free_residual", "frc", "half_data_frc"]
-    older = curves_of(run(tmp_path, metrics={"trust": {"half_data": half_data()}}))
+    older = curves_of(in_memory(tmp_path, metrics={"trust": {"half_data": half_data()}}))
     assert list(older) == ["half_data_frc"]
 
 
 def test_losses_by_hand(tmp_path):
     model = {"training": {"noise_floor": 0.2, "loss_before": 0.6}}
-    curves = curves_of(run(tmp_path, epochs=EPOCHS, model=model))["loss"]
+    curves = curves_of(in_memory(tmp_path, epochs=EPOCHS, model=model))["loss"]
     assert curves.title == "Training and validation loss"
     assert curves.values == {"training": [0.4, 0.3], "validation": [0.5, None]}
     assert curves.levels == {"counting noise": 0.2, "before training": 0.6}

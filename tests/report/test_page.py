@@ -16,7 +16,6 @@ from ptycho.report.page import page_html
 from ptycho.report.tables import numbers_of
 from ptycho.runs.folder import read_run
 from ptycho.settings.base import to_dict
-from ptycho.settings.groups import GroupsConfig
 from ptycho.settings.saved import save_settings
 from ptycho.settings.train import TrainConfig
 
@@ -160,14 +159,6 @@ def test_report_refuses_a_foreign_folder_in_one_line(tmp_path, capsys):
 def test_a_page_that_cannot_be_written_costs_a_warning_only(copy, caplog):
     (copy / "report.html").unlink()
     (copy / "metrics.json").write_text("{")
-    config = GroupsConfig(data=copy / "scan.npz", output_dir=copy)
-    page.leave_page(_with_report(config))
+    page.leave_page(copy)
     assert f"{copy}: no report.html: {copy / 'metrics.json'}: no JSON" in caplog.text
     assert not (copy / "report.html").exists()
-
-
-def _with_report(config):
-    class Run:
-        report, output_dir = True, config.output_dir
-
-    return Run()

@@ -1,15 +1,10 @@
 """Tables of the page, each by hand."""
 
 import numpy as np
+from run_folders import in_memory
 
 from ptycho.grouping import summarise
 from ptycho.report.tables import coverage_table, key_numbers, split_table
-from ptycho.runs.folder import RunFolder
-
-
-def run(tmp_path, **more):
-    known = {"settings": {}, "finished": True, "arrays": {}, "picture": {}} | more
-    return RunFolder(path=tmp_path, kind="inference", version="0", **known)
 
 
 def test_what_groups_cover_by_hand():
@@ -41,8 +36,8 @@ def test_the_split_of_a_training():
 
 
 def test_key_numbers_are_those_that_are_known(tmp_path):
-    assert key_numbers(run(tmp_path)) == []
-    found = run(tmp_path, metrics={
+    assert key_numbers(in_memory(tmp_path)) == []
+    found = in_memory(tmp_path, metrics={
         "detector_residual": 0.0049, "n_frames": 1300, "object": {"phase_psnr_db": 37.5},
         "trust": {"phase_std_rad": 0.0447, "half_data": {"frc_half_bit_share_of_nyquist": 1.0}},
     })  # fmt: skip

@@ -1,19 +1,16 @@
 """Whether a training has changed anything: each case by hand."""
 
 import pytest
+from run_folders import in_memory
 
 from ptycho.report.training import loss_change
-from ptycho.runs.folder import RunFolder
 
 
 def change(tmp_path, val_losses, **training):
     """Return the change of a run with these validation losses."""
     epochs = tuple({"epoch": n, "train_loss": 1.0, "val_loss": loss}
                    for n, loss in enumerate(val_losses, start=1))  # fmt: skip
-    return loss_change(RunFolder(
-        path=tmp_path, kind="train", version="0", settings={}, finished=True, arrays={},
-        picture={}, epochs=epochs, model={"training": training},
-    ))  # fmt: skip
+    return loss_change(in_memory(tmp_path, epochs=epochs, model={"training": training}))
 
 
 def test_a_training_that_changed_nothing_says_so_with_figures(tmp_path):
