@@ -199,7 +199,7 @@ class Result(Shown):
     obj: Complex[np.ndarray, "row col"]
     """Complex transmission; 0 where no frame was illuminated."""
 
-    coverage: Float[np.ndarray, "row col"]
+    coverage: Float[np.ndarray, "height width"]
     """Illumination of each pixel relative to the brightest spot of one frame."""
 
     origin: tuple[int, int]

@@ -143,10 +143,8 @@ class Misfit:
 
     def _total(self) -> tuple[float, float]:
         if self._sums is None:
-            deviance, photons = (
-                torch.stack(self._parts).cpu().double().sum(dim=0).tolist()
-                if self._parts
-                else (0.0, 0.0)
-            )
-            self._sums = deviance, photons
+            sums = [0.0, 0.0]
+            if self._parts:
+                sums = torch.stack(self._parts).cpu().double().sum(dim=0).tolist()
+            self._sums = sums[0], sums[1]
         return self._sums

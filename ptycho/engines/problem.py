@@ -26,6 +26,10 @@ from ptycho.scan.dataset import GroupDataset
 _SHARE_OF_MEMORY = 0.4  # of the free memory of a GPU that the frames may take
 
 
+Batches = Iterator[tuple[Int[Tensor, " frame"], Float[Tensor, "frame row col"]]]
+"""Which frames, and their amplitudes, some at a time."""
+
+
 class PlacedFrames(NamedTuple):
     """A batch of single frames, placed on the canvas of the whole scan."""
 
@@ -117,9 +121,7 @@ class Problem:
         """Which frames of the scan take part."""
         return self.frames.groups.ravel()
 
-    def batches(
-        self, size: int, generator: torch.Generator | None = None
-    ) -> Iterator[tuple[Int[Tensor, " frame"], Float[Tensor, "frame row col"]]]:
+    def batches(self, size: int, generator: torch.Generator | None = None) -> Batches:
         """Yield which frames, and their amplitudes, some at a time, on the device.
 
         Args:

@@ -115,7 +115,7 @@ class Reconstruction(NamedTuple):
     """Probe, positions, intensity and background in the scale of the engine, for all frames of the
     scan; on the CPU."""
 
-    unexplained: tuple[float, float] | None = None
+    unexplained: tuple[float | None, float] | None = None
     """Share of the intensity beyond counting noise that the network's object and the final one
     leave unexplained; None when no network was used."""
 

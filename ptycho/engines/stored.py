@@ -39,7 +39,7 @@ def to_arrays(
         pixel_size_m: object pixel, where it is known.
     """
     nuisances = result.nuisances
-    arrays = {
+    arrays: dict[str, Shaped[np.ndarray, ...]] = {
         "object": result.obj.astype(np.complex64),
         "coverage": result.coverage.astype(np.float32),
         "positions": nuisances.positions[result.frames].double().numpy(),
@@ -47,7 +47,7 @@ def to_arrays(
         "frames": result.frames,
         "probe": result.probe.astype(np.complex64),
         "frame_residuals": result.residuals.astype(np.float32),
-        "pixel_size_m": np.float64(np.nan if pixel_size_m is None else pixel_size_m),
+        "pixel_size_m": np.array(np.nan if pixel_size_m is None else pixel_size_m),
         "units": np.array(_UNITS),
     }
     if nuisances.intensity is not None:

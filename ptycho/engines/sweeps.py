@@ -24,7 +24,7 @@ from ptycho.engines.nuisances import (
     position_steps,
     probe_slopes,
 )
-from ptycho.engines.problem import Estimate, PlacedFrames, Problem, Solution
+from ptycho.engines.problem import Batches, Estimate, PlacedFrames, Problem, Solution
 from ptycho.physics.forward import update_step
 from ptycho.physics.probe import probe_intensity, shift_probe, unshift_to_probe
 from ptycho.progress import Track
@@ -113,7 +113,7 @@ class _Iteration:
         self.background: BackgroundSum | None = None
         self.misfit = Misfit()
 
-    def over(self, estimate: Estimate, batches) -> Estimate:
+    def over(self, estimate: Estimate, batches: Batches) -> Estimate:
         """Return the estimate after all batches."""
         for members, amplitude in batches:
             placed = self.problem.placed(members, amplitude, estimate.nuisances)
@@ -129,7 +129,7 @@ class _Iteration:
         corrected = obj + update_step(found.step, found.illumination, damping=self.damping)
         coherent = forward.detector.intensity(found.on_detector)
         expected = nuisances.with_background(coherent)
-        used = ~frames.measured.excluded
+        used = ~self.problem.held_out.excluded_in(frames.members)
         if self.refine.background:
             sums = self.background or BackgroundSum.empty(coherent[0])
             self.background = sums.with_frames(coherent, amplitude, used, nuisances.background)

@@ -11,6 +11,7 @@ from jaxtyping import Complex, Float
 from torch import Tensor, nn
 
 from ptycho.networks.blocks import Body
+from ptycho.networks.network import Network
 from ptycho.physics.overlap import merge_on_overlap, merge_weight
 from ptycho.physics.probe import probe_window, shift_probe
 from ptycho.scan.dataset import GroupBatch
@@ -48,7 +49,11 @@ class PtychoModel(nn.Module):
         probe: modes in sqrt(photons) per object pixel.
     """
 
-    def __init__(self, network: nn.Module, probe: Complex[Tensor, "mode row col"]):
+    network: Network
+    probe_parts: Tensor
+    """(mode, row, col, 2): real and imaginary part of the probe."""
+
+    def __init__(self, network: Network, probe: Complex[Tensor, "mode row col"]) -> None:
         super().__init__()
         self.network = network
         # Real and imaginary part, since optimisers, safetensors and .to() agree on real tensors.

@@ -205,7 +205,7 @@ class ManyScans:
             size: groups per batch.
             generator: of the order of groups and batches; None keeps that of the scans.
         """
-        batches = [
+        batches: list[Sequence[int]] = [
             [number + int(first) for number in numbers]
             for part, first in zip(self.parts, self._first, strict=False)
             for numbers in part.batch_numbers(size, generator)

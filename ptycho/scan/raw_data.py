@@ -102,7 +102,7 @@ class RawData:
     metadata: dict[str, Any] = field(default_factory=dict)
     """What else is known; plain values that JSON can hold."""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         where, n = self._where, len(self.frames) if self.frames.ndim else 0
         check_frames(where, self.frames)
         checks.check_measurement(where, self.measurement)
@@ -140,9 +140,10 @@ class RawData:
         fields = read_fields(path, measurement=measurement)
         if mask is not None:
             fields["mask"] = mask
-        text = fields.pop("experiment", None)
+        text = fields.get("experiment")
         known = Experiment() if text is None else Experiment.from_json(text, str(path))
-        return cls(**fields, experiment=known)
+        scan: dict[str, Any] = {**fields, "experiment": known}
+        return cls(**scan)
 
     def save(self, path: Path | str) -> None:
         """Write the scan as an uncompressed PtychoPINN NPZ that can be memory-mapped.
@@ -186,7 +187,7 @@ class RawData:
     def background_intensity(self) -> Float32[np.ndarray, "row col"] | None:
         """Photons per pixel that do not come from the sample; None when there are none."""
         known = self.background
-        return None if known is None else known * np.float32(self.photons_per_unit)
+        return None if known is None else np.asarray(known) * np.float32(self.photons_per_unit)
 
     def check_frames(self, indices: Int[np.ndarray, " n"]) -> None:
         """Look at the values of some frames, some at a time; DataError names the first bad one."""
@@ -289,7 +290,9 @@ class RawData:
         data = grouped_arrays(
             self.amplitude(groups.ravel()), groups,
             coords=np.stack([self.xcoords, self.ycoords], axis=1),
-            coords_start=np.stack([self.xcoords_start, self.ycoords_start], axis=1),
+            coords_start=np.stack(
+                [np.asarray(self.xcoords_start), np.asarray(self.ycoords_start)], axis=1
+            ),
         )  # fmt: skip
         truth = true_windows(
             groups, self.positions, self.frame_size, obj=self.obj, patches=self.patches
@@ -313,10 +316,10 @@ class RawData:
         frames = self.intensity(spread(self.n_frames, _FRAMES_FOR_PHOTONS))
         return float(frames.sum(dtype=np.float64) / len(frames))
 
-    def _set(self, name, value):
+    def _set(self, name: str, value: Any) -> None:
         object.__setattr__(self, name, value)  # the dataclass is frozen for everyone else
 
-    def _sound_frames(self, indices):
+    def _sound_frames(self, indices: Int[np.ndarray, " n"]) -> Shaped[np.ndarray, "n row col"]:
         """Return some frames as stored, bad pixels as 0, having looked at their values."""
         indices = np.asarray(indices)
         frames = np.asarray(self.frames[indices])

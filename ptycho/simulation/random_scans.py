@@ -127,7 +127,7 @@ class RandomScans:
         rng = self._rng
         picture = self._pictures[rng.integers(len(self._pictures))]
         row, col = rng.integers(0, len(picture) - side + 1, size=2)
-        cut = np.rot90(picture[row : row + side, col : col + side], rng.integers(4))
+        cut = np.rot90(picture[row : row + side, col : col + side], int(rng.integers(4)))
         cut = cut[::-1] if rng.random() < 0.5 else cut
         return 1 - cut if rng.random() < 0.5 else cut
 

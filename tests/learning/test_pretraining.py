@@ -12,7 +12,7 @@ from ptycho.commands import reconstruct
 from ptycho.durations import seconds_of
 from ptycho.errors import ConfigError
 from ptycho.learning.model_folder import general_model, load_model
-from ptycho.physics.forward import detector_intensity, exit_waves
+from ptycho.physics.forward import ForwardModel
 from ptycho.physics.patches import cut_patches
 from ptycho.settings.pretrain import PretrainConfig
 from ptycho.settings.reconstruct import InferenceConfig
@@ -37,7 +37,7 @@ def test_the_truth_explains_the_frames_up_to_their_noise(scans):
         drawn = scans.draw()
         batch, size = drawn.batch, drawn.probe.shape[-1]
         patches = cut_patches(drawn.obj, batch.corners, size)
-        expected = detector_intensity(exit_waves(patches, drawn.probe))
+        expected = ForwardModel().intensity(patches, drawn.probe)
         bright = expected > 5
         counted = batch.amplitude.square()
         misfit += float(((counted - expected)[bright] ** 2 / expected[bright]).sum())

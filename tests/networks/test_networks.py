@@ -6,7 +6,7 @@ import torch
 from ptycho.learning.model import PtychoModel
 from ptycho.networks import NETWORKS
 from ptycho.networks.blocks import Body
-from ptycho.physics.forward import detector_intensity, exit_waves
+from ptycho.physics.forward import ForwardModel
 from ptycho.physics.patches import cut_patches
 from ptycho.physics.probe import scale_probe, shift_probe
 from ptycho.scan.dataset import GroupBatch
@@ -33,7 +33,7 @@ def make_batch(groups=3, members=4, probe=None, seed=0):
     fine = torch.nn.functional.interpolate(coarse, shape, mode="bicubic")
     obj = torch.polar(0.8 + 0.1 * torch.tanh(fine[0]), 0.5 * torch.tanh(fine[1]))
     patches = cut_patches(obj, corners, SIDE)
-    frames = detector_intensity(exit_waves(patches, shift_probe(probe, fractions)))
+    frames = ForwardModel().intensity(patches, shift_probe(probe, fractions))
     members_of = torch.arange(groups * members).reshape(groups, members)
     return GroupBatch(frames.sqrt(), corners, fractions, members_of, shape), patches
 
@@ -96,9 +96,7 @@ def test_an_untrained_lifted_network_already_explains_the_frames_better_than_emp
     batch, truth = make_batch()
     probe = gaussian_probe()
     out = build("lifted", 4, probe)(batch)
-    empty = detector_intensity(
-        exit_waves(torch.ones_like(truth), shift_probe(probe, batch.fractions))
-    )
+    empty = batch.forward.intensity(torch.ones_like(truth), shift_probe(probe, batch.fractions))
     measured = batch.amplitude
     lifted_error = (out.intensity.sqrt() - measured).square().sum()
     assert lifted_error < 0.3 * (empty.sqrt() - measured).square().sum()

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from ptycho.errors import ConfigError
+from ptycho.physics import INTERACTIONS
 from ptycho.physics.detector import BlurredDetector, Detector, Measured
 from ptycho.physics.experiment import Experiment
 from ptycho.physics.forward import ForwardModel, forward_model, update_step
@@ -266,6 +267,14 @@ def test_a_model_is_built_of_the_parts_named(experiment, propagator, detector):
     assert type(built.interaction) is ThinSample
     assert type(built.propagator) is propagator
     assert type(built.detector) is detector
+
+
+def test_a_new_interaction_is_one_row(monkeypatch, noise):
+    monkeypatch.setitem(INTERACTIONS, "squared", lambda experiment: Squared())
+    built = forward_model(replace(NEAR, interaction="squared"), SIZE)
+    patch, probe = noise(SIZE, SIZE), noise(2, SIZE, SIZE, seed=1)
+    expected = replace(MODELS["near"], interaction=Squared())
+    torch.testing.assert_close(built.waves(patch, probe), expected.waves(patch, probe))
 
 
 def test_the_usual_experiment_is_the_usual_model(noise):

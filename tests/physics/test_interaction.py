@@ -3,8 +3,9 @@
 import pytest
 import torch
 
+from ptycho.physics import INTERACTIONS
 from ptycho.physics.experiment import Experiment
-from ptycho.physics.interaction import INTERACTIONS, Interaction, ThinSample
+from ptycho.physics.interaction import Interaction, ThinSample
 from ptycho.physics.probe import probe_intensity
 
 

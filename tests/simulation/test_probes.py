@@ -6,7 +6,7 @@ import torch
 
 from ptycho.errors import ConfigError
 from ptycho.physics.probe import probe_fwhm
-from ptycho.physics.propagation import to_detector
+from ptycho.physics.propagation import FarField
 from ptycho.simulation import PROBES
 from ptycho.simulation.probes import (
     falling_powers,
@@ -73,7 +73,7 @@ def test_gaussian_falls_to_a_half_at_half_its_width_by_hand():
 
 def test_lens_throws_a_disc_of_its_aperture_on_the_detector():
     probe = make_probe("lens", 64, fwhm=16, photons=1.0, aperture=0.15)
-    bright = to_detector(torch.from_numpy(probe)).abs().square().sum(dim=0).numpy()
+    bright = FarField().to_detector(torch.from_numpy(probe)).abs().square().sum(dim=0).numpy()
     radius = np.hypot(*(np.indices((64, 64)) - 32))
     assert bright[radius < 0.10 * 64].sum() > 0.4  # (0.10 / 0.15)^2 of an even disc
     assert bright[radius > 0.20 * 64].sum() < 0.01
