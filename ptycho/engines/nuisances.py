@@ -189,20 +189,18 @@ class Nuisances(NamedTuple):
 
 
 def position_steps(
-    on_detector: Complex[Tensor, "frame mode row col"],
-    slopes: Complex[Tensor, "frame axis mode row col"],
+    slopes: Float[Tensor, "frame axis row col"],
     modelled: Float[Tensor, "frame row col"],
     amplitude: Float[Tensor, "frame row col"],
     used: Bool[Tensor, "frame row col"],
 ) -> Float[Tensor, "frame 2"]:
     """Return one Gauss-Newton step of the position of each probe.
 
-        a = sqrt(sum_modes |Psi|^2 + b),  J_k = da/dr_k = sum_modes Re(conj(Psi) dPsi/dr_k) / a,
-        step = (J^T J)^-1 J^T (sqrt n - a)
+        a = sqrt(I + b),  J_k = da/dr_k = (dI/dr_k / 2) / a,  step = (J^T J)^-1 J^T (sqrt n - a)
 
     Args:
-        on_detector: Psi, expected waves.
-        slopes: dPsi/dr, their derivatives by the position of the probe, rows and columns.
+        slopes: dI/dr / 2 = B sum_modes Re(conj(Psi) dPsi/dr), half the derivatives of the expected
+            photons by the position of the probe, rows and columns; B is the point spread.
         modelled: a, root of the expected photons, background included.
         amplitude: sqrt(n), measured.
         used: pixels to fit.
@@ -215,7 +213,7 @@ def position_steps(
         Guizar-Sicairos, Opt. Express 26, 3108 (2018), section 3.4.
     """
     weight = used / modelled.clamp_min(1e-3)
-    jacobian = (on_detector.unsqueeze(1).conj() * slopes).real.sum(dim=2) * weight.unsqueeze(1)
+    jacobian = slopes * weight.unsqueeze(1)
     missing = torch.where(used, amplitude - modelled, 0.0)
     row, col = (jacobian * missing.unsqueeze(1)).sum(dim=(-2, -1)).unbind(-1)
     rows, both, cols = (

@@ -144,8 +144,10 @@ class _Iteration:
             nuisances = nuisances.with_beam(frames.members, factors)
         if self.refine.positions:
             patches = found.patches[:, None].expand(-1, 2, -1, -1)
-            slopes = forward.waves(patches, probe_slopes(shifted))
-            steps = position_steps(found.on_detector, slopes, expected.sqrt(), amplitude, used)
+            change = forward.waves(patches, probe_slopes(shifted))
+            change = (found.on_detector.unsqueeze(1).conj() * change).real.sum(dim=2)
+            slopes = forward.detector.spread(change)
+            steps = position_steps(slopes, expected.sqrt(), amplitude, used)
             positions = moved(nuisances.positions, self.given.positions, frames.members, steps)
             nuisances = nuisances._replace(positions=positions)
         return Estimate(corrected, nuisances)

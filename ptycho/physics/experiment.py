@@ -133,7 +133,7 @@ class Experiment:
         try:
             found: dict[str, Any] = json.loads(text)
             return cls(**{**found, "geometry": Geometry(**found.get("geometry", {}))})
-        except (TypeError, ValueError, AttributeError) as problem:
+        except (TypeError, ValueError, AttributeError, DataError) as problem:
             raise DataError(
                 f"{where}: experiment {text[:60]!r} ({problem}); expected the entry as ptycho "
                 "writes it"

@@ -31,8 +31,9 @@ from ptycho.engines.nuisances import (
 from ptycho.engines.residuals import frame_residuals
 from ptycho.errors import ConfigError, DataError
 from ptycho.physics.detector import Detector, Measured
-from ptycho.physics.forward import ForwardModel
-from ptycho.physics.probe import probe_intensity, shift_probe
+from ptycho.physics.experiment import Experiment
+from ptycho.physics.forward import forward_model
+from ptycho.physics.probe import shift_probe
 from ptycho.scan.raw_data import RawData
 from ptycho.scan.scaling import scaled_probe
 from ptycho.settings.reconstruct import InferenceConfig
@@ -76,20 +77,23 @@ def test_slopes_of_a_probe_are_its_differences():
         torch.testing.assert_close(slopes[axis], (ahead - behind) / (2 * step), rtol=1e-2, atol=0.1)
 
 
-def test_one_step_finds_a_small_displacement():
+@pytest.mark.parametrize("blur", [0.0, 0.8])
+def test_one_step_finds_a_small_displacement(blur):
     raw = simulated(9)
     probe = torch.cat([scaled_probe(raw).probe, 0.3 * scaled_probe(raw).probe.roll(2, -1)])
     g = torch.Generator().manual_seed(0)
     patches = torch.polar(torch.ones(9, SIDE, SIDE), torch.rand(9, SIDE, SIDE, generator=g))
     true = 0.1 * torch.rand(9, 2, generator=g) - 0.05
-    model = ForwardModel()
+    model = forward_model(Experiment(blur=blur), SIDE)
     measured = model.intensity(patches, shift_probe(probe, true)).sqrt()
     shifted = shift_probe(probe, torch.zeros(9, 2))
     waves = model.waves(patches, shifted)
-    slopes = model.waves(patches[:, None].expand(-1, 2, -1, -1), probe_slopes(shifted))
+    change = model.waves(patches[:, None].expand(-1, 2, -1, -1), probe_slopes(shifted))
+    slopes = model.detector.spread((waves.unsqueeze(1).conj() * change).real.sum(dim=2))
     used = torch.rand(9, SIDE, SIDE, generator=g) > 0.1
     measured[~used] = 1e4
-    steps = position_steps(waves, slopes, probe_intensity(waves).sqrt(), measured, used)
+    modelled = model.detector.intensity(waves).sqrt()
+    steps = position_steps(slopes, modelled, measured, used)
     torch.testing.assert_close(steps, true, rtol=0.1, atol=3e-3)
 
 
