@@ -1,11 +1,10 @@
-# One word per job; each makes or refreshes .venv first.
+# Targets; each creates or updates .venv first.
 #   make demo    simulate, train, reconstruct and evaluate; minutes on two cores
-#   make test    the tests          make slow   the long tests as well
-#   make check   style and layers   make bench  the benchmarks; make bench-grouping,
-#                bench-reconstruction: one of them
-#                (which also installs pty-chi, the peer)
-#   make docs    the commands that the documents name exist
-#   make clean   remove what these made, .venv included
+#   make test    fast tests         make slow   all tests
+#   make check   style and imports  make docs   commands named in the documents
+#   make bench   benchmarks of networks and grouping; bench-grouping alone; bench-reconstruction,
+#                which also installs pty-chi for comparison
+#   make clean   remove all of these files, .venv included
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -14,7 +13,7 @@ PEER := .venv/.peer
 DEMO := runs/demo
 EPOCHS ?= 6
 
-# Small arrays: threads cost more than they bring, and two test processes share the cores.
+# Small arrays: threads cost more than they gain, and two test processes share the cores.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest
 
 .PHONY: demo test check slow bench bench-grouping bench-reconstruction docs clean
@@ -30,7 +29,7 @@ demo: $(READY)
 	$(BIN)/ptycho_train --train_data_file $(DEMO)/scan.npz --gridsize 2 --n_images 648 --nepochs $(EPOCHS) --output_dir $(DEMO)/model
 	$(BIN)/ptycho_inference --model_path $(DEMO)/model --test_data $(DEMO)/scan.npz --comparison_plot --output_dir $(DEMO)/object
 	$(BIN)/ptycho evaluate --reconstruction $(DEMO)/object --truth $(DEMO)/scan.npz --output_dir $(DEMO)/evaluation
-	@echo "The demo lies in $(DEMO): look at object/comparison_plot.png first"
+	@echo "The demo is in $(DEMO): see object/comparison_plot.png first"
 
 test: $(READY)
 	$(PYTEST) -q -m "not slow" -n 2 --dist loadfile
@@ -51,7 +50,7 @@ bench-grouping: $(READY)
 
 $(PEER): $(READY)
 	$(BIN)/python -m pip install --quiet --editable '.[refine]'
-	@# The torchvision of PyPI does not load beside a CPU build of torch; nothing here needs it.
+	@# The torchvision of PyPI does not load with a CPU build of torch; nothing here needs it.
 	$(BIN)/python -c 'import torchvision' 2>/dev/null || $(BIN)/python -m pip uninstall --quiet --yes torchvision
 	touch $@
 
