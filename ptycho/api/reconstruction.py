@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Int
 
 from ptycho.api.components import Members, use_threads
 from ptycho.api.grouping import choose_groups, in_user_cache
@@ -274,7 +275,7 @@ def _groups_of(settings: ReconstructSettings, described: ModelSettings, raw: Raw
     return _with_remaining(members, raw)
 
 
-def _with_remaining(members: Members, raw: RawData) -> Members:
+def _with_remaining(members: Members, raw: RawData) -> Int[np.ndarray, "all_groups member"]:
     """Return the groups with one more for each frame that is in none."""
     missing = np.setdiff1d(np.arange(raw.n_frames), members)
     if len(missing) == 0:

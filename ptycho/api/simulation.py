@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Complex64, Float
 
+from ptycho.physics.experiment import Experiment
 from ptycho.progress import tracked
 from ptycho.scan.raw_data import RawData
 from ptycho.settings.base import from_mapping, part_of, to_dict
@@ -92,6 +93,12 @@ def scanned(settings: SimulateSettings, scene: Scene) -> RawData:
         scene.positions,
         rng=scene.of_counts if settings.noise else None,
         background=settings.background,
+        experiment=Experiment(
+            interaction=settings.interaction,
+            propagation=settings.propagation,
+            fresnel_number=settings.fresnel_number,
+            blur=settings.blur,
+        ),
         metadata=_metadata(settings),
         track=tracked("simulating", "batches", enabled=settings.progress),
     )

@@ -105,7 +105,9 @@ class BlurredDetector(Detector):
 
     def to(self, device: torch.device | str) -> "BlurredDetector":
         """Return the same with its matrix on a device."""
-        return replace(self, matrix=self.matrix.to(device))
+        single = torch.device(device).type == "mps"  # knows no double precision
+        matrix = self.matrix.float() if single else self.matrix
+        return replace(self, matrix=matrix.to(device))
 
 
 def detector_of(experiment: Experiment, size: int) -> Detector:

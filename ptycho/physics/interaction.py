@@ -17,11 +17,7 @@ from ptycho.physics.probe import probe_intensity
 
 
 class Interaction(ABC):
-    """The exit wave as a function of object and probe; linear in the probe.
-
-    The axes before (row, col) of a patch belong to the batch. An object with slices would carry
-    them as one further axis of its patches, which only its own interaction reads.
-    """
+    """The exit wave as a function of object and probe; linear in the probe."""
 
     @abstractmethod
     def exit_waves(
@@ -69,12 +65,18 @@ class Interaction(ABC):
     def patch_weight(
         self, probe: Complex[Tensor, "*batch mode row col"]
     ) -> Float[Tensor, "*batch row col"]:
-        """Return |d exit wave / d patch|^2 near |o| = 1, summed over modes: the step's curvature.
+        """Return |d exit wave / d patch|^2 at o = 1, summed over modes: the curvature of a step.
+
+        Here J^H J 1, which is that for every interaction that acts pixel by pixel.
 
         Args:
             probe: one shifted probe per frame.
         """
-        return probe_intensity(probe)
+        ones = torch.ones_like(probe[..., 0, :, :])
+        step = 1e-3
+        ahead, behind = (self.exit_waves(ones + sign * step, probe) for sign in (1, -1))
+        slope = (ahead - behind) / (2 * step)
+        return self.patch_step(ones, probe, slope).real.clamp_min(0)
 
 
 class ThinSample(Interaction):
@@ -109,6 +111,12 @@ class ThinSample(Interaction):
     ) -> Complex[Tensor, "*batch mode row col"]:
         """Return conj(o) change."""
         return patches.conj().unsqueeze(-3) * change
+
+    def patch_weight(
+        self, probe: Complex[Tensor, "*batch mode row col"]
+    ) -> Float[Tensor, "*batch row col"]:
+        """Return sum over modes of |P|^2."""
+        return probe_intensity(probe)
 
 
 def _adjoint(function: Callable[[Tensor], Tensor], at: Tensor, change: Tensor) -> Tensor:

@@ -109,7 +109,7 @@ def _gaussian_noise(
     """Return g of bright pixels, whose counts are Gaussian with variance I (quadrature)."""
     noise = torch.zeros_like(mean)
     for node, weight in zip(*np.polynomial.hermite_e.hermegauss(_NODES), strict=True):
-        counted = mean + float(node) * mean.sqrt()
+        counted = (mean + float(node) * mean.sqrt()).clamp_min(0)
         noise += float(weight) / math.sqrt(2 * math.pi) * distance(mean, counted)
     return noise
 

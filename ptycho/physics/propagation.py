@@ -104,7 +104,9 @@ class NearField:
 
     def to(self, device: torch.device | str) -> "NearField":
         """Return the same with its kernel on a device."""
-        return replace(self, kernel=self.kernel.to(device))
+        single = torch.device(device).type == "mps"  # knows no double precision
+        kernel = self.kernel.to(torch.complex64) if single else self.kernel
+        return replace(self, kernel=kernel.to(device))
 
 
 def far_field(experiment: Experiment, size: int) -> FarField:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from ptycho.errors import ConfigError
+from ptycho.physics import INTERACTIONS, PROPAGATORS
 from ptycho.settings.base import also
 from ptycho.settings.bounds import above_zero, at_least
 from ptycho.settings.shared import ConsoleSettings, DryRunSettings, ProgressSettings
@@ -75,6 +76,18 @@ class SimulateSettings(ProgressSettings):
     position_error: float = 0.0
     """Random error of the positions in the file in object pixels (standard deviation)."""
 
+    interaction: str = also("thin", choices=INTERACTIONS)
+    """How probe and sample make the exit wave: {choices}."""
+
+    propagation: str = also("far", choices=PROPAGATORS)
+    """From the exit wave to the detector: {choices}."""
+
+    fresnel_number: float | None = None
+    """Fresnel number of an object pixel for propagation near: pixel^2 / (wavelength * distance)."""
+
+    blur: float = 0.0
+    """Point spread of the detector in detector pixels (standard deviation)."""
+
     seed: int = also(0, aliases=["subsample_seed"])
     """Seed of all random numbers; the same seed gives the same scan."""
 
@@ -82,7 +95,8 @@ class SimulateSettings(ProgressSettings):
         super().__post_init__()
         at_least(self, 1, "n_frames", "modes")
         at_least(self, 0, "jitter", "position_error", "background", "phase_range", "seed")
-        above_zero(self, "step", "row_step", "probe_fwhm", "photons")
+        at_least(self, 0, "blur")
+        above_zero(self, "step", "row_step", "probe_fwhm", "photons", "fresnel_number")
         if self.N < 8 or self.N % 2:
             raise ConfigError(f"N: {self.N}; expected an even number, 8 or more")
         if not 0 < self.min_amplitude <= 1:
