@@ -83,7 +83,7 @@ def measure(row: dict) -> dict:
     """Return the figures of one row; runs in a process of its own."""
     shape, n, gridsize, k = row["scan"], row["M"], row["gridsize"], row["K"]
     x, y = positions(shape, n)
-    from ptycho.grouping import compiled, count_groups, sample_groups
+    from ptycho.grouping import GroupRule, compiled, count_groups, sample_groups
     from ptycho.grouping.cache import find_groups
     from ptycho.grouping.enumerate import count, tabulate
     from ptycho.grouping.neighbours import find_neighbourhood
@@ -92,20 +92,20 @@ def measure(row: dict) -> dict:
     if row["way"] == "compiled" and not compiled.pays(len(x)):
         compiled.load()
     size, found = gridsize**2, {"M": len(x)}
-    rule = {"gridsize": gridsize, "K": k}
+    rule = GroupRule(gridsize=gridsize, K=k)
     if row.get("only_uniform"):
         for wanted in (512, 2576):
             found[f"uniform_{wanted}"] = median_seconds(
-                lambda wanted=wanted: sample_groups(x, y, n=wanted, **rule)
+                lambda wanted=wanted: sample_groups(x, y, rule, n=wanted)
             )
         return found | _memory()
     listed = comb(k, size - 1) * len(x) < TABLE_LIMIT * 2
     start = time.perf_counter()
-    neighbourhood = find_neighbourhood(x, y, **rule)
+    neighbourhood = find_neighbourhood(x, y, rule)
     if listed:
         table = tabulate(neighbourhood)
     found["first_call"] = time.perf_counter() - start
-    found["knn"] = median_seconds(lambda: find_neighbourhood(x, y, **rule))
+    found["knn"] = median_seconds(lambda: find_neighbourhood(x, y, rule))
     found["count"] = median_seconds(lambda: count(neighbourhood))
     if listed:
         found["n_groups"] = len(table)
@@ -113,7 +113,7 @@ def measure(row: dict) -> dict:
         found["knn_all"] = found["knn"] + found["all"]
         found |= _memory("listed_mb")
     else:
-        found["n_groups"] = count_groups(x, y, **rule)
+        found["n_groups"] = count_groups(x, y, rule)
     for wanted in (512, 2576):
         found[f"uniform_{wanted}"] = median_seconds(
             lambda wanted=wanted: draw(neighbourhood, n=wanted)
@@ -130,7 +130,7 @@ def measure(row: dict) -> dict:
                 lambda wanted=wanted: draw(neighbourhood, n=wanted, method="balanced")
             )
         if sizes:
-            found |= _balance(x, y, neighbourhood, find_neighbourhood(x, y, gridsize=2, K=4))
+            found |= _balance(x, y, neighbourhood, find_neighbourhood(x, y, GroupRule(K=4)))
     if listed and table.nbytes < 4e8:
         found |= _cache(x, y, rule, find_groups)
     if comb(k, size - 1) * len(x) <= PLAIN_LIMIT:
@@ -153,16 +153,16 @@ def _balance(x, y, neighbourhood, of_four) -> dict:
 
 
 def _cache(x, y, rule, find_groups) -> dict:
+    from ptycho.grouping.cache import CachePlace
+
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "scan.npz"
+        place = CachePlace(dataset=Path(folder) / "scan.npz")
         start = time.perf_counter()
-        table = find_groups(x, y, dataset_path=path, **rule)
+        table = find_groups(x, y, rule, cache=place)
         created = time.perf_counter() - start
         n_bytes = table.path.stat().st_size
         rows = np.random.default_rng(0).integers(0, len(table.groups), 2576)
-        opened = median_seconds(
-            lambda: find_groups(x, y, dataset_path=path, **rule).groups[np.sort(rows)]
-        )
+        opened = median_seconds(lambda: find_groups(x, y, rule, cache=place).groups[np.sort(rows)])
     return {"cache_write": created, "cache_open": opened, "cache_mb": n_bytes / 1e6}
 
 
@@ -172,7 +172,8 @@ def _memory(name: str = "peak_mb") -> dict:
 
 def rules() -> list[dict]:
     """Return the three rules of the grouping plan, measured on 10,304 frames of 64 x 64."""
-    from ptycho.grouping.cache import find_groups
+    from ptycho.grouping import GroupRule
+    from ptycho.grouping.cache import CachePlace, find_groups
     from ptycho.scan.raw_data import RawData
 
     x, y = positions("raster", 10_304)
@@ -186,12 +187,14 @@ def rules() -> list[dict]:
         ).save(path)  # fmt: skip
         load = median_seconds(lambda: np.array(RawData.from_file(path).frames), budget=3)
         for k in (4, 6, 8):
-            rule = {"gridsize": 2, "K": k}
-            compute = median_seconds(lambda rule=rule: find_groups(x, y, use_cache=True, **rule))
+            rule, place = GroupRule(K=k), CachePlace(dataset=path)
+            compute = median_seconds(lambda rule=rule: find_groups(x, y, rule))
             start = time.perf_counter()
-            path_of = find_groups(x, y, dataset_path=path, **rule).path
+            path_of = find_groups(x, y, rule, cache=place).path
             first = time.perf_counter() - start
-            opened = median_seconds(lambda rule=rule: find_groups(x, y, dataset_path=path, **rule))
+            opened = median_seconds(
+                lambda rule=rule, place=place: find_groups(x, y, rule, cache=place)
+            )
             found.append({
                 "K": k, "neighbours": compute, "first_run": first, "opened": opened,
                 "opened_share": opened / first, "file_mb": path_of.stat().st_size / 1e6,
@@ -204,7 +207,7 @@ def spatial() -> list[dict]:
     """Return what samples of the exact raster of 10,304 positions cover, lengths in its step."""
     from scipy.spatial import cKDTree
 
-    from ptycho.grouping import sample_groups, summarise
+    from ptycho.grouping import GroupRule, sample_groups, summarise
 
     x, y = positions("lattice", 10_304)
     area = np.stack(
@@ -213,7 +216,7 @@ def spatial() -> list[dict]:
     found = []
     for method, k in (("sequential", 8), ("uniform", 4), ("uniform", 8), ("balanced", 8)):
         for n in (64, 256, 512, 2576):
-            groups = sample_groups(x, y, gridsize=2, K=k, n=n, method=method)
+            groups = sample_groups(x, y, GroupRule(K=k), n=n, method=method)
             covered = summarise(x, y, groups)
             used = np.unique(groups)
             far, _ = cKDTree(np.stack([x[used], y[used]], axis=1)).query(area)

@@ -20,6 +20,7 @@ from reconstruction_cells import OTHER, UNSEEN, Cell
 from reconstruction_ruler import against_truth, figures, infer
 from reconstruction_table import table
 
+from ptycho.grouping import GroupRule
 from ptycho.learning.model_folder import ModelSettings, build_model, save_model
 from ptycho.learning.training import fit
 from ptycho.scan.dataset import GroupDataset
@@ -46,7 +47,10 @@ def groups_of(raw: RawData, gridsize: int) -> np.ndarray:
     if gridsize == 1:
         return np.tile(np.arange(raw.n_frames)[:, None], (4, 1))
     n = raw.n_frames // gridsize**2
-    draws = (raw.select_groups(n, gridsize=gridsize, seed=s, use_cache=False) for s in range(4))
+    draws = (
+        raw.select_groups(n, GroupRule(gridsize=gridsize), seed=s, use_cache=False)
+        for s in range(4)
+    )
     return np.concatenate(list(draws))
 
 

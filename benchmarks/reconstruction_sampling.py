@@ -17,7 +17,7 @@ from reconstruction_ruler import Form, against_truth, figures, illumination_on, 
 from ptycho.api.components import Members as Groups
 from ptycho.api.result import Result
 from ptycho.api.simulation import simulated
-from ptycho.grouping import sample_groups
+from ptycho.grouping import GroupRule, sample_groups
 from ptycho.learning.model import decoded_window
 from ptycho.learning.model_folder import ModelSettings, build_model, save_model
 from ptycho.metrics import peak_signal_to_noise, well_covered
@@ -46,15 +46,15 @@ def chosen(raw: RawData, n: int, method: str, gridsize: int, seed: int) -> Group
     That is the first n, any n, or one member from each of n balanced groups of four (frames drawn
     twice give way to any others). The package itself always takes the first n single frames.
     """
-    rule = {"gridsize": 2, "K": 8, "seed": seed}
+    rule = GroupRule(gridsize=2, K=8)
     if gridsize > 1:
-        return sample_groups(raw.xcoords, raw.ycoords, n=n, method=method, **rule)
+        return sample_groups(raw.xcoords, raw.ycoords, rule, n=n, method=method, seed=seed)
     if method == "sequential":
         return np.arange(n)[:, None]
     rng = np.random.default_rng(seed)
     if method == "uniform":
         return np.sort(rng.choice(raw.n_frames, n, replace=False))[:, None]
-    groups = sample_groups(raw.xcoords, raw.ycoords, n=n, method="balanced", **rule)
+    groups = sample_groups(raw.xcoords, raw.ycoords, rule, n=n, method="balanced", seed=seed)
     frames = np.unique(groups[np.arange(n), rng.integers(4, size=n)])
     rest = np.setdiff1d(np.arange(raw.n_frames), frames)
     return np.sort(np.append(frames, rng.choice(rest, n - len(frames), replace=False)))[:, None]

@@ -9,7 +9,7 @@ import copy
 import sys
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -19,7 +19,7 @@ import torch
 
 from ptycho.api import reconstruction, training
 from ptycho.api.components import Members
-from ptycho.api.grouping import coverage_of, distance_limits
+from ptycho.api.grouping import coverage_of, rule_of
 from ptycho.api.logs import muted
 from ptycho.durations import duration, seconds_of
 from ptycho.errors import GroupingError
@@ -104,10 +104,8 @@ def scan_rows(
     covered = coverage_of(raw, groups).paragraph()
     if gridsize == 1:
         return {**rows, "groups": f"single frames: {covered}"}
-    found = count_groups(
-        raw.xcoords, raw.ycoords, gridsize=gridsize, K=K, scan_index=raw.scan_index,
-        **distance_limits(raw, config),
-    )  # fmt: skip
+    rule = replace(rule_of(raw, config, gridsize), K=K)
+    found = count_groups(raw.xcoords, raw.ycoords, rule, scan_index=raw.scan_index)
     return {
         **rows,
         "groups": f"{found:,} valid ones; {len(groups):,} of them, {config.sampling}: {covered}",

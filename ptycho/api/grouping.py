@@ -13,8 +13,8 @@ import torch
 
 from ptycho.api.components import Members
 from ptycho.api.result import Groups
-from ptycho.grouping import Coverage, default_neighbor_count, summarise
-from ptycho.grouping.cache import GroupTable, cache_paths, find_groups
+from ptycho.grouping import Coverage, GroupRule, default_neighbor_count, summarise
+from ptycho.grouping.cache import CachePlace, GroupTable, find_groups
 from ptycho.physics.probe import largest_pair_distance, probe_fwhm
 from ptycho.scan.raw_data import RawData
 from ptycho.settings.base import from_mapping
@@ -63,24 +63,20 @@ def choose_groups(raw: RawData, settings: SelectionSettings, gridsize: int) -> M
     """
     return raw.select_groups(
         settings.n_images,
-        gridsize=gridsize,
-        K=settings.neighbor_count,
+        rule_of(raw, settings, gridsize),
         seed=settings.seed,
         sampling=settings.sampling,
         use_cache=settings.cache,
         cache_dir=settings.cache_dir,
         probe_diameter=probe_diameter(raw),
-        **(distance_limits(raw, settings) if gridsize > 1 else {}),
     )
 
 
 def all_groups_of(raw: RawData, settings: GroupsSettings) -> GroupTable:
     """Return the neighbors of all positions of a scan and, from the cache, all its groups."""
-    return find_groups(
-        raw.xcoords, raw.ycoords, gridsize=settings.gridsize, K=settings.neighbor_count,
-        scan_index=raw.scan_index, dataset_path=raw.path, cache_dir=settings.cache_dir,
-        use_cache=settings.cache, **distance_limits(raw, settings),
-    )  # fmt: skip
+    rule = rule_of(raw, settings, settings.gridsize)
+    place = CachePlace.of(raw.path, settings.cache_dir) if settings.cache else None
+    return find_groups(raw.xcoords, raw.ycoords, rule, scan_index=raw.scan_index, cache=place)
 
 
 def in_user_cache(settings: SelectionSettings, raw: RawData) -> SelectionSettings:
@@ -94,8 +90,7 @@ def in_user_cache(settings: SelectionSettings, raw: RawData) -> SelectionSetting
     stem = raw.path.name.removesuffix(".npz")
     if any(raw.path.parent.glob(f"{escape(stem)}.g*.groups_cache.npz")):
         return settings
-    _, of_user = cache_paths(raw.path, gridsize=1, K=1)
-    return replace(settings, cache_dir=of_user.parent)
+    return replace(settings, cache_dir=CachePlace(dataset=raw.path).user_folder)
 
 
 def probe_diameter(raw: RawData) -> float:
@@ -103,16 +98,16 @@ def probe_diameter(raw: RawData) -> float:
     return probe_fwhm(torch.from_numpy(np.array(raw.probe, dtype=np.complex64)))
 
 
-def distance_limits(raw: RawData, settings: SelectionSettings) -> dict[str, Any]:
-    """Return the limits of the distance between two members that the settings ask for.
+def rule_of(raw: RawData, settings: SelectionSettings, gridsize: int) -> GroupRule:
+    """Return the rule of a valid group that the settings state.
 
     Args:
         raw: its probe turns an overlap into a distance.
-        settings: min_overlap or max_distance, min_distance, metric.
-
-    Returns:
-        `max_distance` and `min_distance`, object pixels, and `metric`.
+        settings: neighbor_count, min_overlap or max_distance, min_distance, metric.
+        gridsize: a group has gridsize^2 members; 1 has no further rule.
     """
+    if gridsize == 1:
+        return GroupRule(gridsize=1)
     largest = settings.max_distance
     if settings.min_overlap is not None:
         diameter = probe_diameter(raw)
@@ -121,9 +116,10 @@ def distance_limits(raw: RawData, settings: SelectionSettings) -> dict[str, Any]
             "min_overlap %g: max_distance %.4g px, probe diameter %.4g px",
             settings.min_overlap, largest, diameter,
         )  # fmt: skip
-    return {
-        "max_distance": largest, "min_distance": settings.min_distance, "metric": settings.metric,
-    }  # fmt: skip
+    return GroupRule(
+        gridsize=gridsize, K=settings.neighbor_count, max_distance=largest,
+        min_distance=settings.min_distance, metric=settings.metric,
+    )  # fmt: skip
 
 
 def coverage_of(raw: RawData, members: Members) -> Coverage:

@@ -14,9 +14,9 @@ from ptycho.api.coverage import save_coverage
 from ptycho.api.grouping import all_groups_of, groups_of
 from ptycho.api.loading import load
 from ptycho.api.result import Groups
-from ptycho.grouping import Coverage, axis_ratio
+from ptycho.grouping import SAMPLERS, Coverage, axis_ratio
 from ptycho.grouping.limits import limits_sentence
-from ptycho.grouping.sample import METHODS, draw
+from ptycho.grouping.sample import draw
 from ptycho.scan.raw_data import RawData
 from ptycho.settings.base import to_dict
 from ptycho.settings.groups import GroupsConfig
@@ -50,11 +50,11 @@ def run(config: GroupsConfig) -> Path | None:
         config.data, f"{raw.n_frames:,}", config.gridsize, table.neighbourhood.k,
         time.perf_counter() - start,
     )  # fmt: skip
-    if table.neighbourhood.filtered:
+    if table.neighbourhood.rule.filtered:
         log.info("%s", limits_sentence(table.neighbourhood))
     samples: dict[str, Groups] = {}
     log.info("%s", _row([title for title, _ in _COLUMNS]))
-    for method in METHODS:
+    for method in SAMPLERS:
         start = time.perf_counter()
         members = draw(table.neighbourhood, n=wanted, method=method, seed=config.seed)
         seconds = time.perf_counter() - start

@@ -1,6 +1,6 @@
 """The step of a scan along each axis, so that anisotropic scans get compact groups.
 
-Way of the data: file -> RawData -> [groups] -> batches -> ... -> report.
+Data flow: file -> RawData -> [groups] -> batches -> ... -> report.
 Knows positions only: no frames, no files, no networks.
 
 A fly scan samples its fast axis finer than the slow one: the K nearest of a position then lie in
@@ -8,22 +8,22 @@ one row. Measured in steps instead of pixels, its neighbours form a ring again.
 """
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 _POSITIONS = 1_500  # from the middle of the scan
-_ASKED = 250  # of these, whose surroundings are looked at
+_QUERIES = 250  # of these, the positions whose surroundings are measured
 _LARGEST_RATIO = 16.0  # beyond, the scan is a few lines
 _COARSE, _FINE = 0.2, 0.025  # steps of the logarithm of the ratio
-_WORTH = 0.75  # of the crowding as it is; random scans reach 0.8 by chance
+_SIGNIFICANT = 0.75  # of the crowding at ratio 1; random scans reach 0.8 by chance
 
 
 def axis_ratio(x: Float[np.ndarray, " position"], y: Float[np.ndarray, " position"]) -> float:
-    """Return the step along x divided by the step along y; 1 where they are alike or unknown.
+    """Return the step along x divided by the step along y; 1 where they are equal or unknown.
 
-    One axis is scaled, density kept, until positions crowd each other least: the mean of
-    sum exp(-pi rho d^2) over the others, rho the density. Of all rectangular lattices the square
-    one has the smallest sum; for a random scan it does not depend on the scaling, and the ratio is
-    1. The order of the positions has no part in it; x and y must run along the axes.
+    One axis is scaled at constant density rho until the crowding is smallest: the mean over the
+    positions of sum exp(-pi rho d^2) over all others. Of all rectangular lattices the square one
+    has the smallest sum; for a random scan the sum does not depend on the scaling, and the ratio is
+    1. The order of the positions does not matter; x and y must run along the scan axes.
 
     Args:
         x: Column of each position, pixels.
@@ -36,37 +36,39 @@ def axis_ratio(x: Float[np.ndarray, " position"], y: Float[np.ndarray, " positio
     extent = np.ptp(points, axis=0)
     if len(points) < 16 or not (extent > 0).all():
         return 1.0
-    asked = points[_inner(points)]
-    steps = np.square(asked[:, None] - points) * (np.pi * len(points) / np.prod(extent))
-    # Downhill from 1: far away the window is only a few positions wide and tells nothing.
+    queries = points[_inner(points)]
+    steps = np.square(queries[:, None] - points) * (np.pi * len(points) / np.prod(extent))
+    # Downhill from 1: at extreme ratios the window is only a few positions wide.
     best, crowding = 0.0, (own := _crowding(steps, 0.0))
     for step in (_COARSE, -_COARSE, _FINE, -_FINE):
         while abs(best + step) <= np.log(_LARGEST_RATIO):
             if (further := _crowding(steps, best + step)) >= crowding:
                 break
             best, crowding = best + step, further
-    return float(np.exp(best)) if crowding < _WORTH * own else 1.0
+    return float(np.exp(best)) if crowding < _SIGNIFICANT * own else 1.0
 
 
-def _crowding(steps, logarithm) -> float:
-    """Return the mean crowding by the others, x measured in units of the ratio, density kept."""
+def _crowding(steps: Float[np.ndarray, "query position 2"], logarithm: float) -> float:
+    """Return the mean crowding by the other positions, with x in units of exp(logarithm)."""
     ratio = np.exp(logarithm)
     return float(np.exp(-steps @ np.array([1 / ratio, ratio])).sum(axis=1).mean()) - 1.0
 
 
-def _middle(points):
+def _middle(points: Float[np.ndarray, "position 2"]) -> Float[np.ndarray, "kept 2"]:
     """Return the positions nearest to the middle of the scan, so that neighbours stay together."""
     if len(points) <= _POSITIONS:
         return points
-    away = _away(points)
+    away = _from_middle(points)
     return points[np.argpartition(away, _POSITIONS)[:_POSITIONS]]
 
 
-def _inner(points):
-    """Return the indices of those furthest from the border, beyond which positions are missing."""
-    return np.argsort(_away(points), kind="stable")[:_ASKED]
+def _inner(points: Float[np.ndarray, "position 2"]) -> Int[np.ndarray, " query"]:
+    """Return the indices of those furthest from the border, beyond which neighbours are missing."""
+    return np.argsort(_from_middle(points), kind="stable")[:_QUERIES]
 
 
-def _away(points):
+def _from_middle(points: Float[np.ndarray, "position 2"]) -> Float[np.ndarray, " position"]:
+    """Return the distance of each position from the middle, in units of the scan's sides."""
     extent = np.maximum(np.ptp(points, axis=0), np.finfo(float).tiny)
-    return np.abs((points - np.median(points, axis=0)) / extent).max(axis=1)
+    away: np.ndarray = np.abs((points - np.median(points, axis=0)) / extent).max(axis=1)
+    return away

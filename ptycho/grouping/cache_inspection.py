@@ -1,26 +1,27 @@
-"""The groups caches that lie on disk: what each holds, and whether it is right.
+"""The groups caches on disk: what each holds, and whether it is correct.
 
-Way of the data: file -> RawData -> [groups on disk] -> ...
+Data flow: file -> RawData -> [groups on disk] -> ...
 Knows positions and file names: no frames, no networks.
 """
 
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from jaxtyping import Shaped
 
-from ptycho.grouping.cache import FORMAT_VERSION, Request, implausible, size_words, unfit
+from ptycho.errors import GroupingError
+from ptycho.grouping.cache import size_words
+from ptycho.grouping.cache_file import FORMAT_VERSION, Request, implausible, stated_rule, unfit
 from ptycho.grouping.enumerate import tabulate
-from ptycho.grouping.neighbours import checked_positions, find_neighbourhood, scan_labels
+from ptycho.grouping.rule import GroupRule
 from ptycho.io.npz import UNREADABLE, NpzFile, reason
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CachedGroups:
-    """What a groups cache says of itself."""
+    """What a groups cache states."""
 
     path: Path
     """The file."""
@@ -31,24 +32,26 @@ class CachedGroups:
     n_groups: int = 0
     """Groups in it."""
 
-    rule: dict[str, Any] | None = None
-    """gridsize, K, max_distance, min_distance and, when not pixels, metric."""
+    rule: GroupRule | None = None
+    """The rule of its groups; None if there is a fault."""
 
     fault: str | None = None
-    """Why it cannot be used, None when it can."""
+    """Why it cannot be used; None if it can."""
 
     def sentence(self) -> str:
         """Return the file in one line."""
-        rule = self.rule or {}
-        limits = [
-            f"max_distance {rule['max_distance']:.6g} px" if rule.get("max_distance") else "",
-            f"min_distance {rule['min_distance']:.6g} px" if rule.get("min_distance") else "",
-            "nearness in steps" if "metric" in rule else "",
-        ]
-        words = ", ".join(
-            [f"gridsize {rule['gridsize']}, K {rule['K']}", *(word for word in limits if word)]
-        )
-        return f"{self.path}: {self.n_groups:,} groups, {words}, {size_words(self.n_bytes)}"
+        if self.rule is None:
+            return f"{self.path}: {self.fault}, {size_words(self.n_bytes)}"
+        rule = self.rule
+        words = [f"gridsize {rule.gridsize}", f"K {rule.k}"]
+        if rule.max_distance is not None:
+            words.append(f"max_distance {rule.max_distance:.6g} px")
+        if rule.min_distance:
+            words.append(f"min_distance {rule.min_distance:.6g} px")
+        if rule.metric != "pixels":
+            words.append(f"metric {rule.metric}")
+        words.append(size_words(self.n_bytes))
+        return f"{self.path}: {self.n_groups:,} groups, {', '.join(words)}"
 
     def compare(
         self,
@@ -56,7 +59,7 @@ class CachedGroups:
         y: Shaped[np.ndarray, "..."],
         scan_index: Shaped[np.ndarray, "..."] | None,
     ) -> str | None:
-        """Return how the file differs from the groups of a scan, found anew; None when it is right.
+        """Return how the file differs from the recomputed groups of a scan; None if it does not.
 
         Args:
             x: Column of each position, pixels.
@@ -64,22 +67,24 @@ class CachedGroups:
             scan_index: Scan number of each position.
 
         Raises:
-            GroupingError: When the positions cannot form groups.
+            GroupingError: If the positions cannot form groups.
         """
-        x, y = checked_positions(x, y)
-        request = Request(x=x, y=y, scan=scan_labels(scan_index, len(x)), rule=self.rule)
+        if self.rule is None:
+            return self.fault
+        request = Request.of(x, y, self.rule, scan_index)
         file = NpzFile(self.path)
         fault = unfit(file, request)
-        if fault is None:
-            neighbours, groups = file.read("neighbours"), file["all_groups"]
-            fault = implausible(neighbours, groups, request)
         if fault is not None:
             return fault
-        found = find_neighbourhood(x, y, scan_index=scan_index, **self.rule)
+        neighbours, groups = file.read("neighbours"), file["all_groups"]
+        fault = implausible(neighbours, groups, request)
+        if fault is not None:
+            return fault
+        found = request.neighbourhood()
         if not np.array_equal(neighbours, found.neighbours):
-            return "file damaged: other neighbours than the scan has"
+            return "file damaged: neighbours differ from those of the scan"
         same = np.array_equal(groups, tabulate(found, max_bytes=2 * groups.nbytes + 2**20))
-        return None if same else "file damaged: other groups than the scan has"
+        return None if same else "file damaged: groups differ from those of the scan"
 
 
 def scan_of(path: Path) -> Path:
@@ -93,31 +98,22 @@ def scan_of(path: Path) -> Path:
 
 
 def inspect_cached(path: Path) -> CachedGroups:
-    """Return what a groups cache says of itself; a bad file is no error but has a fault."""
+    """Return what a groups cache states; a bad file is no error but has a fault."""
     n_bytes = path.stat().st_size
     try:
         file = NpzFile(path)
         if "format_version" not in file or file["format_version"] != FORMAT_VERSION:
-            fault = "another format; it will be made anew when needed"
+            fault = "another format; it will be replaced when needed"
             return CachedGroups(path=path, n_bytes=n_bytes, fault=fault)
-        largest = float(file["max_distance"])
-        rule = {
-            "gridsize": int(file["gridsize"]),
-            "K": int(file["overlap_factor"]),
-            "max_distance": None if np.isinf(largest) else largest,
-            "min_distance": float(file["min_distance"]),
-        }
-        if "metric" in file and str(file["metric"]) != "pixels":
-            rule["metric"] = str(file["metric"])
-        n_groups = len(file["all_groups"])
-    except UNREADABLE as problem:
+        rule, n_groups = stated_rule(file), len(file["all_groups"])
+    except (*UNREADABLE, KeyError, GroupingError) as problem:
         fault = f"file damaged or unreadable: {reason(problem)}"
         return CachedGroups(path=path, n_bytes=n_bytes, fault=fault)
     return CachedGroups(path=path, n_bytes=n_bytes, n_groups=n_groups, rule=rule)
 
 
 def clear_cached(path: Path) -> int:
-    """Remove a groups cache; return the bytes it took."""
+    """Remove a groups cache; return its size in bytes."""
     n_bytes = path.stat().st_size
     path.unlink()
     return n_bytes

@@ -1,6 +1,6 @@
-"""What a choice of groups covers of the scan, in numbers and in one sentence.
+"""What a sample of groups covers of the scan, in numbers and in sentences.
 
-Way of the data: file -> RawData -> [groups] -> batches -> ... -> report.
+Data flow: file -> RawData -> [groups] -> batches -> ... -> report.
 Knows positions only: no frames, no files, no networks.
 """
 
@@ -15,15 +15,15 @@ from scipy.spatial import cKDTree
 
 from ptycho.grouping.neighbours import checked_positions, pair_distance
 
-_PAIRS_LOOKED_AT = 200_000  # groups whose pair distances enter the median, at most
-_CENTRES_LOOKED_AT = 4_000  # groups whose discrepancy is taken; it costs their square
-_POSITIONS_LOOKED_AT = 200_000  # positions whose distance to a used one is taken, at most
-_LINE = 0.1  # narrow by long axis, below which a group counts as a line
+_MOST_GROUPS = 200_000  # whose pair distances and shapes are computed
+_MOST_CENTRES = 4_000  # whose discrepancy is computed, at a cost that grows with their square
+_MOST_POSITIONS = 200_000  # whose distance to a used position is computed
+_LINE = 0.1  # ratio of short to long axis below which a group counts as a line
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Coverage:
-    """What some groups use of a scan; lengths in the unit of the positions (pixels)."""
+    """What some groups use of a scan; lengths in pixels."""
 
     n_groups: int
     """Groups."""
@@ -35,7 +35,7 @@ class Coverage:
     """M, positions in the scan."""
 
     n_patterns: int
-    """Patterns in all groups together, repetitions counted."""
+    """Patterns in all groups together, with repetitions."""
 
     n_different: int
     """Positions used at least once."""
@@ -44,39 +44,39 @@ class Coverage:
     """Uses of the position used most."""
 
     median_pair_distance: float
-    """Median distance of two members of a group; nan for groups of one."""
+    """Median distance between two members of a group; nan for groups of one."""
 
     mean_pair_distance: float
-    """Mean distance of two members of a group; nan for groups of one."""
+    """Mean distance between two members of a group; nan for groups of one."""
 
     spacing: float
-    """Median distance of a position to its nearest neighbour; nan for a single position."""
+    """Median distance from a position to its nearest neighbour; nan for a single position."""
 
     near_share: float
-    """Share of the positions no further than one spacing from a used one."""
+    """Share of the positions within one spacing of a used one."""
 
     largest_gap: float
-    """Largest distance of a position to the nearest used one: the radius of the largest empty
-    circle about a position."""
+    """Largest distance from a position to the nearest used one: the radius of the largest empty
+    circle around a position."""
 
     exposures: tuple[int, ...] = ()
     """Positions used 0, 1, 2, ... times."""
 
     discrepancy: float = math.nan
     """Centred L2 discrepancy of the group centres in the rectangle of the scan; 0 is perfectly
-    even. Nan without groups."""
+    uniform. Nan without groups."""
 
     median_columns: float = math.nan
-    """Median width of a group: its largest difference of x; nan for groups of one."""
+    """Median width of a group, its extent along x; nan for groups of one."""
 
     median_rows: float = math.nan
-    """Median height of a group: its largest difference of y; nan for groups of one."""
+    """Median height of a group, its extent along y; nan for groups of one."""
 
     line_share: float = math.nan
     """Share of the groups whose members lie on a line; nan for groups of one."""
 
     probe_diameter: float | None = None
-    """Diameter of the probe that overlaps are measured in; None when unknown."""
+    """Diameter of the probe, the unit of overlaps; None if unknown."""
 
     @property
     def share(self) -> float:
@@ -85,7 +85,7 @@ class Coverage:
 
     @property
     def median_overlap(self) -> float:
-        """1 - median pair distance / probe diameter, at least 0; nan when unknown.
+        """1 - median pair distance / probe diameter, at least 0; nan if unknown.
 
         Source:
             Bunk et al., Ultramicroscopy 108, 481 (2008): the linear overlap of two discs.
@@ -103,40 +103,35 @@ class Coverage:
             for name, value in values.items()
         }
 
+    def used(self) -> str:
+        """Return how much of the scan is used: patterns, distinct ones, overlap."""
+        share = f"{_percent(self.share)} of the scan"
+        text = f"{self.n_patterns:,} patterns, {self.n_different:,} distinct ({share})"
+        if math.isnan(self.median_overlap):
+            return text
+        return f"{text}; median overlap {_percent(self.median_overlap)}"
+
     def sentence(self) -> str:
-        """Return the summary for the log and the report."""
-        parts = [
-            f"{self.n_groups:,} group{'s' * (self.n_groups != 1)}",
-            f"{self.n_patterns:,} patterns",
-            f"{self.n_different:,} different ones ({_percent(self.share)} of the scan)",
-        ]
-        if self.n_groups and self.group_size > 1:
-            if not math.isnan(self.median_overlap):
-                parts.append(f"median overlap {_percent(self.median_overlap)}")
-            parts.append(f"median pair distance {self.median_pair_distance:.3g} px")
-        if self.n_groups:
-            parts.append(
-                f"no position further than {self.largest_gap:.3g} px from a used one"
-                if self.n_different < self.n_positions
-                else f"each used at most {self.most_uses}x"
-            )
-        return ", ".join(parts)
+        """Return the summary for the log."""
+        return f"{self.n_groups:,} group{'s' * (self.n_groups != 1)}, {self.used()}"
 
     def paragraph(self) -> str:
         """Return the summary with the spread over the scan and the shape of the groups."""
         if not self.n_groups:
             return self.sentence()
-        used = ", ".join(f"{n:,} {_times(i)}" for i, n in enumerate(self.exposures) if n)
+        counts = ", ".join(f"{n:,} {_times(i)}" for i, n in enumerate(self.exposures) if n)
         parts = [
-            f"{self.sentence()}. Positions used: {used}",
-            f"{_percent(self.near_share)} of the scan lie within one spacing "
-            f"({self.spacing:.3g} px) of a used position, the largest empty circle has a radius "
-            f"of {self.largest_gap:.3g} px, discrepancy {self.discrepancy:.2g}",
+            self.sentence(),
+            f"Positions used: {counts}",
+            f"{_percent(self.near_share)} of the positions lie within one spacing "
+            f"({self.spacing:.3g} px) of a used one; largest empty circle: radius "
+            f"{self.largest_gap:.3g} px; discrepancy {self.discrepancy:.2g}",
         ]
         if self.group_size > 1:
             parts.append(
-                f"Groups are {self.median_columns:.3g} px wide and {self.median_rows:.3g} px high "
-                f"(medians), {_percent(self.line_share)} of them lines"
+                f"Median group: {self.median_columns:.3g} px wide, {self.median_rows:.3g} px high, "
+                f"members {self.median_pair_distance:.3g} px apart; {_percent(self.line_share)} of "
+                "the groups are lines"
             )
         return ". ".join(parts)
 
@@ -154,21 +149,21 @@ def summarise(
         x: Column of each position, pixels.
         y: Row of each position, pixels.
         groups: Indices of the members.
-        probe_diameter: What overlaps are measured in, pixels; None when unknown.
+        probe_diameter: The unit of overlaps, pixels; None if unknown.
 
     Raises:
-        GroupingError: When the positions are not finite or of unequal number.
+        GroupingError: If x and y differ in length or are not finite.
     """
     x, y = checked_positions(x, y)
     groups = np.asarray(groups)
     uses = np.bincount(groups.ravel(), minlength=len(x))
     pairs = _pair_distances(x, y, groups)
     points = np.stack([x, y], axis=1)
-    looked_at = points[:: -(-len(points) // _POSITIONS_LOOKED_AT)]
-    gaps = np.full(len(looked_at), np.inf)
+    queries = points[:: -(-len(points) // _MOST_POSITIONS)]
+    gaps = np.full(len(queries), np.inf)
     if groups.size:
-        gaps, _ = cKDTree(points[uses > 0]).query(looked_at)
-    spacing = _median_spacing(points, looked_at)
+        gaps, _ = cKDTree(points[uses > 0]).query(queries)
+    spacing = _median_spacing(points, queries)
     return Coverage(
         n_groups=len(groups),
         group_size=groups.shape[1],
@@ -188,21 +183,29 @@ def summarise(
     )
 
 
-def _pair_distances(x, y, groups):
+def _pair_distances(
+    x: Float[np.ndarray, " position"],
+    y: Float[np.ndarray, " position"],
+    groups: Int[np.ndarray, "group member"],
+) -> Float[np.ndarray, " pair"]:
     pairs = combinations(range(groups.shape[1]), 2)
-    columns = _some_of(groups, _PAIRS_LOOKED_AT).T
+    columns = _some_of(groups, _MOST_GROUPS).T
     distances = [pair_distance(x, y, columns[a], columns[b]) for a, b in pairs]
     return np.concatenate(distances) if distances else np.empty(0)
 
 
-def _median_spacing(points, looked_at):
+def _median_spacing(
+    points: Float[np.ndarray, "position 2"], queries: Float[np.ndarray, "query 2"]
+) -> float:
     if len(points) < 2:
         return np.nan
-    distance, _ = cKDTree(points).query(looked_at, k=2)
+    distance, _ = cKDTree(points).query(queries, k=2)
     return float(np.median(distance[:, 1]))
 
 
-def _discrepancy(points, groups) -> float:
+def _discrepancy(
+    points: Float[np.ndarray, "position 2"], groups: Int[np.ndarray, "group member"]
+) -> float:
     """Return the centred L2 discrepancy of the group centres, scaled to the unit square.
 
     Source:
@@ -211,8 +214,8 @@ def _discrepancy(points, groups) -> float:
     extent = np.ptp(points, axis=0)
     if not len(groups) or not (extent > 0).all():
         return np.nan
-    shown = _some_of(groups, _CENTRES_LOOKED_AT)
-    # Squared, the discrepancy is a mean over pairs of centres; rows at a time bound the memory.
+    shown = _some_of(groups, _MOST_CENTRES)
+    # Squared, the discrepancy is a mean over pairs of centres; one row at a time bounds the memory.
     unit = (points[shown].mean(axis=1) - points.min(axis=0)) / extent
     off = np.abs(unit - 0.5)
     single = np.prod(1 + off / 2 - off * off / 2, axis=1).mean()
@@ -220,22 +223,26 @@ def _discrepancy(points, groups) -> float:
     return float(np.sqrt(max(0.0, (13 / 12) ** 2 - 2 * single + double)))
 
 
-def _some_of(groups, most):
-    """Return up to `most` groups, drawn: every second one of an even order need not be even."""
+def _some_of(groups: Int[np.ndarray, "group member"], most: int) -> Int[np.ndarray, "some member"]:
+    """Return up to `most` groups at random: regular picks of a regular order may be biased."""
     if len(groups) <= most:
         return groups
     return groups[np.random.default_rng(0).permutation(len(groups))[:most]]
 
 
-def _pair_term(unit, off, i) -> float:
-    return np.prod(1 + (off[i] + off - np.abs(unit[i] - unit)) / 2, axis=1).mean()
+def _pair_term(
+    unit: Float[np.ndarray, "centre 2"], off: Float[np.ndarray, "centre 2"], i: int
+) -> float:
+    return float(np.prod(1 + (off[i] + off - np.abs(unit[i] - unit)) / 2, axis=1).mean())
 
 
-def _shapes(points: Float[np.ndarray, "position 2"], groups) -> dict[str, float]:
+def _shapes(
+    points: Float[np.ndarray, "position 2"], groups: Int[np.ndarray, "group member"]
+) -> dict[str, float]:
     """Return the median extents of the groups, and the share of them that are lines."""
     if not len(groups) or groups.shape[1] == 1:
         return {}
-    members = points[_some_of(groups, _PAIRS_LOOKED_AT)]
+    members = points[_some_of(groups, _MOST_GROUPS)]
     columns, rows = np.median(np.ptp(members, axis=1), axis=0)
     dx, dy = np.moveaxis(members - members.mean(axis=1, keepdims=True), 2, 0)
     xx, yy, xy = (dx * dx).sum(axis=1), (dy * dy).sum(axis=1), (dx * dy).sum(axis=1)
@@ -249,11 +256,11 @@ def _shapes(points: Float[np.ndarray, "position 2"], groups) -> dict[str, float]
     }
 
 
-def _times(n) -> str:
+def _times(n: int) -> str:
     return {0: "never", 1: "once", 2: "twice"}.get(n, f"{n} times")
 
 
-def _percent(share):
-    """Return e.g. '18 %', without rounding a part up to all or down to nothing."""
+def _percent(share: float) -> str:
+    """Return e.g. '18 %'; only 0 and 1 become '0 %' and '100 %'."""
     percent = 100 * share
     return f"{percent:.0f} %" if share in (0, 1) or 1 <= percent <= 99 else f"{percent:.1f} %"

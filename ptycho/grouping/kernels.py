@@ -1,30 +1,32 @@
 """Loops over positions compiled by Numba: nearest neighbours and the listing of groups.
 
-Way of the data: file -> RawData -> [groups] -> batches -> ... -> report.
-Imported by `compiled` only, and only where it pays: importing takes longer than small scans do.
+Data flow: file -> RawData -> [groups] -> batches -> ... -> report.
+Imported by `compiled` only, and only for large scans: importing takes longer than a small scan.
 
-Every loop answers what its NumPy counterpart does, bit for bit: distances are dx*dx + dy*dy in
-float64 and never fused, ties go to the lower index. The loops hold no lock, so that threads can
-share one call; none of them writes where another one does. `no_type_check` keeps the checks that
-tests put around functions out of what Numba compiles.
+Every loop returns what its NumPy counterpart does, bit for bit: distances are dx*dx + dy*dy in
+float64 and never fused, ties go to the lower index. The loops release the interpreter lock, so that
+threads can share one call; no thread writes where another one does. `no_type_check` keeps the
+checks that tests put around functions out of what Numba compiles.
 """
 
-from typing import no_type_check
+from collections.abc import Callable
+from typing import Any, no_type_check
 
 import numba
 import numpy as np
 
-_SHORT = 80  # keys that are sorted fastest by inserting each in its place
+_SHORT = 80  # keys that are sorted fastest by insertion
+_OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
 _SAFETY = 1e-9  # of a cell; above the rounding of cell coordinates
 
 
-def _compiled(function):
-    """Compile when first called; keep the result on disk where there is a place to write."""
-    options = {"nogil": True, "error_model": "numpy"}
+def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Compile when first called; keep the result on disk where a folder is writable."""
     try:
-        return numba.njit(cache=True, **options)(function)
+        cached: Callable[..., Any] = numba.njit(function, **_OPTIONS, cache=True)
     except RuntimeError:  # "no locator available": neither this folder nor the user's cache
-        return numba.njit(**options)(function)
+        cached = numba.njit(function, **_OPTIONS)
+    return cached
 
 
 @_compiled
@@ -132,7 +134,7 @@ def _mutual_reach(lists, seed, k, reach):
 @_compiled
 @no_type_check
 def _fitting(x, y, smallest, largest, first, second):
-    """Return whether two positions keep the distance limits."""
+    """Return whether two positions obey the distance limits."""
     dx, dy = x[first] - x[second], y[first] - y[second]
     distance = np.sqrt(dx * dx + dy * dy)
     return smallest <= distance and distance <= largest
@@ -141,7 +143,7 @@ def _fitting(x, y, smallest, largest, first, second):
 @_compiled
 @no_type_check
 def _within_limits(x, y, lists, limits, seed, k, fits):
-    """Write which slots keep the distance limits with each slot, and last with the seed."""
+    """Write which slots obey the distance limits with each slot, and last with the seed."""
     for a in range(k + 1):
         word = np.uint64(0)
         one = seed if a == k else lists[seed, a]
@@ -159,7 +161,8 @@ def emit(x, y, lists, limits, filtered, words, slots, n_words, first, last, plac
     `words` has one bit per slot of a combination, `slots` its slots, in an order in which those of
     k slots are the first n_words[k]. Without `out` (no rows), places[lowest member] grows by one
     per group; with it, places holds where the next group of that member goes. `memory`, where it
-    has rows, takes one bit per combination kept when counting, and is believed when writing.
+    has rows, receives one bit per combination kept when counting, and replaces the test when
+    writing.
     """
     picks = slots.shape[1]
     reach = np.empty(lists.shape[1], np.uint64)
@@ -249,10 +252,10 @@ def sort_rows_of(out, starts, first, last, bits):
 @_compiled
 @no_type_check
 def halve(points, by_x, by_y, n_blocks, size):
-    """Part positions into blocks, halving along the longer side until each part is one block.
+    """Divide positions into blocks, halving along the longer side until each part is one block.
 
     by_x and by_y hold the same positions part by part, in the order of each coordinate. A part is
-    cut in one of them, and the other is parted without a change of order; no sorting is left.
+    cut in one of them, and the other is divided without a change of order; nothing is sorted.
     """
     n = len(by_x)
     orders = np.empty((2, n), np.int32)

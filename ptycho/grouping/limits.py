@@ -1,6 +1,6 @@
-"""What distance limits cost: how many groups they drop.
+"""How many groups the distance limits exclude.
 
-Way of the data: file -> RawData -> [groups] -> batches -> ... -> report.
+Data flow: file -> RawData -> [groups] -> batches -> ... -> report.
 Knows positions only: no frames, no files, no networks.
 """
 
@@ -9,45 +9,45 @@ from dataclasses import replace
 import numpy as np
 
 from ptycho.errors import GroupingError
-from ptycho.grouping.deck import draw_uniform, keeps_distances
 from ptycho.grouping.enumerate import count
 from ptycho.grouping.neighbours import Neighbourhood, neighbours_by_scan, pair_distance
+from ptycho.grouping.pairs import draw_uniform, keeps_distances
 
 _EXACT_UP_TO = 3_000_000  # combinations; below, counting takes a fraction of a second
-_LOOKED_AT = 10_000  # groups otherwise: a share known to 0.5 % of all groups
+_SAMPLED = 10_000  # groups otherwise: the share is then known to 0.5 % of all groups
 
 
 def limits_sentence(limited: Neighbourhood) -> str:
-    """Return how many groups the distance limits drop, exactly or, of very many, about.
+    """Return how many groups the distance limits exclude: the number, or an estimate of very many.
 
     Args:
         limited: The neighbourhood with its limits.
 
     Raises:
-        GroupingError: When they drop all.
+        GroupingError: If they exclude all.
     """
-    free = without_limits(limited)
-    largest = "" if limited.max_distance is None else f"at most {limited.max_distance:.4g} px"
-    smallest = f"at least {limited.min_distance:.4g} px" if limited.min_distance > 0 else ""
+    free, rule = without_limits(limited), limited.rule
+    largest = "" if rule.max_distance is None else f"at most {rule.max_distance:.4g} px"
+    smallest = f"at least {rule.min_distance:.4g} px" if rule.min_distance > 0 else ""
     words = " and ".join(part for part in (smallest, largest) if part)
-    rule = f"members {words} apart: "
+    head = f"distance limits ({words})"
     if int(free.raw_counts().sum()) <= _EXACT_UP_TO:
         total = count(free)
         dropped = total - count(limited)
         if dropped == total:
             raise GroupingError(
-                f"distance limits: none of {total:,} groups of gridsize {limited.gridsize}, "
-                f"K {limited.k} has its members {words} apart; the nearest positions are "
-                f"{_nearest(free):.4g} px apart (median); expected looser limits"
+                f"{head}: none of {total:,} groups obeys them (gridsize {rule.gridsize}, K "
+                f"{limited.k}); expected wider limits; the median nearest-neighbour distance is "
+                f"{_nearest(free):.4g} px"
             )
         share = dropped / max(total, 1)
-        return f"{rule}{dropped:,} of {total:,} groups dropped ({100 * share:.1f} %)"
-    groups = draw_uniform(free, _LOOKED_AT, seed=0)
+        return f"{head}: {dropped:,} of {total:,} groups excluded ({100 * share:.1f} %)"
+    groups = draw_uniform(free, _SAMPLED, seed=0)
     share = float(1 - keeps_distances(limited, groups).mean())
-    return f"{rule}about {100 * share:.1f} % of the groups dropped"
+    return f"{head}: about {100 * share:.1f} % of the groups excluded"
 
 
-def _nearest(free) -> float:
+def _nearest(free: Neighbourhood) -> float:
     """Return the median distance of a position to its nearest neighbour."""
     first = free.neighbours[:, 0]
     seeds = np.flatnonzero(first >= 0)
@@ -55,8 +55,8 @@ def _nearest(free) -> float:
 
 
 def without_limits(limited: Neighbourhood) -> Neighbourhood:
-    """Return the neighbourhood of the same positions and K that no distance limits."""
+    """Return the neighbourhood of the same positions and K without distance limits."""
     lists = limited.neighbours
-    if limited.max_distance is not None:
+    if limited.rule.max_distance is not None:
         lists = neighbours_by_scan(limited.x / limited.ratio, limited.y, limited.scan, limited.k)
-    return replace(limited, neighbours=lists, max_distance=None, min_distance=0.0)
+    return replace(limited, neighbours=lists, rule=limited.rule.without_limits())

@@ -1,11 +1,11 @@
 """Training, validation and test groups, or k folds, with a guard band between all of them.
 
-Way of the data: file -> RawData -> [groups] -> batches -> ... -> report.
+Data flow: file -> RawData -> [groups] -> batches -> ... -> report.
 Knows positions only: no frames, no files, no networks.
 
-Parts of the scan are marked first, as blocks or stripes. Positions of the rest that lie no
-further than the guard from a marked one belong to nobody; so does a group that is not whole in one
-part. `split` is the short way for training and validation alone.
+Parts of the scan are marked first, as blocks or stripes. Positions of the rest within the guard
+distance of a marked one are not used, nor are groups with members in two parts. `split` is simpler,
+for training and validation alone.
 """
 
 from collections.abc import Iterator
@@ -28,16 +28,16 @@ class Parts:
     """Groups of each part of a scan; no pattern is in two of them."""
 
     training: Int[np.ndarray, "training_group member"]
-    """Groups whole in the rest of the scan."""
+    """Groups with every member in the rest of the scan."""
 
     validation: Int[np.ndarray, "validation_group member"]
-    """Groups whole in the validation part."""
+    """Groups with every member in the validation part."""
 
     test: Int[np.ndarray, "test_group member"]
-    """Groups whole in the test part."""
+    """Groups with every member in the test part."""
 
     region: Int[np.ndarray, " position"]
-    """Where each position lies: 0 training, 1 guard band, 2 validation, 3 test."""
+    """Part of each position: 0 training, 1 guard band, 2 validation, 3 test."""
 
     n_groups: int
     """Groups before the split."""
@@ -63,8 +63,8 @@ class Parts:
         numbers = self.as_dict()
         return (
             f"{numbers['n_training']:,} training, {numbers['n_validation']:,} validation and "
-            f"{numbers['n_test']:,} test groups; the guard band costs "
-            f"{numbers['n_guard_positions']:,} of {len(self.region):,} positions and "
+            f"{numbers['n_test']:,} test groups; guard band: "
+            f"{numbers['n_guard_positions']:,} of {len(self.region):,} positions, "
             f"{numbers['n_guard_groups']:,} of {self.n_groups:,} groups"
         )
 
@@ -80,7 +80,7 @@ def split_parts(
     shape: str = "block",
     seed: int = 0,
 ) -> Parts:
-    """Return the groups of two opposite ends of the scan and of what lies between.
+    """Return the groups of two opposite ends of the scan and of the area between.
 
     Args:
         x: Column of each position, pixels.
@@ -94,14 +94,13 @@ def split_parts(
         seed: Chooses the ends.
 
     Raises:
-        GroupingError: On shares, guard or shape out of range, and when a part wanted stays empty.
+        GroupingError: If shares, guard or shape are out of range, or a requested part is empty.
     """
     x, y = checked_positions(x, y)
     _check(guard, shape)
     if not (validation >= 0 and test >= 0 and validation + test < 1):
         raise GroupingError(
-            f"split: validation = {validation}, test = {test}; expected shares that leave some "
-            "for training"
+            f"split: validation = {validation}, test = {test}; expected shares with a sum below 1"
         )
     depth = _depth(x, y, shape, np.random.default_rng(seed))
     region = np.zeros(len(x), np.int8)
@@ -113,8 +112,8 @@ def split_parts(
     for name, share in (("training", 1.0), ("validation", validation), ("test", test)):
         if share and not len(getattr(parts, name)):
             raise GroupingError(
-                f"split: no {name} group is left of {len(groups):,} beside a guard band of "
-                f"{guard:.3g} px; expected a larger share, a smaller guard or more groups"
+                f"split: no {name} group of {len(groups):,} with a guard band of {guard:.3g} px; "
+                "expected a larger share, a smaller guard or more groups"
             )
     return parts
 
@@ -128,7 +127,7 @@ def folds(
     guard: float,
     shape: str = "block",
 ) -> Iterator[Parts]:
-    """Yield n splits whose validation parts share the positions of the scan evenly among them.
+    """Yield n splits whose validation parts divide the positions of the scan evenly.
 
     Args:
         x: Column of each position, pixels.
@@ -136,10 +135,10 @@ def folds(
         groups: Indices of the members.
         n_folds: Parts, at least 2.
         guard: Smallest distance of positions in different parts, pixels.
-        shape: `block`: the longer side is cut again and again; `stripe`: one side is cut.
+        shape: `block`: the longer side of each part is cut; `stripe`: one side of the scan is cut.
 
     Raises:
-        GroupingError: On settings out of range, or more folds than positions.
+        GroupingError: If settings are out of range, or folds are more than positions.
     """
     x, y = checked_positions(x, y)
     _check(guard, shape)
@@ -152,26 +151,37 @@ def folds(
         yield _parts(x, y, groups, region, guard)
 
 
-def _check(guard, shape):
+def _check(guard: float, shape: str) -> None:
     if not (guard >= 0 and shape in get_args(Shape)):
         raise GroupingError(
             f"split: guard = {guard}, shape = {shape!r}; expected 0 or above, block or stripe"
         )
 
 
-def _depth(x, y, shape, rng) -> tuple[Float[np.ndarray, " position"], ...]:
-    """Return how far inside the scan each position lies, seen from one end and from the other."""
+def _depth(
+    x: Float[np.ndarray, " position"],
+    y: Float[np.ndarray, " position"],
+    shape: str,
+    rng: np.random.Generator,
+) -> tuple[Float[np.ndarray, " position"], Float[np.ndarray, " position"]]:
+    """Return the relative distance of each position from one end of the scan and from the other."""
     across, along = ((v - v.min()) / (np.ptp(v) or 1.0) for v in (x, y))
     if shape == "stripe":
         ends = (along, 1 - along) if np.ptp(y) > np.ptp(x) else (across, 1 - across)
     else:
         across = across if rng.integers(2) else 1 - across
         ends = np.maximum(across, along), np.maximum(1 - across, 1 - along)
-    return ends if rng.integers(2) else ends[::-1]
+    return ends if rng.integers(2) else (ends[1], ends[0])
 
 
-def _cut(points, members, n, shape, extent) -> Iterator[Int[np.ndarray, " part"]]:
-    """Yield n parts of the members, equally many in each but for one."""
+def _cut(
+    points: Float[np.ndarray, "position 2"],
+    members: Int[np.ndarray, " member"],
+    n: int,
+    shape: str,
+    extent: Float[np.ndarray, " 2"],
+) -> Iterator[Int[np.ndarray, " part"]]:
+    """Yield n parts of the members whose sizes differ by at most 1."""
     if n == 1:
         yield members
         return
@@ -183,8 +193,14 @@ def _cut(points, members, n, shape, extent) -> Iterator[Int[np.ndarray, " part"]
     yield from _cut(points, members[at:], n - n // 2, shape, extent)
 
 
-def _parts(x, y, groups, region, guard) -> Parts:
-    """Return the parts once the guard bands are taken off: first the rest's, then the test's."""
+def _parts(
+    x: Float[np.ndarray, " position"],
+    y: Float[np.ndarray, " position"],
+    groups: Int[np.ndarray, "group member"],
+    region: Int[np.ndarray, " position"],
+    guard: float,
+) -> Parts:
+    """Return the parts without the guard bands, which lie in the training and in the test part."""
     points = np.stack([x, y], axis=1)
     near_test = _near(points, region == _VALIDATION, guard) & (region == _TEST)
     near_rest = _near(points, region >= _VALIDATION, guard) & (region == _TRAINING)
@@ -197,9 +213,12 @@ def _parts(x, y, groups, region, guard) -> Parts:
     )
 
 
-def _near(points, marked, guard) -> Bool[np.ndarray, " position"]:
-    """Return which positions lie no further than the guard from a marked one."""
+def _near(
+    points: Float[np.ndarray, "position 2"], marked: Bool[np.ndarray, " position"], guard: float
+) -> Bool[np.ndarray, " position"]:
+    """Return which positions lie within the guard distance of a marked one."""
     if not marked.any():
         return np.zeros(len(points), bool)
     distance, _ = cKDTree(points[marked]).query(points)
-    return distance <= guard
+    near: np.ndarray = distance <= guard
+    return near

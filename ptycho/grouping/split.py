@@ -1,11 +1,11 @@
 """Training and validation groups that share no pattern and no part of the sample.
 
-Way of the data: file -> RawData -> [groups] -> batches -> ... -> report.
+Data flow: file -> RawData -> [groups] -> batches -> ... -> report.
 Knows positions only: no frames, no files, no networks.
 
-Neighbouring frames overlap, so setting aside the last few groups, or groups drawn at random,
-validates on what was trained on. Here a square at one corner of the scan is validation, a guard
-band around it belongs to neither, and the rest is training.
+Neighbouring frames overlap, so validation on the last few groups, or on random ones, would use
+training data. Here a square at one corner of the scan is used for validation, a guard band around
+it for neither, and the rest for training. `parts` also makes test sets and folds.
 """
 
 from dataclasses import dataclass
@@ -16,12 +16,12 @@ from jaxtyping import Float, Int, Shaped
 from ptycho.errors import GroupingError
 from ptycho.grouping.neighbours import checked_positions
 
-_SMALLEST_TRAINING_SHARE = 0.5  # of the groups; a guard that costs more leaves no validation
+_SMALLEST_TRAINING_SHARE = 0.5  # of the groups; below it, there is no validation
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Split:
-    """Groups for training and for validation, and what lies between."""
+    """Groups for training and for validation, and the guard band between them."""
 
     training: Int[np.ndarray, "training_group member"]
     """Groups with every member beyond the guard band; never empty."""
@@ -30,13 +30,13 @@ class Split:
     """Groups with every member inside the validation square; may be empty, see `reason`."""
 
     region: Int[np.ndarray, " position"]
-    """Where each position lies: 0 training, 1 guard band, 2 validation."""
+    """Part of each position: 0 training, 1 guard band, 2 validation."""
 
     n_guard_groups: int
-    """Groups lost because a member lies in the guard band, or members on both sides of it."""
+    """Groups not used because they are not entirely in one part."""
 
     reason: str | None = None
-    """Why there is no validation set; None when there is one."""
+    """Why there is no validation set; None if there is one."""
 
     @property
     def n_guard_positions(self) -> int:
@@ -56,11 +56,13 @@ class Split:
     def sentence(self) -> str:
         """Return the summary for the log and the report."""
         if self.reason:
-            return f"no validation set: {self.reason}; all {len(self.training):,} groups train"
+            return (
+                f"no validation set ({self.reason}); training on all {len(self.training):,} groups"
+            )
         return (
             f"{len(self.training):,} training groups, {len(self.validation):,} validation groups "
-            f"from one corner of the scan; the guard band between them costs "
-            f"{self.n_guard_groups:,} groups and {self.n_guard_positions:,} positions"
+            f"from one corner of the scan; guard band: {self.n_guard_groups:,} groups, "
+            f"{self.n_guard_positions:,} positions"
         )
 
 
@@ -73,19 +75,19 @@ def split_groups(
     guard: float,
     seed: int = 0,
 ) -> Split:
-    """Return the groups in two parts that share no pattern, at least `guard` apart.
+    """Return the groups of two parts of the scan that are at least `guard` apart.
 
     Args:
         x: Column of each position, pixels.
         y: Row of each position, pixels.
         groups: Indices of the members; shape (n, 1) for single frames.
-        fraction: Share of the groups wanted for validation; 0 for none.
-        guard: Distance kept between the two parts, pixels; the probe's diameter makes sure
-            that no part of the sample is seen by both.
+        fraction: Share of the groups for validation; 0 for none.
+        guard: Distance between the two parts, pixels; with the probe diameter, both illuminate
+            disjoint areas of the sample.
         seed: Chooses the corner.
 
     Raises:
-        GroupingError: On a fraction outside 0 to 0.5, a negative guard, or no groups.
+        GroupingError: If fraction is outside 0 to 0.5, guard is negative, or there are no groups.
     """
     x, y = checked_positions(x, y)
     groups = np.asarray(groups)
@@ -99,12 +101,12 @@ def split_groups(
         return _unsplit(x, groups, f"{fraction:.0%} of {len(groups):,} groups is less than one")
     best = None
     for corner in np.random.default_rng(seed).permutation(4):
-        reach = _reach_from_corner(x, y, corner)
+        reach = _reach_from_corner(x, y, int(corner))
         split = _split_at_corner(reach, groups, wanted, guard)
         if len(split.validation) and (best is None or len(split.training) > len(best.training)):
             best = split
         if best is split and len(split.training) >= (1 - 2 * fraction) * len(groups):
-            break  # cheap enough; the seed decides between such corners
+            break  # few groups are lost; the seed decides between such corners
     if best is None or len(best.training) < _SMALLEST_TRAINING_SHARE * len(groups):
         return _unsplit(
             x, groups, f"the scan is too small for a guard band of {guard:.3g} px around "
@@ -113,29 +115,23 @@ def split_groups(
     return best
 
 
-def split_positions(
-    x: Shaped[np.ndarray, "..."],
-    y: Shaped[np.ndarray, "..."],
-    *,
-    fraction: float,
-    guard: float,
-    seed: int = 0,
-) -> Split:
-    """Return the split of single positions, so that groups can be drawn on each side of it."""
-    return split_groups(
-        x, y, np.arange(len(x), dtype=np.int32)[:, None], fraction=fraction, guard=guard, seed=seed
-    )
-
-
-def _reach_from_corner(x, y, corner) -> Float[np.ndarray, " position"]:
-    """Return the side of the square at this corner of the scan that just holds each position."""
+def _reach_from_corner(
+    x: Float[np.ndarray, " position"], y: Float[np.ndarray, " position"], corner: int
+) -> Float[np.ndarray, " position"]:
+    """Return the side of the smallest square at this corner of the scan with each position."""
     across = x - x.min() if corner % 2 else x.max() - x
     along = y - y.min() if corner // 2 else y.max() - y
-    return np.maximum(across, along)
+    reach: np.ndarray = np.maximum(across, along)
+    return reach
 
 
-def _split_at_corner(reach, groups, wanted, guard) -> Split:
-    """Return the split whose square holds about `wanted` groups whole."""
+def _split_at_corner(
+    reach: Float[np.ndarray, " position"],
+    groups: Int[np.ndarray, "group member"],
+    wanted: int,
+    guard: float,
+) -> Split:
+    """Return the split whose square contains about `wanted` whole groups."""
     outermost = reach[groups].max(axis=1)
     side = np.partition(outermost, wanted - 1)[wanted - 1]
     region = np.where(reach <= side, 2, np.where(reach <= side + guard, 1, 0)).astype(np.int8)
@@ -149,7 +145,9 @@ def _split_at_corner(reach, groups, wanted, guard) -> Split:
     )
 
 
-def _unsplit(x, groups, reason) -> Split:
+def _unsplit(
+    x: Float[np.ndarray, " position"], groups: Int[np.ndarray, "group member"], reason: str
+) -> Split:
     return Split(
         training=groups,
         validation=groups[:0],

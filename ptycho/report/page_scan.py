@@ -5,14 +5,12 @@ Data flow: folder of a run, its scan file -> [samples, thumbnails] -> page.
 
 import math
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from jaxtyping import Bool
 
 from ptycho.errors import GroupingError, PtychoError
-from ptycho.grouping import sample_groups, summarise
-from ptycho.grouping.sample import METHODS
+from ptycho.grouping import SAMPLERS, GroupRule, sample_groups, summarise
 from ptycho.io import read_mask
 from ptycho.io.atomic import file_checksum
 from ptycho.physics.probe import largest_pair_distance
@@ -41,14 +39,14 @@ def samples_of(run: RunFolder, selection: Selection, diameter: float) -> list[Sa
     chosen = str(run.settings.get("sampling") or "frames") if gridsize > 1 else "frames"
     found = {chosen: groups}
     if gridsize > 1 and len(x) <= _MOST_COMPARED:
-        constraints = _constraints(run, diameter)
-        for method in METHODS:
+        for method in SAMPLERS:
             if method == chosen:
                 continue
             try:
+                rule = _rule(run, diameter, gridsize)
                 found[method] = sample_groups(
-                    x, y, n=len(groups), method=method, seed=int(run.settings.get("seed") or 0),
-                    gridsize=gridsize, scan_index=selection.scan_index, **constraints,
+                    x, y, rule, n=len(groups), method=method,
+                    seed=int(run.settings.get("seed") or 0), scan_index=selection.scan_index,
                 )  # fmt: skip
             except GroupingError:
                 continue  # groups of the run came from elsewhere; there is nothing to compare
@@ -88,15 +86,17 @@ def frames_of(
         return None, f"No frames are shown: {problem}."
 
 
-def _constraints(run: RunFolder, diameter: float) -> dict[str, Any]:
-    """Return the constraints on a group, as `sample_groups` takes them."""
-    names = {"neighbor_count": "K", "max_distance": "max_distance", "min_distance": "min_distance",
-             "metric": "metric"}  # fmt: skip
+def _rule(run: RunFolder, diameter: float, gridsize: int) -> GroupRule:
+    """Return the rule of a valid group that the settings of the run state."""
     settings = run.settings
-    found = {word: settings[name] for name, word in names.items() if settings.get(name)}
+    largest = settings.get("max_distance")
     if settings.get("min_overlap") is not None:
-        found["max_distance"] = largest_pair_distance(diameter, settings["min_overlap"])
-    return found
+        largest = largest_pair_distance(diameter, settings["min_overlap"])
+    return GroupRule(
+        gridsize=gridsize, K=settings.get("neighbor_count"), max_distance=largest,
+        min_distance=settings.get("min_distance") or 0.0,
+        metric=settings.get("metric") or "pixels",
+    )  # fmt: skip
 
 
 def _mask(run: RunFolder) -> Bool[np.ndarray, "row col"] | None:

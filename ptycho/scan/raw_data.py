@@ -17,8 +17,10 @@ import numpy as np
 from jaxtyping import Float, Float32, Int, Int32, Shaped
 
 from ptycho.errors import DataError
+from ptycho.grouping.cache import CachePlace
 from ptycho.grouping.enumerate import all_groups, sample_rows
 from ptycho.grouping.neighbours import get_neighbor_indices
+from ptycho.grouping.rule import GroupRule
 from ptycho.io.fields import FrameStack, ScanFields, check_frames
 from ptycho.io.formats import read_fields, write_fields
 from ptycho.io.measurement import Measurement
@@ -26,7 +28,7 @@ from ptycho.physics.experiment import Experiment
 from ptycho.scan import checks
 from ptycho.scan.grouped_arrays import grouped_arrays, true_windows
 from ptycho.scan.measurement import amplitude_of, intensity_of
-from ptycho.scan.selection import select_groups
+from ptycho.scan.selection import report_selection, select_groups
 from ptycho.spread import spread
 
 # Users import the last two from here.
@@ -223,29 +225,37 @@ class RawData:
     def select_groups(
         self,
         n: int | None,
+        rule: GroupRule,
         *,
-        gridsize: int,
-        dataset_path: Path | str | None = None,
-        **rule: Any,
+        sampling: str = "uniform",
+        seed: int = 0,
+        use_cache: bool = True,
+        cache_dir: Path | None = None,
+        probe_diameter: float | None = None,
     ) -> Int32[np.ndarray, "group member"]:
-        """Return the groups to work with; says in the log what the number meant.
+        """Return the groups of a run; the log states what the number counts.
 
         Args:
             n: `n_images`: frames at gridsize 1, groups above; None for all frames, or as many
                 groups as use every frame once.
-            gridsize: 1 takes the first n frames in their order, each a group of its own; above,
-                groups hold gridsize * gridsize overlapping frames.
-            dataset_path: File whose name and folder the cache takes; None for the scan's own.
-            **rule: `K`, `seed`, `sampling`, `use_cache`, `cache_dir`, `probe_diameter` and limits;
-                see `select_groups` in `ptycho.scan.selection`.
+            rule: What makes a group valid. Gridsize 1 takes the first n frames in their order,
+                each a group of its own.
+            sampling: A name in `ptycho.grouping.SAMPLERS`; without effect at gridsize 1.
+            seed: Fixes the sample.
+            use_cache: Whether to keep the groups on disk; the sample is the same without.
+            cache_dir: Folder of the groups cache instead of the scan's.
+            probe_diameter: The unit of the logged overlap, pixels; None logs none.
 
         Raises:
-            GroupingError: When no such groups exist.
+            GroupingError: If no such groups exist.
         """
-        return select_groups(
-            self.xcoords, self.ycoords, n, gridsize=gridsize, scan_index=self.scan_index,
-            dataset_path=dataset_path or self.path, where=self._where, **rule,
+        place = CachePlace.of(self.path, cache_dir) if use_cache else None
+        selected = select_groups(
+            self.xcoords, self.ycoords, n, rule, sampling=sampling, seed=seed,
+            scan_index=self.scan_index, cache=place,
         )  # fmt: skip
+        report_selection(self.xcoords, self.ycoords, selected, rule, probe_diameter=probe_diameter)
+        return selected.groups
 
     def generate_grouped_data(
         self,
@@ -258,35 +268,37 @@ class RawData:
         *,
         sampling: str = "uniform",
         use_cache: bool = True,
-        cache_dir: Path | str | None = None,
     ) -> dict[str, Any]:
         """Return frames and coordinates of chosen groups in the historic dictionary.
 
         Args:
             N: Rows and columns of a frame, checked against the scan.
-            K: Neighbours a group may draw from.
+            K: Neighbours from which the members of a group are drawn; None for the default.
             nsamples: Frames at gridsize 1, groups above.
-            dataset_path: File whose name and folder the groups cache takes.
+            dataset_path: File whose name and folder the groups cache takes; None for the scan's.
             seed: Fixes the sample; None is 0.
-            gridsize: Groups hold gridsize * gridsize frames.
-            sampling: uniform, balanced or sequential.
+            gridsize: Groups have gridsize * gridsize frames.
+            sampling: A name in `ptycho.grouping.SAMPLERS`.
             use_cache: Whether to keep the groups on disk.
-            cache_dir: Folder for the groups cache instead of the dataset's.
 
         Returns:
             What `grouped_arrays` lists, `Y` (G, N, N, C) the true object windows or None, and
             `objectGuess` (H, W) or None.
 
         Raises:
-            DataError: When N is not the size of the frames, or a frame is damaged.
-            GroupingError: When no such groups exist.
+            DataError: If N is not the size of the frames, or a frame is damaged.
+            GroupingError: If no such groups exist.
         """
         if self.frame_size != N:
             raise DataError(f"{self._where}: frames of {self.frame_size} pixels; expected N = {N}")
-        groups = self.select_groups(
-            nsamples, gridsize=gridsize, K=K, seed=seed, sampling=sampling,
-            use_cache=use_cache, cache_dir=cache_dir, dataset_path=dataset_path,
+        rule = GroupRule(gridsize=gridsize, K=K)
+        place = CachePlace.of(dataset_path or self.path) if use_cache else None
+        selected = select_groups(
+            self.xcoords, self.ycoords, nsamples, rule, sampling=sampling, seed=seed or 0,
+            scan_index=self.scan_index, cache=place,
         )  # fmt: skip
+        report_selection(self.xcoords, self.ycoords, selected, rule)
+        groups = selected.groups
         data = grouped_arrays(
             self.amplitude(groups.ravel()), groups,
             coords=np.stack([self.xcoords, self.ycoords], axis=1),
@@ -302,10 +314,9 @@ class RawData:
     def _find_all_valid_groups(
         self, K: int | None = None, gridsize: int = 2
     ) -> Int32[np.ndarray, "group member"]:
-        """Return every valid group of the scan, found anew; K as in `select_groups`."""
-        return all_groups(
-            self.xcoords, self.ycoords, gridsize=gridsize, K=K, scan_index=self.scan_index
-        )
+        """Return every valid group of the scan, without the cache; None for the default K."""
+        rule = GroupRule(gridsize=gridsize, K=K)
+        return all_groups(self.xcoords, self.ycoords, rule, scan_index=self.scan_index)
 
     @property
     def _where(self) -> str:

@@ -4,8 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
+from ptycho.grouping import SAMPLERS
 from ptycho.settings.base import also
-from ptycho.settings.shared import ConsoleSettings, Sampling, ScanFileSettings, SelectionSettings
+from ptycho.settings.shared import ConsoleSettings, ScanFileSettings, SelectionSettings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,8 +18,10 @@ class GroupsSettings(SelectionSettings):
     gridsize: int = 2
     """A group has gridsize x gridsize overlapping frames."""
 
-    sampling: Sampling = also("balanced", switches={"sequential_sampling": "sequential"})
-    """How groups are sampled; the other methods are compared with it."""
+    sampling: str = also(
+        "balanced", choices=SAMPLERS, switches={"sequential_sampling": "sequential"}
+    )
+    """How groups are sampled: {choices}; the other methods are compared with it."""
 
     cache: bool = False
     """Keep the list of all groups on disk for a later run."""

@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from ptycho.engines import ENGINES
 from ptycho.errors import ConfigError
+from ptycho.grouping import SAMPLERS
 from ptycho.settings.base import also
 from ptycho.settings.bounds import at_least
 from ptycho.settings.shared import (
@@ -15,7 +16,6 @@ from ptycho.settings.shared import (
     FolderSettings,
     FrameSizeSettings,
     ProgressSettings,
-    Sampling,
     SelectionSettings,
 )
 
@@ -29,9 +29,10 @@ class ReconstructSettings(SelectionSettings, ComputeSettings, ProgressSettings):
     gridsize: int | None = None
     """Frames per side of a group; none takes that of the model. A lifted model takes any."""
 
-    sampling: Sampling = also("balanced", switches={"sequential_sampling": "sequential"})
-    """How groups are sampled: balanced (all positions used as evenly as possible), uniform (each
-    equally likely) or sequential (the first ones). Single frames are always the first ones."""
+    sampling: str = also(
+        "balanced", choices=SAMPLERS, switches={"sequential_sampling": "sequential"}
+    )
+    """How groups are sampled: {choices}. Single frames are always the first ones."""
 
     engine: str = also("learned", choices=ENGINES)
     """What corrects the object of the whole scan: {choices}."""

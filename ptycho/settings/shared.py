@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Literal
 
 from ptycho.errors import ConfigError
+from ptycho.grouping import SAMPLERS
 from ptycho.settings.base import Settings, also
 from ptycho.settings.bounds import a_seed, above_zero, at_least
 
 Measurement = Literal["counts", "intensity", "amplitude"]
-Sampling = Literal["uniform", "balanced", "sequential"]
 Device = Literal["auto", "cpu", "cuda", "mps"]
 
 
@@ -117,9 +117,10 @@ class SelectionSettings(Settings):
     """Nearest positions from which the members of a group are drawn, its seed position not counted;
     none means 8 at gridsize 2, 24 at gridsize 3."""
 
-    sampling: Sampling = also("uniform", switches={"sequential_sampling": "sequential"})
-    """How groups are sampled: uniform (each equally likely), balanced (all positions used as evenly
-    as possible) or sequential (the first ones). Single frames are always the first ones."""
+    sampling: str = also(
+        "uniform", choices=SAMPLERS, switches={"sequential_sampling": "sequential"}
+    )
+    """How groups are sampled: {choices}. Single frames are always the first ones."""
 
     seed: int = also(0, aliases=["subsample_seed"])
     """Seed of all random numbers; the same seed gives the same result."""

@@ -11,6 +11,7 @@ from ptycho.api.components import use_threads
 from ptycho.api.grouping import choose_groups, neighbours_used
 from ptycho.api.loading import load_data
 from ptycho.errors import ConfigError, DataError
+from ptycho.grouping import GroupRule
 from ptycho.scan.dataset import default_batch_size
 from ptycho.scan.raw_data import RawData
 from ptycho.scan.scaling import scaled_probe
@@ -110,7 +111,7 @@ def test_dark_frames_are_refused():
     ("settings", "options"),
     [
         ({}, {}),
-        ({"seed": 5, "neighbor_count": 5}, {"seed": 5, "K": 5}),
+        ({"seed": 5, "neighbor_count": 5}, {"seed": 5, "rule": GroupRule(K=5)}),
         ({"sampling": "balanced"}, {"sampling": "balanced"}),
         ({"sampling": "sequential"}, {"sampling": "sequential"}),
     ],
@@ -122,7 +123,7 @@ def test_the_settings_of_the_sample_reach_it(config, settings, options):
         options = {"sampling": "balanced"} | options
     raw = simulated(49)
     found = choose_groups(raw, config(**paths, output_dir="o", n_images=9, **settings), 2)
-    np.testing.assert_array_equal(found, raw.select_groups(9, gridsize=2, **options))
+    np.testing.assert_array_equal(found, raw.select_groups(9, **{"rule": GroupRule()} | options))
 
 
 @pytest.mark.parametrize(("keep", "place"), [(True, "elsewhere"), (False, None), (True, None)])

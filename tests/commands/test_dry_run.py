@@ -7,7 +7,7 @@ from tiny_scan import saved_untrained, simulated
 
 from ptycho.commands.cli import main
 from ptycho.durations import duration
-from ptycho.grouping import count_groups
+from ptycho.grouping import GroupRule, count_groups
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ def test_a_training_is_told_exactly_and_leaves_nothing(scan, tmp_path, capsys):
         "--batch_size", 3, "--validation_fraction", 0.1,
     )  # fmt: skip
     raw = simulated()
-    exact = count_groups(raw.xcoords, raw.ycoords, gridsize=2, K=8)
+    exact = count_groups(raw.xcoords, raw.ycoords, GroupRule(K=8))
     assert rows["groups"].startswith(f"{exact:,} valid ones; 20 of them, uniform: 20 groups")
     train, watch = map(int, re.match(r"(\d+) groups train, (\d+) watch", rows["split"]).groups())
     assert train + watch <= 20

@@ -15,6 +15,7 @@ from ptycho.commands import cli, train
 from ptycho.commands import reconstruct as workflow
 from ptycho.engines.residuals import frame_residuals
 from ptycho.errors import ConfigError, DataError
+from ptycho.grouping import GroupRule
 from ptycho.learning.prediction import noise_floor, predict_patches
 from ptycho.physics.device import choose_device
 from ptycho.physics.losses import amplitude_loss
@@ -98,7 +99,7 @@ def test_n_images_are_the_first_frames_at_gridsize_one(home, tmp_path):
 @pytest.mark.parametrize("sampling", ["balanced", "uniform", "sequential"])
 def test_n_images_are_groups_at_gridsize_two(home, tmp_path, sampling):
     found = reconstructed(home, tmp_path, gridsize=2, n_images=5, sampling=sampling, seed=4)
-    groups = simulated(64).select_groups(5, gridsize=2, sampling=sampling, seed=4)
+    groups = simulated(64).select_groups(5, GroupRule(), sampling=sampling, seed=4)
     np.testing.assert_array_equal(found["frames"], np.unique(groups))
 
 
@@ -208,7 +209,7 @@ def test_the_batch_size_does_not_change_the_result(home, tmp_path, gridsize):
 
 def test_patches_come_in_the_order_of_the_groups_and_know_their_frames():
     raw = simulated(40)
-    groups = raw.select_groups(7, gridsize=2)
+    groups = raw.select_groups(7, GroupRule())
     shown = []
     found = predict_patches(
         untrained(raw, gridsize=2), GroupDataset(raw, groups), batch_size=3,
@@ -389,7 +390,7 @@ def test_groups_are_drawn_from_as_many_neighbours_as_in_training(home, tmp_path,
     monkeypatch.setattr(
         workflow, "choose_groups",
         lambda raw, config, gridsize: asked.append(config.neighbor_count)
-        or raw.select_groups(4, gridsize=gridsize, use_cache=False),
+        or raw.select_groups(4, GroupRule(gridsize=gridsize), use_cache=False),
     )  # fmt: skip
     reconstructed(home, tmp_path / "a", gridsize=2, n_images=4)
     reconstructed(home, tmp_path / "a", gridsize=2, n_images=4, neighbor_count=5)

@@ -12,6 +12,7 @@ from tiny_scan import SIDE, model_settings, simulated
 from ptycho.commands import reconstruct as inference
 from ptycho.commands import train
 from ptycho.errors import ConfigError
+from ptycho.grouping import GroupRule
 from ptycho.learning.model_folder import build_model, load_model
 from ptycho.physics.probe import probe_intensity, with_modes
 from ptycho.scan.dataset import GroupDataset
@@ -36,7 +37,7 @@ def ran(tmp_path_factory):
     """The same short training from a wrong probe, fixed and learning."""
     raw = simulated(49)
     true = scaled_probe(raw).probe
-    groups = raw.select_groups(24, gridsize=2, use_cache=False)
+    groups = raw.select_groups(24, GroupRule(), use_cache=False)
     results = []
     for rate in (None, 0.3):
         torch.manual_seed(0)

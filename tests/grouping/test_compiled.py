@@ -1,4 +1,4 @@
-"""The compiled way gives what the NumPy way gives, bit for bit, whatever the number of threads."""
+"""The compiled path gives what the NumPy path gives, bit for bit, for any number of threads."""
 
 import subprocess
 import sys
@@ -8,7 +8,15 @@ import numpy as np
 import pytest
 from scan_shapes import awkward_scan, raster
 
-from ptycho.grouping import all_groups, compiled, count_groups, get_neighbor_indices, sample_groups
+from ptycho.grouping import (
+    GroupRule,
+    all_groups,
+    compiled,
+    compiled_table,
+    count_groups,
+    get_neighbor_indices,
+    sample_groups,
+)
 from ptycho.grouping import kernels as _loaded
 from ptycho.grouping.enumerate import tabulate
 from ptycho.grouping.neighbours import find_neighbourhood
@@ -16,12 +24,23 @@ from ptycho.grouping.neighbours import find_neighbourhood
 assert _loaded  # compile once, not in the middle of a test
 
 
-def both_ways(monkeypatch, answer):
+def both_paths(monkeypatch, answer):
     found = []
     for way in (False, True):
         monkeypatch.setattr(compiled, "pays", lambda n, way=way: way)
         found.append(answer())
     return found
+
+
+def answers(x, y, rule, scan):
+    """Everything that both paths compute."""
+    ask = {"n": len(x) // 3, "seed": 1, "scan_index": scan}
+    return (
+        get_neighbor_indices(x, y, rule.K, scan_index=scan),
+        all_groups(x, y, rule, scan_index=scan),
+        np.array(count_groups(x, y, rule, scan_index=scan)),
+        *(sample_groups(x, y, rule, method=method, **ask) for method in ("balanced", "uniform")),
+    )
 
 
 def scan_of(number):
@@ -43,24 +62,19 @@ def scan_of(number):
     "start",
     [pytest.param(n, marks=[pytest.mark.slow] if n >= 40 else []) for n in range(0, 120, 20)],
 )
-def test_both_ways_find_the_same_neighbours_groups_and_samples(monkeypatch, start):
+def test_both_paths_find_the_same_neighbours_groups_and_samples(monkeypatch, start):
     for number in range(start, start + 20):
         x, y, scan = scan_of(number) if number % 2 else awkward_scan(number)
         if np.bincount(scan).max() < 9:
             continue
         gridsize = 3 if number % 5 == 0 else 2
         limit = [None, 1.5, 0.4][number % 3] if number % 2 else None
-        rule = {"gridsize": gridsize, "K": gridsize**2 + number % 4, "scan_index": scan}
-        rule |= {"max_distance": limit, "min_distance": 0.01 * (number % 4 == 1)}
-        plain, fast = both_ways(
-            monkeypatch,
-            lambda x=x, y=y, rule=rule: (
-                get_neighbor_indices(x, y, rule["K"], scan_index=rule["scan_index"]),
-                all_groups(x, y, **rule),
-                np.array(count_groups(x, y, **rule)),
-                sample_groups(x, y, n=len(x) // 3, method="balanced", seed=1, **rule),
-                sample_groups(x, y, n=len(x) // 3, method="uniform", seed=1, **rule),
-            ),
+        rule = GroupRule(
+            gridsize=gridsize, K=gridsize**2 + number % 4, max_distance=limit,
+            min_distance=0.01 * (number % 4 == 1),
+        )  # fmt: skip
+        plain, fast = both_paths(
+            monkeypatch, lambda x=x, y=y, rule=rule, scan=scan: answers(x, y, rule, scan)
         )
         for one, other in zip(plain, fast, strict=True):
             np.testing.assert_array_equal(one, other, err_msg=str(number))
@@ -71,17 +85,17 @@ def test_the_number_of_threads_changes_nothing(threads):
     points = np.random.default_rng(0).random((3000, 2))
     near = compiled.nearest(points, 8, threads=threads)
     np.testing.assert_array_equal(near, compiled.nearest(points, 8, threads=1))
-    neighbourhood = find_neighbourhood(*points.T, gridsize=2)
-    table, in_order = compiled.table_of_groups(neighbourhood, threads=threads)
+    neighbourhood = find_neighbourhood(*points.T, GroupRule())
+    table, in_order = compiled_table.table_of_groups(neighbourhood, threads=threads)
     assert in_order
     np.testing.assert_array_equal(table, tabulate(neighbourhood))
-    assert compiled.number_of_groups(neighbourhood, threads=threads) == len(table)
+    assert compiled_table.number_of_groups(neighbourhood, threads=threads) == len(table)
 
 
 @pytest.mark.parametrize("step", [1.0, 0.1, 1 / 3])
 def test_an_exact_raster_has_the_same_groups_either_way(monkeypatch, step):
     x, y = raster(23, 31, step)
-    plain, fast = both_ways(monkeypatch, lambda: all_groups(x, y, gridsize=2, K=6))
+    plain, fast = both_paths(monkeypatch, lambda: all_groups(x, y, GroupRule(K=6)))
     np.testing.assert_array_equal(plain, fast)
 
 
@@ -105,9 +119,9 @@ def test_crowds_and_lines_are_left_to_the_tree():
 def test_small_scans_load_no_compiler():
     script = """
 import sys, numpy as np
-from ptycho.grouping import all_groups, sample_groups
+from ptycho.grouping import GroupRule, all_groups, sample_groups
 y, x = (a.ravel().astype(float) for a in np.mgrid[:20, :20])
-all_groups(x, y, gridsize=2); sample_groups(x, y, gridsize=2, n=9, method="balanced")
+all_groups(x, y, GroupRule()); sample_groups(x, y, GroupRule(), n=9, method="balanced")
 sys.exit("numba" in sys.modules)
 """
     assert subprocess.run([sys.executable, "-c", script]).returncode == 0

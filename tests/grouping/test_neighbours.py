@@ -8,7 +8,7 @@ from hypothesis.extra.numpy import arrays
 from scan_shapes import awkward_scan, raster, slow_neighbours
 
 from ptycho.errors import GroupingError
-from ptycho.grouping import default_neighbor_count, get_neighbor_indices
+from ptycho.grouping import GroupRule, get_neighbor_indices
 from ptycho.grouping import neighbours as module
 from ptycho.grouping.neighbours import find_neighbourhood
 
@@ -94,10 +94,6 @@ def test_a_pattern_counter_is_one_scan_and_said_so(caplog):
     assert "all 9 values differ" in caplog.text
 
 
-def test_default_neighbours_are_the_ring_that_holds_a_compact_block():
-    assert [default_neighbor_count(g) for g in (2, 3, 4)] == [8, 24, 48]
-
-
 def test_a_compact_block_of_a_raster_is_valid_at_the_default_and_not_at_four():
     x, y = raster(6, 6)
     block = {14, 15, 20, 21}
@@ -118,18 +114,19 @@ def test_positions_that_are_not_finite_are_counted_and_the_first_is_named(value)
     ("change", "message"),
     [
         ({"x": np.zeros(3)}, r"positions: x of shape \(3,\), y of shape \(9,\)"),
-        ({"gridsize": 5}, r"gridsize = 5: expected 1 to 4"),
-        ({"gridsize": 0}, r"gridsize = 0: expected 1 to 4"),
-        ({"gridsize": 4}, r"positions: 9 in the largest scan; expected at least 16"),
-        ({"K": 2}, r"K = 2 neighbours: expected 3 to 64 for gridsize 2; the default is 8"),
-        ({"K": 65}, r"K = 65 neighbours: expected 3 to 64"),
+        (
+            {"rule": GroupRule(gridsize=4)},
+            r"positions: 9 in the largest scan; expected at least 16",
+        ),
+        (
+            {"rule": GroupRule(K=2)},
+            r"K = 2 neighbours: expected 3 to 64 for gridsize 2; the default",
+        ),
         ({"scan_index": np.zeros(4)}, r"scan_index: shape \(4,\); expected \(9,\)"),
-        ({"max_distance": 1.0, "min_distance": 2.0}, r"min_distance = 2.0, max_distance = 1.0"),
-        ({"max_distance": np.nan}, r"max_distance = nan"),
     ],
 )
 def test_a_request_that_cannot_be_met_is_refused_in_one_line(change, message):
     x, y = raster(3, 3)
     with pytest.raises(GroupingError, match=message) as caught:
-        find_neighbourhood(**({"x": x, "y": y, "gridsize": 2} | change))
+        find_neighbourhood(**({"x": x, "y": y, "rule": GroupRule()} | change))
     assert "\n" not in str(caught.value)

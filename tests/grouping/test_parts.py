@@ -8,7 +8,7 @@ from scan_shapes import raster
 from scipy.spatial import cKDTree
 
 from ptycho.errors import GroupingError
-from ptycho.grouping import folds, sample_groups, split_parts
+from ptycho.grouping import GroupRule, folds, sample_groups, split_parts
 
 
 @given(
@@ -19,7 +19,7 @@ from ptycho.grouping import folds, sample_groups, split_parts
 )
 def test_parts_share_nothing_and_keep_the_guard(seed, shape, guard, gridsize):
     x, y = np.random.default_rng(seed).random((2, 900)) * 30
-    groups = sample_groups(x, y, gridsize=gridsize, n=200)
+    groups = sample_groups(x, y, GroupRule(gridsize=gridsize), n=200)
     parts = split_parts(
         x, y, groups, validation=0.15, test=0.15, guard=guard, shape=shape, seed=seed
     )
@@ -43,8 +43,7 @@ def test_stripes_of_a_raster_by_hand():
     assert parts.n_guard_positions == 8
     assert len(parts.training) == 40 - 8 - 4 - 8
     assert parts.sentence() == (
-        "20 training, 8 validation and 4 test groups; the guard band costs 8 of 40 positions and "
-        "8 of 40 groups"
+        "20 training, 8 validation and 4 test groups; guard band: 8 of 40 positions, 8 of 40 groups"
     )
 
 
@@ -70,8 +69,8 @@ def test_each_position_is_validated_in_exactly_one_fold(shape, n_folds):
     [
         ({"shape": "ring"}, r"shape = 'ring'; expected .* block or stripe"),
         ({"guard": -1.0}, r"guard = -1.0"),
-        ({"validation": 0.7, "test": 0.3}, "expected shares that leave some for training"),
-        ({"guard": 99.0}, "no training group is left of 30 beside a guard band of 99 px"),
+        ({"validation": 0.7, "test": 0.3}, "expected shares with a sum below 1"),
+        ({"guard": 99.0}, "no training group of 30 with a guard band of 99 px"),
     ],
 )
 def test_a_split_that_cannot_be_is_refused_in_one_line(change, message):

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scan_shapes import raster
 
 from ptycho.errors import GroupingError
-from ptycho.grouping import sample_groups, split_groups, split_positions
+from ptycho.grouping import GroupRule, sample_groups, split_groups
 
 
 def scan(kind, n, rng):
@@ -35,7 +35,9 @@ def test_no_pattern_is_shared_and_the_guard_is_kept(kind, n, gridsize, fraction,
     rng = np.random.default_rng(seed)
     x, y = scan(kind, n, rng)
     assume(len(x) >= gridsize**2)
-    groups = sample_groups(x, y, gridsize=gridsize, n=int(rng.integers(1, 2 * n)), seed=seed)
+    groups = sample_groups(
+        x, y, GroupRule(gridsize=gridsize), n=int(rng.integers(1, 2 * n)), seed=seed
+    )
     split = split_groups(x, y, groups, fraction=fraction, guard=guard, seed=seed)
     assert len(split.training) >= len(groups) / 2
     assert len(split.training) + len(split.validation) + split.n_guard_groups == len(groups)
@@ -53,7 +55,7 @@ def test_no_pattern_is_shared_and_the_guard_is_kept(kind, n, gridsize, fraction,
 @pytest.mark.parametrize("seed", range(4))
 def test_validation_holds_about_the_share_asked_for(gridsize, seed):
     x, y = raster(40, 40)
-    groups = sample_groups(x, y, gridsize=gridsize, n=1600 // gridsize**2, seed=seed)
+    groups = sample_groups(x, y, GroupRule(gridsize=gridsize), n=1600 // gridsize**2, seed=seed)
     split = split_groups(x, y, groups, fraction=0.05, guard=2.0, seed=seed)
     assert 0.05 <= len(split.validation) / len(groups) <= 0.06
     assert len(split.training) / len(groups) > 0.85
@@ -62,14 +64,14 @@ def test_validation_holds_about_the_share_asked_for(gridsize, seed):
 def test_a_raster_by_hand():
     # A 10 x 10 raster, 4 % asked for: a square of 2 x 2 frames, and a guard of 1 around it.
     x, y = raster(10, 10)
-    split = split_positions(x, y, fraction=0.04, guard=1.0)
+    split = split_groups(x, y, np.arange(100)[:, None], fraction=0.04, guard=1.0)
     assert len(split.validation) == 4
     assert split.n_guard_positions == 3 * 3 - 2 * 2
     assert len(split.training) == 100 - 9
     assert np.bincount(split.region).tolist() == [91, 5, 4]
     assert split.sentence() == (
-        "91 training groups, 4 validation groups from one corner of the scan; the guard band "
-        "between them costs 5 groups and 5 positions"
+        "91 training groups, 4 validation groups from one corner of the scan; guard band: 5 "
+        "groups, 5 positions"
     )
 
 
@@ -94,13 +96,13 @@ def test_the_seed_chooses_the_corner_and_repeats():
         (100, 0.05, 8.0, "the scan is too small for a guard band of 8 px around 5%"),
     ],
 )
-def test_without_room_everything_trains_and_the_reason_is_told(n, fraction, guard, reason):
+def test_without_room_everything_trains_and_the_reason_is_reported(n, fraction, guard, reason):
     x, y = raster(10, 10)
     split = split_groups(x, y, np.arange(n)[:, None], fraction=fraction, guard=guard)
     assert reason in split.reason
     assert len(split.training) == n
     assert len(split.validation) == 0
-    assert split.sentence().startswith(f"no validation set: {reason}")
+    assert split.sentence().startswith(f"no validation set ({reason}")
 
 
 @pytest.mark.parametrize(
@@ -109,4 +111,4 @@ def test_without_room_everything_trains_and_the_reason_is_told(n, fraction, guar
 def test_settings_out_of_range_are_refused(change):
     arguments = {"fraction": 0.1, "guard": 1.0} | change
     with pytest.raises(GroupingError, match=r"split: fraction = .*; expected a fraction of 0 to"):
-        split_positions(*raster(5, 5), **arguments)
+        split_groups(*raster(5, 5), np.arange(25)[:, None], **arguments)

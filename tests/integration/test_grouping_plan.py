@@ -10,8 +10,8 @@ import logging
 import numpy as np
 import pytest
 
+from ptycho.grouping import GroupRule, cache_file, summarise
 from ptycho.grouping import cache as group_cache
-from ptycho.grouping import summarise
 from ptycho.scan.raw_data import RawData
 
 N = 4
@@ -92,7 +92,8 @@ def test_group_sampling(dataset, log, n_images, patterns):
     assert data["diffraction"].shape == (n_images, N, N, 4)
     np.testing.assert_array_equal(frame_numbers(data), data["nn_indices"])
     assert f"n_images={n_images} refers to neighbor groups (gridsize=2)" in log.text
-    assert f"{n_images:,} groups, {patterns:,} patterns, " in log.text
+    assert f"groups: {n_images:,} of " in log.text
+    assert f"(gridsize 2, K 4), {patterns:,} patterns, " in log.text
     with np.load(dataset.parent / "fly001_transposed.g2k4.groups_cache.npz") as stored:
         valid = {tuple(row) for row in stored["all_groups"].tolist()}
     sampled = [tuple(row) for row in data["nn_indices"].tolist()]
@@ -127,7 +128,7 @@ def test_with_a_cache_nothing_is_searched_again(dataset, cache, monkeypatch):
     def searched(*_args, **_kwargs):
         raise AssertionError("searched the groups again in spite of the cache")
 
-    monkeypatch.setattr(group_cache, "find_neighbourhood", searched)
+    monkeypatch.setattr(cache_file, "find_neighbourhood", searched)
     monkeypatch.setattr(group_cache, "tabulate", searched)
     found = grouped(dataset, 2576, seed=0)
     np.testing.assert_array_equal(found["nn_indices"], expected["nn_indices"])
@@ -137,7 +138,7 @@ def test_random_sampling_is_more_diverse_in_space_than_sequential(dataset):
     raw = RawData.from_file(dataset)
     covered = {}
     for sampling in ("sequential", "uniform", "balanced"):
-        groups = raw.select_groups(512, gridsize=2, K=8, sampling=sampling, use_cache=False)
+        groups = raw.select_groups(512, GroupRule(K=8), sampling=sampling, use_cache=False)
         covered[sampling] = summarise(raw.xcoords, raw.ycoords, groups)
     assert covered["uniform"].n_different > 2 * covered["sequential"].n_different
     assert covered["uniform"].largest_gap < covered["sequential"].largest_gap / 5
@@ -149,7 +150,7 @@ def test_random_sampling_is_more_diverse_in_space_than_sequential(dataset):
 
 def test_as_many_patterns_as_frames_use_nearly_all_frames_when_balanced(dataset):
     groups = RawData.from_file(dataset).select_groups(
-        2576, gridsize=2, K=8, sampling="balanced", use_cache=False
+        2576, GroupRule(K=8), sampling="balanced", use_cache=False
     )
     assert groups.size == M
     assert 1 - len(np.unique(groups)) / M <= 0.005

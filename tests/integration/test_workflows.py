@@ -67,8 +67,9 @@ def test_512_groups_of_2x2_are_trained_on_and_the_log_says_so(scan, tmp_path, ca
     out, err = capsys.readouterr()
     assert out == f"{run}\n"
     for text in (err, log_of(run)):
-        assert "n_images=512 refers to neighbor groups (gridsize=2) of " in text
-        assert "512 groups, 2,048 patterns, " in text
+        assert "n_images=512 refers to neighbor groups (gridsize=2) of 4 frames" in text
+        assert "groups: 512 of " in text
+        assert "(gridsize 2, K 8), 2,048 patterns, " in text
         assert "epoch 1 of 1: train_loss " in text
     told = json.loads((run / "settings.json").read_text())
     assert (told["gridsize"], told["neighbor_count"], told["training"]["n_frames"]) == (2, 8, 625)
@@ -99,7 +100,7 @@ def test_the_cache_is_created_once_and_used_until_a_position_moves(small, tmp_pa
     entries["xcoords"][7] += 0.5
     np.savez(small, **entries)
     told = again(runs[2])
-    assert f"groups cache not used: {cache} (positions changed); finding the groups anew" in told
+    assert f"groups cache not used: {cache} (positions changed); recomputing the groups" in told
     assert f"groups cache created: {cache}" in told
 
 
@@ -123,7 +124,8 @@ def test_the_four_commands_of_the_plan(tmp_path):
     assert "n_images=128 refers to individual images (gridsize=1): the first 128" in log_of(gs1)
     assert "n_images=32 refers to neighbor groups (gridsize=2)" in log_of(gs2)
     assert "n_images=16 refers to individual images (gridsize=1): the first 16" in log_of(test1)
-    assert "4 groups, 16 patterns, 16 different ones" in log_of(test2)
+    assert "groups: 4 of " in log_of(test2)
+    assert "16 patterns, 16 distinct" in log_of(test2)
     for folder in (test1, test2):
         assert sorted(p.name for p in folder.iterdir()) == [
             "metrics.json", "reconstructed_amplitude.png", "reconstructed_phase.png",

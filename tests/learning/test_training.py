@@ -16,6 +16,7 @@ from ptycho import progress
 from ptycho.commands import train
 from ptycho.engines.reconstruction import reconstruct
 from ptycho.errors import ConfigError, DataError, ModelError
+from ptycho.grouping import GroupRule
 from ptycho.learning import training
 from ptycho.learning.model_folder import load_model
 from ptycho.physics import LOSSES
@@ -73,7 +74,9 @@ def away(obj, truth):
 def test_a_tiny_scan_is_memorised(tmp_path, network, gridsize, left):
     """0.68, 0.55 and 0.08 of the loss were left: in front of a lifted network physics does most."""
     raw = simulated(9)
-    groups = raw.select_groups(None, gridsize=gridsize, sampling="balanced", use_cache=False)
+    groups = raw.select_groups(
+        None, GroupRule(gridsize=gridsize), sampling="balanced", use_cache=False
+    )
     model = untrained(raw, gridsize, network)
     before = mean_loss(model, GroupDataset(raw, groups))
     often = GroupDataset(raw, np.tile(groups, (12, 1)))
@@ -380,7 +383,9 @@ def test_the_sample_learned_from_is_the_one_asked_for(tmp_path, handed, gridsize
     config = configured(tmp_path, gridsize=gridsize, n_images=60, validation_fraction=0, seed=3)
     _, data, validation = handed(config)
     assert validation is None
-    np.testing.assert_array_equal(data.groups, raw.select_groups(60, gridsize=gridsize, seed=3))
+    np.testing.assert_array_equal(
+        data.groups, raw.select_groups(60, GroupRule(gridsize=gridsize), seed=3)
+    )
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ import pytest
 from tiny_scan import saved_untrained, simulated
 
 from ptycho.commands import cli
-from ptycho.grouping import sample_groups
+from ptycho.grouping import GroupRule, sample_groups
 from ptycho.io.atomic import file_checksum
 from ptycho.io.npz import NpzFile, write_npz
 from ptycho.metrics import well_covered
@@ -273,7 +273,7 @@ def large(tmp_path_factory):
     scan.save(folder / "scan.npz")
     config = InferenceConfig(test_data="scan.npz", output_dir=folder)
     save_settings(to_dict(config), folder, kind=config.kind)
-    groups = sample_groups(*positions.T[::-1], n=2576, gridsize=2, method="balanced")
+    groups = sample_groups(*positions.T[::-1], GroupRule(), n=2576, method="balanced")
     data = folder / "scan.npz"
     about = {"data": str(data), "sha256": file_checksum(data), "bytes": data.stat().st_size,
              "n_frames": 10_304, "frame_size": 64, "probe_diameter": 20.0}  # fmt: skip

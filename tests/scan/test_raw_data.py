@@ -10,6 +10,7 @@ from hypothesis.extra.numpy import arrays
 from scan_shapes import raster
 
 from ptycho.errors import DataError, GroupingError
+from ptycho.grouping import GroupRule
 from ptycho.scan.raw_data import RawData
 
 M, N = 12, 8
@@ -197,7 +198,7 @@ def test_without_an_object_the_true_patches_of_the_file_serve():
 def test_gridsize_one_is_the_first_frames_in_their_order(path, log):
     raw = RawData.from_file(written(path))
     for sampling in ("uniform", "balanced"):
-        groups = raw.select_groups(5, gridsize=1, seed=9, sampling=sampling)
+        groups = raw.select_groups(5, GroupRule(gridsize=1), seed=9, sampling=sampling)
         assert groups.tolist() == [[0], [1], [2], [3], [4]]
     data = raw.generate_grouped_data(N, nsamples=5)
     np.testing.assert_allclose(data["diffraction"][..., 0] ** 2, COUNTS[:5], rtol=1e-6)
@@ -206,26 +207,27 @@ def test_gridsize_one_is_the_first_frames_in_their_order(path, log):
 
 
 def test_more_images_than_frames_are_all_of_them_and_said_so(log):
-    assert len(scan().select_groups(50, gridsize=1)) == M
-    assert "n_images=50 asked for, 12 frames exist; taking all" in log.text
+    assert len(scan().select_groups(50, GroupRule(gridsize=1))) == M
+    assert "n_images=50: only 12 frames exist; using all" in log.text
 
 
-def test_the_log_says_once_what_the_number_meant(path, log):
-    RawData.from_file(written(path)).select_groups(3, gridsize=2)
-    told = [r.message for r in log.records if "n_images" in r.message]
-    assert len(told) == 1
-    assert told[0].startswith("n_images=3 refers to neighbor groups (gridsize=2) of ")
-    assert "3 groups, 12 patterns, " in told[0]
+def test_the_log_states_once_what_the_number_counts(path, log):
+    RawData.from_file(written(path)).select_groups(3, GroupRule(), probe_diameter=5.0)
+    lines = [r.message for r in log.records if "n_images" in r.message]
+    assert lines == ["n_images=3 refers to neighbor groups (gridsize=2) of 4 frames"]
+    assert log.messages[-1].startswith("groups: 3 of ")
+    assert "(gridsize 2, K 8), 12 patterns, " in log.messages[-1]
+    assert "; median overlap " in log.messages[-1]
 
 
 def test_without_a_number_every_frame_is_used_about_once():
-    assert len(scan().select_groups(None, gridsize=1)) == M
-    assert len(scan().select_groups(None, gridsize=2)) == M // 4
+    assert len(scan().select_groups(None, GroupRule(gridsize=1))) == M
+    assert len(scan().select_groups(None, GroupRule())) == M // 4
 
 
 def test_the_cache_never_changes_the_groups(path):
     raw = RawData.from_file(written(path))
-    options = {"gridsize": 2, "K": 6, "seed": 3}
+    options = {"rule": GroupRule(K=6), "seed": 3}
     without = raw.select_groups(7, **options, use_cache=False)
     assert not list(path.parent.glob("*cache*"))
     first, second = raw.select_groups(7, **options), raw.select_groups(7, **options)
@@ -253,7 +255,7 @@ def test_groups_of_two_scans_in_one_file_never_mix(path):
                 scan_index=index)
     )  # fmt: skip
     for sampling in ("uniform", "balanced", "sequential"):
-        groups = raw.select_groups(8, gridsize=2, sampling=sampling)
+        groups = raw.select_groups(8, GroupRule(), sampling=sampling)
         assert (index[groups] == index[groups[:, :1]]).all()
 
 
@@ -261,12 +263,9 @@ def test_groups_of_two_scans_in_one_file_never_mix(path):
     ("call", "message"),
     [
         (lambda r: r.generate_grouped_data(16), r"scan: frames of 8 pixels; expected N = 16"),
-        (lambda r: r.select_groups(0, gridsize=1), r"n_images = 0, .* expected at least 1"),
-        (
-            lambda r: r.select_groups(None, gridsize=4),
-            r"12 in the largest scan; expected at least 16",
-        ),
-        (lambda r: r.select_groups(3, gridsize=4), r"12 in the largest scan; expected at least 16"),
+        (lambda r: r.select_groups(0, GroupRule(gridsize=1)), r"n_images = 0: expected at least 1"),
+        (lambda r: r.select_groups(None, GroupRule(gridsize=4)), r"12 in .* expected at least 16"),
+        (lambda r: r.select_groups(3, GroupRule(gridsize=4)), r"12 in .* expected at least 16"),
     ],
 )
 def test_a_request_that_cannot_be_met_is_one_line(call, message):

@@ -1,11 +1,11 @@
-"""The deck of (seed, combination) pairs: which groups they stand for, and uniform draws from it.
+"""The numbered (seed, combination) pairs: their groups, and uniform samples of them.
 
-Way of the data: file -> RawData -> [groups] -> batches -> ... -> report.
+Data flow: file -> RawData -> [groups] -> batches -> ... -> report.
 Knows neighbours only.
 
-A set of positions turns up once for each of its members that has all the others among its
-neighbours; the first such member owns it. A pair counts when its seed is the owner, so every set
-has one chance, and no table of all groups is needed.
+A set of positions occurs once for each of its members that has all the others among its
+neighbours; the first such member owns it. A pair is kept if its seed is the owner, so every set has
+one chance, and no table of all groups is needed.
 """
 
 from collections.abc import Callable
@@ -17,11 +17,12 @@ from jaxtyping import Bool, Int, Int32
 
 from ptycho.errors import GroupingError
 from ptycho.grouping.neighbours import Neighbourhood
+from ptycho.grouping.rule import GroupRule
 from ptycho.grouping.shuffle import LARGEST_SIZE, Shuffle
 
 _CELLS_AT_ONCE = 2**23
-_PATIENCE = 4_000_000  # draws after which a filter that rejects nearly all is reported
-_HOPELESS = 1e-4  # share of draws kept
+_LARGEST_TRIAL = 4_000_000  # pairs after which limits that reject nearly all are an error
+_FEWEST_KEPT = 1e-4  # of the pairs tried
 
 
 def draw_uniform(
@@ -29,50 +30,55 @@ def draw_uniform(
 ) -> Int32[np.ndarray, "group member"]:
     """Return n groups, every valid group equally likely, without replacement.
 
-    All (seed, combination) pairs are walked in a keyed random order; a pair is kept when its
-    seed owns the set, so each set has exactly one chance.
+    All (seed, combination) pairs are visited in a keyed random order; a pair is kept if its seed
+    owns the set, so each set has exactly one chance.
     """
     ends = np.cumsum(raw_counts_of(neighbourhood))
 
-    def groups_of(cards):
-        seeds = np.searchsorted(ends, cards, side="right")
-        return owned(neighbourhood, seeds, cards - np.append(0, ends)[seeds])
+    def groups_of(pairs: Int[np.ndarray, " pair"]) -> Int32[np.ndarray, "group member"]:
+        seeds = np.searchsorted(ends, pairs, side="right")
+        return owned(neighbourhood, seeds, pairs - np.append(0, ends)[seeds])
 
-    return walk_deck(
-        int(ends[-1]), n=n, seed=seed, size=neighbourhood.group_size, k=neighbourhood.k,
-        groups_of=groups_of,
-    )  # fmt: skip
+    return sample_pairs(
+        int(ends[-1]), groups_of, n=n, seed=seed, size=neighbourhood.group_size, k=neighbourhood.k
+    )
 
 
-def walk_deck(
-    n_cards: int, *, n: int, seed: int, size: int, k: int, groups_of: Callable
+def sample_pairs(
+    n_pairs: int,
+    groups_of: Callable[[Int[np.ndarray, " pair"]], Int32[np.ndarray, "group member"]],
+    *,
+    n: int,
+    seed: int,
+    size: int,
+    k: int,
 ) -> Int32[np.ndarray, "group member"]:
-    """Return the first n groups met in a deck of (seed, combination) pairs, shuffled by a key.
+    """Return the first n groups among (seed, combination) pairs in a keyed random order.
 
     Args:
-        n_cards: Pairs in all.
+        n_pairs: Pairs in all.
+        groups_of: Returns the groups that numbered pairs own, in the same order.
         n: Groups wanted.
         seed: The key.
         size: Members of a group.
         k: Neighbours of a position; with `size` it bounds the memory of one step.
-        groups_of: cards -> the groups they own, in the same order.
 
     Raises:
-        GroupingError: When nearly every card is rejected.
+        GroupingError: If nearly every pair is rejected.
     """
-    deck = Shuffle(n_cards, seed)
+    order = Shuffle(n_pairs, seed)
     largest_step = max(1, _CELLS_AT_ONCE // (size * max(1, k)))
     parts = [np.empty((0, size), np.int32)]
-    found = looked = 0
-    while found < n and looked < n_cards:
-        # The first guess: one card in three is the owner's.
-        share = found / looked if found else 1 / 3
-        step = min(n_cards - looked, largest_step, int(1.2 * (n - found) / share) + 64)
-        cards = deck(np.arange(looked, looked + step, dtype=np.uint64)).astype(np.int64)
-        groups = groups_of(cards)
+    found = tried = 0
+    while found < n and tried < n_pairs:
+        # The first guess: one pair in three is the owner's.
+        share = found / tried if found else 1 / 3
+        step = min(n_pairs - tried, largest_step, int(1.2 * (n - found) / share) + 64)
+        pairs = order(np.arange(tried, tried + step, dtype=np.uint64)).astype(np.int64)
+        groups = groups_of(pairs)
         parts.append(groups[: n - found])
-        found, looked = found + len(parts[-1]), looked + step
-        check_hope(found, looked)
+        found, tried = found + len(parts[-1]), tried + step
+        check_yield(found, tried)
     return np.concatenate(parts)
 
 
@@ -81,9 +87,9 @@ def members_of(
     seeds: Int[np.ndarray, " group"],
     ranks: Int[np.ndarray, " group"],
 ) -> Int32[np.ndarray, "group member"]:
-    """Return seed and combination number `rank` of its neighbours, sorted.
+    """Return each seed with combination number `rank` of its neighbours, sorted.
 
-    Combinations are numbered in colexicographic order, so that those of the k nearest come
+    Combinations are numbered in colexicographic order, so that those of the nearest neighbours come
     first, whatever K is. A missing neighbour appears as -1.
     """
     groups = np.empty((len(seeds), neighbourhood.group_size), np.int32)
@@ -116,9 +122,9 @@ def keeps_distances(
     neighbourhood: Neighbourhood, groups: Int[np.ndarray, "group member"]
 ) -> Bool[np.ndarray, " group"]:
     """Return which groups have all their pairs within the distance limits."""
-    if not neighbourhood.filtered:
+    if not neighbourhood.rule.filtered:
         return np.ones(len(groups), bool)
-    left = np.arange(len(groups))  # most groups fall at one of the first pairs
+    left = np.arange(len(groups))  # most groups fail at one of the first pairs
     for first, second in combinations(range(groups.shape[1]), 2):
         left = left[neighbourhood.pair_fits(groups[left, first], groups[left, second])]
     kept = np.zeros(len(groups), bool)
@@ -129,39 +135,40 @@ def keeps_distances(
 def first_occurrences(
     groups: Int32[np.ndarray, "group member"],
 ) -> Int32[np.ndarray, "different member"]:
-    """Return the rows without repetitions, in the order they were met."""
+    """Return the rows without repetitions, in their order."""
     rows = np.ascontiguousarray(groups)
     whole = rows.view([("", rows.dtype)] * rows.shape[1])[:, 0]
     _, first = np.unique(whole, return_index=True)
-    return rows[np.sort(first)]
+    different: np.ndarray = rows[np.sort(first)]
+    return different
 
 
 def raw_counts_of(neighbourhood: Neighbourhood) -> Int[np.ndarray, " position"]:
     """Return the combinations per seed.
 
     Raises:
-        GroupingError: When all together are too many to be numbered.
+        GroupingError: If all together are too many to be numbered.
     """
-    check_deck(neighbourhood.n_positions, neighbourhood.k, neighbourhood.gridsize)
+    check_pairs(neighbourhood.n_positions, neighbourhood.rule)
     return neighbourhood.raw_counts()
 
 
-def check_deck(n_positions: int, k: int, gridsize: int) -> None:
-    """Raise GroupingError when the (seed, combination) pairs are too many to be numbered."""
-    largest = comb(k, gridsize**2 - 1) * n_positions
+def check_pairs(n_positions: int, rule: GroupRule) -> None:
+    """Raise GroupingError if the (seed, combination) pairs are too many to be numbered."""
+    largest = comb(rule.k, rule.group_size - 1) * n_positions
     if largest > LARGEST_SIZE:
         raise GroupingError(
-            f"K = {k}: {largest:.1e} combinations at gridsize "
-            f"{gridsize}; expected at most {LARGEST_SIZE:.1e}; lower K"
+            f"K = {rule.k}: {largest:.1e} combinations at gridsize {rule.gridsize}; expected at "
+            f"most {LARGEST_SIZE:.1e}; lower K"
         )
 
 
-def check_hope(found: int, looked: int) -> None:
-    """Raise GroupingError when a filter has rejected nearly everything for long."""
-    if looked > _PATIENCE and found < _HOPELESS * looked:
+def check_yield(found: int, tried: int) -> None:
+    """Raise GroupingError if distance limits reject nearly all of many combinations."""
+    if tried > _LARGEST_TRIAL and found < _FEWEST_KEPT * tried:
         raise GroupingError(
-            f"sampling: {found:,} of {looked:,} combinations keep the distance limits; "
-            "expected more; loosen them or lower K"
+            f"sampling: {found:,} of {tried:,} combinations obey the distance limits; "
+            "expected more; relax them or lower K"
         )
 
 
@@ -170,9 +177,10 @@ def owned(
     seeds: Int[np.ndarray, " pair"],
     ranks: Int[np.ndarray, " pair"],
 ) -> Int32[np.ndarray, "group member"]:
-    """Return the groups of these pairs without those another seed owns or a filter rejects."""
+    """Return the groups of these pairs that their seed owns and that obey the distance limits."""
     groups = members_of(neighbourhood, seeds, ranks)
     kept = keeps_distances(neighbourhood, groups)
     groups, seeds = groups[kept], seeds[kept]
     owner = groups[np.arange(len(groups)), reach_all(neighbourhood, groups).argmax(axis=1)]
-    return groups[owner == seeds]
+    of_owner: np.ndarray = groups[owner == seeds]
+    return of_owner

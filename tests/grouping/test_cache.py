@@ -9,13 +9,15 @@ import numpy as np
 import pytest
 from scan_shapes import raster
 
-from ptycho.grouping import all_groups, get_neighbor_indices
+from ptycho.grouping import GroupRule, all_groups, get_neighbor_indices
 from ptycho.grouping import cache as group_cache
-from ptycho.grouping.cache import cache_paths, find_groups
+from ptycho.grouping.cache import CachePlace, find_groups
+from ptycho.grouping.cache_file import FORMAT_VERSION
 from ptycho.grouping.sample import draw
 from ptycho.io.npz import NpzFile
 
 X, Y = raster(12, 10, step=3.0)
+RULE = GroupRule()
 
 
 @pytest.fixture
@@ -33,15 +35,15 @@ def log(caplog):
     return caplog
 
 
-def find(scan_file, x=X, y=Y, **changes):
-    return find_groups(x, y, **({"gridsize": 2, "dataset_path": scan_file} | changes))
+def find(scan_file, x=X, y=Y, rule=RULE, folder=None, **changes):
+    return find_groups(x, y, rule, cache=CachePlace.of(scan_file, folder), **changes)
 
 
 def check_rebuilt(scan_file, log, reason):
-    """The groups are right, the log says why they were found anew, and the file is good again."""
+    """The groups are right, the log says why they were recomputed, the file is good again."""
     log.clear()
     found = find(scan_file)
-    np.testing.assert_array_equal(found.groups, all_groups(X, Y, gridsize=2))
+    np.testing.assert_array_equal(found.groups, all_groups(X, Y, RULE))
     assert "groups cache not used" in log.text
     assert reason in log.text
     assert "groups cache created" in log.text
@@ -61,19 +63,19 @@ def test_the_first_run_writes_the_file_and_the_second_uses_it(scan_file, log):
     assert "created" not in log.text
     assert isinstance(second.groups, np.memmap)
     np.testing.assert_array_equal(first.groups, second.groups)
-    np.testing.assert_array_equal(first.groups, all_groups(X, Y, gridsize=2))
+    np.testing.assert_array_equal(first.groups, all_groups(X, Y, RULE))
 
 
 def test_plain_numpy_reads_what_the_plan_lists(scan_file):
     with np.load(find(scan_file).path) as stored:
         groups = stored["all_groups"]
-        assert groups.shape == (len(all_groups(X, Y, gridsize=2)), 4)
+        assert groups.shape == (len(all_groups(X, Y, RULE)), 4)
         assert groups.dtype == np.int32
         assert stored["gridsize"] == 2
         assert stored["overlap_factor"] == 8.0
         assert stored["overlap_factor"].dtype == np.float64
         assert len(str(stored["dataset_checksum"])) == 64
-        assert stored["format_version"] == group_cache.FORMAT_VERSION
+        assert stored["format_version"] == FORMAT_VERSION
         assert "K nearest neighbours" in str(stored["definition"])
         assert stored["max_distance"] == np.inf
         assert stored["min_distance"] == 0
@@ -85,7 +87,7 @@ def test_the_groups_start_at_a_multiple_of_64_bytes(scan_file):
 
 @pytest.mark.parametrize("method", ["uniform", "balanced", "sequential"])
 def test_samples_are_the_same_with_created_used_and_no_cache(scan_file, method):
-    tables = [find(scan_file), find(scan_file), find(scan_file, use_cache=False)]
+    tables = [find(scan_file), find(scan_file), find(None)]
     assert tables[2].path is None
     samples = [draw(t.neighbourhood, n=50, method=method, seed=4) for t in tables]
     np.testing.assert_array_equal(samples[0], samples[1])
@@ -93,24 +95,24 @@ def test_samples_are_the_same_with_created_used_and_no_cache(scan_file, method):
 
 
 def test_without_a_cache_nothing_is_written(scan_file):
-    find(scan_file, use_cache=False)
     find(None)
     assert not list(scan_file.parent.iterdir())
 
 
 def test_a_cache_folder_takes_the_file_instead(scan_file, tmp_path):
     folder = tmp_path / "deep" / "cache"
-    assert find(scan_file, cache_dir=folder).path.parent == folder
+    assert find(scan_file, folder=folder).path.parent == folder
     assert [p.name for p in tmp_path.iterdir()] == ["deep"]
 
 
 def test_different_rules_keep_different_files(scan_file):
-    names = {find(scan_file, **rule).path.name for rule in ({}, {"K": 4}, {"gridsize": 3, "K": 9})}
+    rules = (RULE, GroupRule(K=4), GroupRule(gridsize=3, K=9))
+    names = {find(scan_file, rule=rule).path.name for rule in rules}
     assert names == {f"scan.v2.{rule}.groups_cache.npz" for rule in ("g2k8", "g2k4", "g3k9")}
 
 
 def test_distance_limits_are_part_of_what_is_cached(scan_file, log):
-    everything, compact = find(scan_file), find(scan_file, max_distance=4.5)
+    everything, compact = find(scan_file), find(scan_file, rule=GroupRule(max_distance=4.5))
     assert compact.path.name == "scan.v2.g2k8d4.5.groups_cache.npz"
     compact.path.rename(everything.path)
     assert len(find(scan_file).groups) == len(everything.groups)
@@ -195,18 +197,18 @@ def rewrite(path, **changes):
         ("narrow", "wrong shape or type"),
         ("shape", "file damaged"),
         ("flipped", "file damaged"),
-        ("flipped group", "other content than was written"),
-        ("altered", "other content than was written"),
+        ("flipped group", "content differs from what was written"),
+        ("altered", "content differs from what was written"),
         ("unsigned", "no digest of its content"),
     ],
 )
-def test_a_bad_file_is_told_and_made_anew(scan_file, log, kind, reason):
+def test_a_bad_file_is_reported_and_replaced(scan_file, log, kind, reason):
     damage(kind, find(scan_file).path)
     check_rebuilt(scan_file, log, reason)
 
 
 def test_a_folder_in_the_place_of_the_file_is_survived(scan_file, log):
-    preferred, fallback = cache_paths(scan_file, gridsize=2, K=8)
+    preferred, fallback = CachePlace.of(scan_file).paths(RULE)
     preferred.mkdir()
     assert find(scan_file).path == fallback
     assert "cannot write" in log.text
@@ -235,26 +237,26 @@ def test_a_read_only_folder_sends_the_file_to_the_users_cache(scan_file, log, mo
 
 def test_datasets_of_equal_name_do_not_share_the_users_cache(scan_file, tmp_path):
     (tmp_path / "other").mkdir()
-    first = cache_paths(scan_file, gridsize=2, K=8)[1]
-    second = cache_paths(tmp_path / "other" / scan_file.name, gridsize=2, K=8)[1]
+    first = CachePlace.of(scan_file).paths(RULE)[1]
+    second = CachePlace.of(tmp_path / "other" / scan_file.name).paths(RULE)[1]
     assert first != second
     assert first.name == second.name
 
 
 def test_with_no_place_to_write_the_run_goes_on(scan_file, log, monkeypatch):
-    user_folder = cache_paths(scan_file, gridsize=2, K=8)[1].parent
+    user_folder = CachePlace.of(scan_file).paths(RULE)[1].parent
     forbid_writing(monkeypatch, scan_file.parent, user_folder)
     found = find(scan_file)
     assert found.path is None
-    assert "groups cache: none written" in log.text
+    assert "groups cache: could not be written; the next run will recompute the groups" in log.text
     assert len(draw(found.neighbourhood, n=20)) == 20
 
 
-def test_above_the_limit_nothing_is_written_and_the_size_is_told(scan_file, log, monkeypatch):
+def test_above_the_limit_nothing_is_written_and_the_size_is_reported(scan_file, log, monkeypatch):
     monkeypatch.setattr(group_cache, "LARGEST_BYTES", 10_000)
     found = find(scan_file)
     assert found.groups is None
-    assert "could take 0.1 MB, the limit is 0.0 MB" in log.text
+    assert "need 0.1 MB, the limit is 0.0 MB" in log.text
     assert not list(scan_file.parent.glob("*.npz"))
     assert len(draw(found.neighbourhood, n=20)) == 20
 
@@ -276,7 +278,7 @@ def test_no_trace_is_left_of_a_write_that_fails(scan_file, monkeypatch):
 
 def _find_in_another_process(path, start, results):
     start.wait()
-    found = find_groups(X, Y, gridsize=2, dataset_path=path)
+    found = find_groups(X, Y, RULE, cache=CachePlace.of(path))
     results.put((str(found.path), int(np.sum(found.groups)), len(found.groups)))
 
 
@@ -291,8 +293,8 @@ def test_two_at_once_both_get_the_groups(scan_file):
     answers = {results.get(timeout=60) for _ in runs}
     for run in runs:
         run.join(60)
-    groups = all_groups(X, Y, gridsize=2)
-    name = cache_paths(scan_file, gridsize=2, K=8)[0]
+    groups = all_groups(X, Y, RULE)
+    name = CachePlace.of(scan_file).paths(RULE)[0]
     assert answers == {(str(name), int(groups.sum()), len(groups))}
     assert [p.name for p in scan_file.parent.glob("*.npz")] == [name.name]
 
