@@ -7,6 +7,7 @@ import math
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 import matplotlib as mpl
 import numpy as np
@@ -18,8 +19,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from mpl_toolkits.axes_grid1.anchored_artists import AnchoredSizeBar  # type: ignore[import-untyped]
 
+from ptycho.metrics import RingCorrelation
 from ptycho.report.curves import COLORS as CURVE_COLORS
-from ptycho.report.curves import Curves
+from ptycho.report.curves import Curves, ring_curves
 from ptycho.report.images import COLORS, Dots, Image
 from ptycho.report.numbers import with_unit
 
@@ -88,9 +90,17 @@ def draw_image(figure: Figure, axes: Axes, image: Image) -> None:
     axes.set_title(title, fontsize="medium")
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_locator(MaxNLocator(6, integer=True))
-    extend = "both" if image.limits is None else "neither"
-    figure.colorbar(drawn, ax=axes, label=part.unit, extend=extend, shrink=0.85)
+    figure.colorbar(drawn, ax=axes, label=part.unit, extend=_extend(part), shrink=0.85)
     _draw_scale_bar(axes, width, part.placement.pixel_size_m)
+
+
+def _extend(image: Image) -> Literal["neither", "both", "min", "max"]:
+    """Return which ends of the colour bar have values beyond them."""
+    known, (low, high) = image.values[image.known], image.range
+    below, above = bool((known < low).any()), bool((known > high).any())
+    if below and above:
+        return "both"
+    return "min" if below else "max" if above else "neither"
 
 
 def draw_dots(figure: Figure, axes: Axes, dots: Dots) -> None:
@@ -152,6 +162,19 @@ def draw_curves(axes: Axes, curves: Curves) -> None:
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(alpha=0.3)
     axes.legend(frameon=False)
+
+
+def draw_rings(axes: Axes, title: str, rings: RingCorrelation) -> None:
+    """Draw a Fourier ring correlation from zero frequency to Nyquist, in a square.
+
+    Args:
+        axes: to draw into.
+        title: which objects are correlated.
+        rings: the correlation.
+    """
+    draw_curves(axes, ring_curves(title, rings))
+    lowest = float(np.nanmin(rings.correlation[1:], initial=0))
+    axes.set(box_aspect=1, xlim=(0, 0.5), ylim=(min(-0.05, lowest), 1.05))
 
 
 def draw_table(figure: Figure, axes: Axes, rows: Sequence[tuple[str, str]]) -> None:

@@ -18,13 +18,14 @@ from matplotlib.figure import Figure
 from matplotlib.image import imsave
 
 from ptycho.metrics import Comparison, well_covered
-from ptycho.report.curves import loss_curves, ring_curves
+from ptycho.report.curves import loss_curves
 from ptycho.report.drawing import (
     as_map,
     aspect_of,
     draw_curves,
     draw_dots,
     draw_image,
+    draw_rings,
     draw_table,
     new_figure,
     save,
@@ -189,8 +190,7 @@ def draw_comparison(
     for row, pair in enumerate(images.values()):
         for col, image in enumerate(pair):
             draw_image(figure, axes[row, col], image)
-    draw_curves(axes[0, 2], ring_curves("Fourier ring correlation", comparison.rings))
-    axes[0, 2].set(box_aspect=1, xlim=(0, 0.5))
+    draw_rings(axes[0, 2], "Fourier ring correlation", comparison.rings)
     draw_table(figure, axes[1, 2], metrics_table(document))
 
 

@@ -87,17 +87,17 @@ def coverage_table(coverage: Mapping[str, Any]) -> Rows:
                  known("mean_pair_distance", "mean {:.3g}")]  # fmt: skip
     sides = [known("median_columns", "{:.3g} wide"), known("median_rows", "{:.3g} high")]
     rows = [
-        ("groups", known("n_groups", "{:,}") + known("group_size", " of {} frames")),
+        ("groups", known("n_groups", "{:,}") + known("group_size", " of {} frames").replace("of 1 frames", "of 1 frame")),
         ("patterns, with repetitions", known("n_patterns", "{:,}")),
         ("positions used", known("n_different", "{:,}") + known("n_positions", " of {:,}")
          + known("share", " ({:.3g} %)", 100)),
-        ("uses of a position", ", ".join(f"{n:,} x {times}" for times, n in uses if n)),
+        ("uses of a position", ", ".join(f"{n:,} {_times(i)}" for i, n in uses if n)),
         ("median overlap of a pair", known("median_overlap", "{:.0f} %", 100)),
         ("distance of a pair (px)", _joined(distances)),
         ("size of a group, median (px)", _joined(sides)),
         ("groups that lie on a line", known("line_share", "{:.3g} %", 100)),
         ("nearest-neighbour distance (px)", known("spacing", "{:.3g}")),
-        ("positions within it of a used one", known("near_share", "{:.3g} %", 100)),
+        ("positions within that distance of a used one", known("near_share", "{:.3g} %", 100)),
         ("largest distance to a used one (px)", known("largest_gap", "{:.3g}")),
         ("discrepancy of the centres", known("discrepancy", "{:.2g}")),
     ]  # fmt: skip
@@ -125,6 +125,10 @@ def split_table(coverage: Mapping[str, Any]) -> Rows:
 def _loss_name(training: Mapping[str, Any]) -> str:
     monitored = str(training.get("monitored", "loss"))
     return {"val_loss": "validation loss", "train_loss": "training loss"}.get(monitored, monitored)
+
+
+def _times(number: int) -> str:
+    return {0: "never", 1: "once", 2: "twice"}.get(number, f"{number} times")
 
 
 def _percent(share: float | None) -> str:

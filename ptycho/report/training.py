@@ -3,7 +3,7 @@
 Data flow: history and model of a run -> [one sentence] -> page.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -70,21 +70,14 @@ def loss_change(run: RunFolder) -> LossChange | None:
     training = (run.model or {}).get("training") or {}
     name = "val_loss" if any("val_loss" in epoch for epoch in run.epochs) else "train_loss"
     losses = [(epoch["epoch"], epoch[name]) for epoch in run.epochs if _is_number(epoch, name)]
-    before = training.get("loss_before", _noted_before(run.epochs))
+    before = training.get("loss_before")
     later = [loss for number, loss in losses if number > 0]
-    if before is None and len(later) < 2:
-        return None
-    if not later:
+    if len(later) < (2 if before is None else 1):
         return None
     return LossChange(
         name=_NAMES[name], before=later[0] if before is None else before, after=min(later),
         from_start=before is not None, floor=training.get("noise_floor"),
     )  # fmt: skip
-
-
-def _noted_before(epochs: Sequence[Mapping[str, Any]]) -> float | None:
-    """Return the validation loss before training, where the history holds it."""
-    return next((float(epoch["loss_before"]) for epoch in epochs if "loss_before" in epoch), None)
 
 
 def _is_number(entry: Mapping[str, Any], name: str) -> bool:

@@ -12,12 +12,11 @@ from jaxtyping import Float
 from matplotlib.figure import Figure
 
 from ptycho.engines.resampling import HalfData, Uncertainty
-from ptycho.report.curves import ring_curves
 from ptycho.report.drawing import (
     aspect_of,
-    draw_curves,
     draw_dots,
     draw_image,
+    draw_rings,
     draw_table,
     new_figure,
     save,
@@ -101,7 +100,5 @@ def draw_uncertainty(
     for place, image in zip(axes[0], images, strict=True):
         draw_image(figure, place, image)
     draw_dots(figure, axes[1, 0], residual_dots(*quality.frames))
-    title = "Half-data Fourier ring correlation"
-    draw_curves(axes[1, 1], ring_curves(title, quality.halves.rings))
-    axes[1, 1].set(box_aspect=1, xlim=(0, 0.5))
+    draw_rings(axes[1, 1], "Half-data Fourier ring correlation", quality.halves.rings)
     draw_table(figure, axes[1, 2], table)

@@ -14,7 +14,7 @@ def test_what_groups_cover_by_hand():
     assert table["groups"] == "2 of 2 frames"
     assert table["patterns, with repetitions"] == "4"
     assert table["positions used"] == "3 of 4 (75 %)"
-    assert table["uses of a position"] == "1 x 0, 2 x 1, 1 x 2"
+    assert table["uses of a position"] == "1 never, 2 once, 1 twice"
     assert table["distance of a pair (px)"] == "median 4, mean 4"  # of 3 and 5
     assert table["median overlap of a pair"] == "60 %"
     assert table["largest distance to a used one (px)"] == "3"
