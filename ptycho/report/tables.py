@@ -82,12 +82,13 @@ def coverage_table(coverage: Mapping[str, Any]) -> Rows:
         value = coverage.get(name)
         return "" if value is None else form.format(factor * value)
 
+    plural = "" if coverage.get("group_size") == 1 else "s"
     uses = enumerate(coverage.get("exposures") or ())
     distances = [known("median_pair_distance", "median {:.3g}"),
                  known("mean_pair_distance", "mean {:.3g}")]  # fmt: skip
     sides = [known("median_columns", "{:.3g} wide"), known("median_rows", "{:.3g} high")]
     rows = [
-        ("groups", known("n_groups", "{:,}") + known("group_size", " of {} frames").replace("of 1 frames", "of 1 frame")),
+        ("groups", known("n_groups", "{:,}") + known("group_size", f" of {{}} frame{plural}")),
         ("patterns, with repetitions", known("n_patterns", "{:,}")),
         ("positions used", known("n_different", "{:,}") + known("n_positions", " of {:,}")
          + known("share", " ({:.3g} %)", 100)),
