@@ -1,4 +1,4 @@
-"""Progress bars on a terminal: how far, how fast, how long still.
+"""Progress bars in terminals and notebooks: how far, how fast, how much time remains.
 
 Serves every step that may take longer than a second; knows none of them.
 """
@@ -9,9 +9,9 @@ from typing import Any, TypeVar
 
 Item = TypeVar("Item")
 Track = Callable[[Iterable[Any], int], Iterable[Any]]
-"""Wraps what a step goes through, given how many there are, to show how far it is."""
+"""Wraps the items of a step, given their number, to show its progress."""
 
-_PATIENCE_S = 1.0  # no bar before: what ends sooner needs none
+_PATIENCE_S = 1.0  # no bar before: shorter steps need none
 _BY_TIME = "{desc}: {percentage:3.0f}%|{bar}| {elapsed}<{remaining}{postfix}"
 
 
@@ -23,34 +23,35 @@ def progress(
     total: int | None = None,
     unit: str = "it",
 ) -> Iterable[Item]:
-    """Return the items, with a bar on stderr while they are gone through.
+    """Return the items, with a progress bar while they are iterated over.
 
     Args:
         items: anything to loop over.
         label: what is done to them, a word or two.
-        enabled: False draws nothing; neither does a stderr that is no terminal.
-        total: how many there are, when `len` cannot tell.
+        enabled: False shows nothing; so does an output that is neither terminal nor notebook.
+        total: number of items, if `len` does not give it.
         unit: what one of them is.
     """
-    return _bar(items, label, enabled=enabled, total=total, unit=f" {unit}")
+    bar: Iterable[Item] = _bar(items, label, enabled=enabled, total=total, unit=f" {unit}")
+    return bar
 
 
 def tracked(label: str, unit: str, *, enabled: bool = True) -> Track:
-    """Return what draws such a bar for a step of which only the step knows the items."""
+    """Return a function that shows such a bar for a step of which only the step knows the items."""
     return lambda items, total: progress(items, label, enabled=enabled, total=total, unit=unit)
 
 
 def untracked(items: Iterable[Item], total: int) -> Iterable[Item]:
-    """Return the items; draw nothing."""
+    """Return the items; show nothing."""
     return items
 
 
 def by_hand(label: str, *, enabled: bool = True, total: float | None, unit: str) -> Any:
-    """Return a bar of tqdm that its owner moves by `update` and ends by `close`.
+    """Return a bar of tqdm that its owner advances by `update` and ends by `close`.
 
     Args:
         label: what is done, a word or two.
-        enabled: False draws nothing; neither does a stderr that is no terminal.
+        enabled: False shows nothing; so does an output that is neither terminal nor notebook.
         total: of the units.
         unit: what is counted; "s" counts time, which has no rate.
     """
@@ -59,12 +60,19 @@ def by_hand(label: str, *, enabled: bool = True, total: float | None, unit: str)
 
 
 def drawn(enabled: bool) -> bool:
-    """Return whether a bar would be seen."""
-    return enabled and sys.stderr.isatty()
+    """Return whether a bar would be visible."""
+    return enabled and (sys.stderr.isatty() or in_notebook())
+
+
+def in_notebook() -> bool:
+    """Return whether the code runs in the kernel of a notebook."""
+    ipython = sys.modules.get("IPython")
+    shell = None if ipython is None else ipython.get_ipython()
+    return shell is not None and hasattr(shell, "kernel")
 
 
 def _bar(items: Iterable[Item] | None, label: str, *, enabled: bool, **options: Any) -> Any:
-    from tqdm import tqdm
+    from tqdm.auto import tqdm
 
     return tqdm(
         items, desc=label, disable=not drawn(enabled), delay=_PATIENCE_S, leave=False,

@@ -8,12 +8,12 @@ from ptycho.io.atomic import write_json
 from ptycho.io.npz import write_npz
 from ptycho.metrics import compare
 from ptycho.report.numbers import metrics_document
+from ptycho.runs import Run, begin, headline
 from ptycho.runs.folder import RunFolder
 from ptycho.runs.journal import FolderJournal
-from ptycho.runs.schema import Record
+from ptycho.runs.schema import Record, new_record
 from ptycho.settings.base import to_dict
 from ptycho.settings.reconstruct import InferenceConfig
-from ptycho.settings.saved import save_settings
 from ptycho.settings.train import TrainConfig
 
 SIDE = 40
@@ -35,21 +35,30 @@ def an_object(turn=0.0, origin=(10.0, 20.0), bump=0.0):
 def reconstruction(folder, *, residual=0.01, psnr=30.0, seed=0, **changes):
     """A finished reconstruction with its numbers."""
     config = InferenceConfig(test_data="scan.npz", output_dir=folder, seed=seed)
-    save_settings(to_dict(config), folder, kind=config.kind)
-    write_npz(folder / "reconstruction.npz", an_object(**changes))
-    obj = an_object()["object"]
-    found = compare(an_object(bump=0.1)["object"], obj, np.ones(obj.shape, bool))
-    document = metrics_document(found, detector_residual=residual) | {"n_frames": 9}
-    document["object"]["phase_psnr_db"] = psnr
-    write_json(folder / "metrics.json", document)
+    with begin(folder, kind=config.kind, settings=to_dict(config)) as run:
+        write_npz(folder / "reconstruction.npz", an_object(**changes))
+        obj = an_object()["object"]
+        found = compare(an_object(bump=0.1)["object"], obj, np.ones(obj.shape, bool))
+        document = metrics_document(found, detector_residual=residual) | {"n_frames": 9}
+        document["object"]["phase_psnr_db"] = psnr
+        write_json(folder / "metrics.json", document)
+        run.finish(headline(config.kind, metrics=document))
     return folder
+
+
+def begun(folder, config):
+    """A run that goes on."""
+    folder.mkdir(parents=True, exist_ok=True)
+    run = Run(folder, new_record(config.kind, to_dict(config)))
+    run.save()
+    return run
 
 
 def training(folder, epochs=2):
     """A training that goes on."""
     config = TrainConfig(train_data_file="scan.npz", output_dir=folder)
-    save_settings(to_dict(config), folder, kind=config.kind)
-    FolderJournal(folder).begin()
+    run = begun(folder, config)
+    run.begin()
     for epoch in range(1, epochs + 1):
         one_more_epoch(folder, epoch)
     return folder

@@ -88,14 +88,10 @@ def score(
         explained = _explained(result, test_data, settings)
         document |= _mean_misfits(explained)
     if truth is not None:
-        estimate = (
-            _placed(result) if isinstance(result, Result) else read_reconstruction(Path(result))
-        )
-        known = _placed(truth)
-        _check_pixels(f"{_name(result)}, {_name(truth)}", estimate, known)
-        comparison, turned = _compared(
-            settings, estimate, known, f"{_name(result)}, {_name(truth)}"
-        )
+        estimate, known = _estimate(result), _placed(truth)
+        names = f"{_name(result)}, {_name(truth)}"
+        _check_pixels(names, estimate, known)
+        comparison, turned = _compared(settings, estimate, known, names)
         document |= metrics_document(
             comparison,
             detector_residual=document.get("detector_residual"),

@@ -128,7 +128,7 @@ def output_row(folder: Path) -> dict[str, str]:
     """Return where results would go, and what they would replace."""
     state = "new"
     if is_run(folder):
-        state = "holds a run; its files of the same names would be replaced"
+        state = "holds a run; its results would be moved to earlier"
     elif folder.exists():
         state = "exists"
     return {"output": f"{folder}, {state}"}

@@ -6,7 +6,7 @@ Data flow: file -> RawData -> [groups] -> batches -> ...
 import logging
 from dataclasses import replace
 from glob import escape
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -22,6 +22,8 @@ from ptycho.settings.groups import GroupsSettings
 from ptycho.settings.shared import SelectionSettings
 
 log = logging.getLogger(__name__)
+
+Selection = TypeVar("Selection", bound=SelectionSettings)
 
 
 def groups(scan: RawData, /, **settings: Any) -> Groups:
@@ -79,7 +81,7 @@ def all_groups_of(raw: RawData, settings: GroupsSettings) -> GroupTable:
     return find_groups(raw.xcoords, raw.ycoords, rule, scan_index=raw.scan_index, cache=place)
 
 
-def in_user_cache(settings: SelectionSettings, raw: RawData) -> SelectionSettings:
+def in_user_cache(settings: Selection, raw: RawData) -> Selection:
     """Return the settings with the groups cache in the user's cache folder.
 
     A reconstruction leaves the folder of a scan as it is, unless a training has already written a

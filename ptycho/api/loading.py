@@ -99,7 +99,7 @@ def single_scan(raw: RawData, scan: int | None) -> RawData:
     Raises:
         ConfigError: If there are several and none of them is asked for, or there is no such scan.
     """
-    labels = np.unique(raw.scan_index)
+    labels = np.unique(np.asarray(raw.scan_index))
     if scan is None and len(labels) in (1, raw.n_frames):
         return raw
     if scan is None or scan not in labels:

@@ -1,24 +1,60 @@
-"""What a run leaves for its page: the part of the scan it used, and the page itself.
+"""How a run ends: the part of the scan it used, its record, its page.
 
 Data flow: ... -> object -> metrics -> [folder of a run -> report].
 """
 
 import logging
-import platform
-from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from ptycho import __version__
 from ptycho.api.components import Members
 from ptycho.api.grouping import probe_diameter
 from ptycho.errors import PtychoError
-from ptycho.io.atomic import file_checksum
-from ptycho.runs.folder import Selection, write_selection
+from ptycho.runs import Run, Selection, data_entry, write_selection
 from ptycho.scan.raw_data import RawData
 
 log = logging.getLogger(__name__)
+
+
+def record_scan(run: Run, role: str, raw: RawData, path: Path | None) -> None:
+    """Add a scan to the inputs of a run.
+
+    Args:
+        run: that reads the scan.
+        role: setting that names the scan, such as test_data.
+        raw: the scan.
+        path: its file; None if it has none.
+
+    Raises:
+        OSError: If the file cannot be read.
+    """
+    facts: dict[str, Any] = {
+        "n_frames": raw.n_frames,
+        "frame_size": raw.frame_size,
+        "photons_per_frame": raw.photons_per_frame(),
+        "pixel_size_m": raw.pixel_size_m,
+        "probe_diameter": probe_diameter(raw),
+    }
+    run.add_data(data_entry(role, path, facts))
+
+
+def keep_selection(folder: Path, raw: RawData, members: Members) -> None:
+    """Write which part of the scan a run uses, so that its page can be made from the folder.
+
+    Args:
+        folder: of the run.
+        raw: the scan.
+        members: frame indices, one row per group.
+
+    Raises:
+        OSError: If the folder cannot be written.
+    """
+    write_selection(folder, Selection(
+        positions=raw.positions, groups=members, scan_index=np.asarray(raw.scan_index),
+        probe=raw.probe,
+    ))  # fmt: skip
 
 
 def leave_page(folder: Path) -> None:
@@ -39,39 +75,3 @@ def leave_page(folder: Path) -> None:
             "%s: no report.html: %s; the results are complete, `ptycho report %s` tries again",
             folder, problem or type(problem).__name__, folder,
         )  # fmt: skip
-
-
-def keep_selection(folder: Path, raw: RawData, members: Members, *, data: Path | None) -> None:
-    """Write which part of the scan a run uses, so that its page can be made from the folder.
-
-    Args:
-        folder: of the run.
-        raw: the scan.
-        members: frame indices, one row per group.
-        data: file of the scan; None if it has none.
-
-    Raises:
-        OSError: If the scan cannot be read or the folder cannot be written.
-    """
-    about = {
-        "n_frames": raw.n_frames,
-        "frame_size": raw.frame_size,
-        "photons_per_frame": raw.photons_per_frame(),
-        "pixel_size_m": raw.pixel_size_m,
-        "probe_diameter": probe_diameter(raw),
-        "versions": {
-            "ptycho": __version__,
-            "python": platform.python_version(),
-            "numpy": np.__version__,
-            "torch": version("torch"),
-        },
-    }
-    if data is not None:
-        about |= {
-            "data": str(data.absolute()),
-            "bytes": data.stat().st_size,
-            "sha256": file_checksum(data),
-        }
-    write_selection(folder, Selection(
-        positions=raw.positions, groups=members, scan_index=raw.scan_index, probe=raw.probe,
-    ), about)  # fmt: skip

@@ -143,7 +143,7 @@ class TrainedModel(Shown):
     split: Split | Parts | None
     """Which of them were used for training and validation; None if another scan validated."""
 
-    given_probe: Complex[np.ndarray, "mode row col"] | None = None
+    given_probe: Complex[np.ndarray, "mode n n"] | None = None
     """The probe before it was refined; None if it was not."""
 
     history: str = ""
@@ -177,16 +177,18 @@ class TrainedModel(Shown):
         """Draw the losses into an empty figure."""
         draw_training_curves(figure, self.curves, floor=self.description.training["noise_floor"])
 
-    def save(self, folder: Path | str, *, report: bool = True) -> Path:
+    def save(self, folder: Path | str, *, overwrite: bool = False, report: bool = True) -> Path:
         """Write model, settings, curves and the page of the run; return the folder.
 
         Args:
             folder: created if missing; `ptycho reconstruct --model_path` takes it.
+            overwrite: whether to delete the results of an earlier run in the folder; else they are
+                moved to its subfolder earlier.
             report: whether to write report.html.
         """
         from ptycho.api.saving import save_trained
 
-        return save_trained(self, Path(folder), report=report)
+        return save_trained(self, Path(folder), overwrite=overwrite, report=report)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -231,7 +233,7 @@ class Result(Shown):
 
     unexplained: tuple[float | None, float] | None = None
     """Fraction of the photons beyond counting noise that the object of the network and the final
-    one leave unexplained; None without a network."""
+    one leave unexplained; None where it was not computed."""
 
     uncertainty: ResampledUncertainty | None = None
     """Uncertainty of each pixel; None if not asked for."""
@@ -297,16 +299,18 @@ class Result(Shown):
         """Return amplitude and phase as a small PNG, for a notebook."""
         return thumbnail(self.view())
 
-    def save(self, folder: Path | str, *, report: bool = True) -> Path:
+    def save(self, folder: Path | str, *, overwrite: bool = False, report: bool = True) -> Path:
         """Write arrays, pictures, metrics and the page of the run; return the folder.
 
         Args:
             folder: created if missing; what `ptycho reconstruct` writes.
+            overwrite: whether to delete the results of an earlier run in the folder; else they are
+                moved to its subfolder earlier.
             report: whether to write report.html.
         """
         from ptycho.api.saving import save_result
 
-        return save_result(self, Path(folder), report=report)
+        return save_result(self, Path(folder), overwrite=overwrite, report=report)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -353,11 +357,17 @@ class Score(Shown):
         if self.comparison is not None:
             draw_comparison(figure, self.comparison, self.metrics)
 
-    def save(self, folder: Path | str, *, report: bool = True) -> Path:
-        """Write metrics.json, the figure and the page of the run; return the folder."""
+    def save(self, folder: Path | str, *, overwrite: bool = False, report: bool = True) -> Path:
+        """Write metrics.json, the figure and the page of the run; return the folder.
+
+        Args:
+            folder: created if missing; in that of a reconstruction the score is added to that run.
+            overwrite: whether to delete the results of an earlier evaluation in the folder.
+            report: whether to write report.html.
+        """
         from ptycho.api.saving import save_score
 
-        return save_score(self, Path(folder), report=report)
+        return save_score(self, Path(folder), overwrite=overwrite, report=report)
 
 
 def with_warnings(result: Result, warnings: Sequence[str]) -> Result:

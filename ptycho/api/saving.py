@@ -5,15 +5,17 @@ Data flow: ... -> object -> [files].
 
 import logging
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ptycho.api.coverage import save_coverage
-from ptycho.api.page import keep_selection, leave_page
+from ptycho.api.page import keep_selection, leave_page, record_scan
 from ptycho.api.result import Groups, Result, Score, TrainedModel
-from ptycho.io.atomic import write_json
+from ptycho.grouping import Parts, Split
+from ptycho.io.atomic import write_json, write_text
 from ptycho.io.npz import write_npz
 from ptycho.learning.model_folder import save_model
 from ptycho.metrics import Comparison, compare, well_covered
@@ -22,135 +24,160 @@ from ptycho.report.figures import save_comparison, save_image, save_training_cur
 from ptycho.report.numbers import metrics_document, metrics_table, uncertainty_table
 from ptycho.report.probe_figure import save_probe
 from ptycho.report.uncertainty_figure import PositionResiduals, Quality, save_uncertainty
+from ptycho.runs import Run, add_to, begin, headline, is_run
 from ptycho.runs.files import (
+    AMPLITUDE_FIGURE,
     COMPARISON_FIGURE,
+    CURVES_FIGURE,
     EVALUATED_FRAMES_FILE,
     HISTORY_FILE,
     METRICS_FILE,
+    PHASE_FIGURE,
+    PROBE_FIGURE,
     RECONSTRUCTION_FILE,
+    UNCERTAINTY_FIGURE,
 )
 from ptycho.scan.raw_data import RawData
 from ptycho.settings.base import to_dict
-from ptycho.settings.saved import save_settings
 
 log = logging.getLogger(__name__)
 
 
-def save_result(
-    result: Result,
-    folder: Path,
-    *,
-    settings: Mapping[str, Any] | None = None,
-    data: Path | None = None,
-    comparison_plot: bool = False,
-    report: bool = True,
-) -> Path:
-    """Write a reconstruction; return the folder.
+def save_result(result: Result, folder: Path, *, overwrite: bool, report: bool) -> Path:
+    """Write a reconstruction as a run of its own; return the folder.
 
     Args:
         result: of a scan.
         folder: created if missing.
-        settings: of the run, for settings_used.yaml; None takes those of the result.
-        data: file of the scan; None takes that of the scan, if it has one.
-        comparison_plot: whether to draw the ground truth next to the object.
+        overwrite: whether to delete the results of an earlier run in it.
         report: whether to write report.html.
     """
-    kind, data = result.settings.kind, data or result.scan.path
-    if settings is None:
-        settings = _with_data(result, "test_data", folder)
-    save_settings(settings, folder, kind=kind)
-    _save_arrays(folder / RECONSTRUCTION_FILE, result)
-    _save_pictures(folder, result, comparison_plot=comparison_plot)
-    write_json(folder / METRICS_FILE, result.metrics)
-    for name, value in _metrics_rows(result.metrics):
-        log.info("%-24s %s", name, value)
-    keep_selection(folder, result.scan, result.groups, data=data)
-    if report:
-        leave_page(folder)
+    kind, settings = result.settings.kind, _settings_of(result, "test_data", folder)
+    with begin(folder, kind=kind, settings=settings, overwrite=overwrite) as run:
+        record_scan(run, "test_data", result.scan, result.scan.path)
+        write_result(run, result, report=report)
     return folder
 
 
-def save_trained(
-    trained: TrainedModel,
-    folder: Path,
-    *,
-    settings: Mapping[str, Any] | None = None,
-    report: bool = True,
-) -> Path:
-    """Write a trained model and what led to it; return the folder.
+def save_trained(trained: TrainedModel, folder: Path, *, overwrite: bool, report: bool) -> Path:
+    """Write a trained model as a run of its own; return the folder.
 
     Args:
         trained: the model.
         folder: created if missing.
-        settings: of the run, for settings_used.yaml; None takes those of the model.
+        overwrite: whether to delete the results of an earlier run in it.
         report: whether to write report.html.
     """
-    if settings is None:
-        settings = _with_data(trained, "train_data_file", folder)
-    begin_training(folder, trained.scan, trained.groups, trained.split, settings)
-    if trained.history:
-        (folder / HISTORY_FILE).write_text(trained.history, encoding="utf-8")
-    finish_training(folder, trained)
-    if report:
-        leave_page(folder)
+    settings = _settings_of(trained, "train_data_file", folder)
+    with begin(folder, kind="train", settings=settings, overwrite=overwrite) as run:
+        record_scan(run, "train_data_file", trained.scan, trained.scan.path)
+        write_selection_of(run, trained.scan, trained.groups, trained.split)
+        write_text(folder / HISTORY_FILE, trained.history)
+        write_trained(run, trained, report=report)
     return folder
 
 
-def begin_training(
-    folder: Path,
-    raw: RawData,
-    groups: Groups,
-    split: Any,
-    settings: Mapping[str, Any],
-) -> None:
-    """Write what is known before a training: its settings, its groups and what they cover."""
-    save_settings(settings, folder, kind="train")
-    save_coverage(folder, groups, split=split)
-    keep_selection(folder, raw, groups.members, data=raw.path)
-
-
-def finish_training(folder: Path, trained: TrainedModel) -> None:
-    """Write what a training has led to: the model, its curves and its probe."""
-    if trained.given_probe is not None:
-        probe = trained.model.probe.detach().numpy()
-        save_probe(folder / "probe.png", trained.given_probe, probe)
-    save_model(folder, trained.model, trained.description)
-    floor = trained.description.training["noise_floor"]
-    save_training_curves(folder / "training_curves.png", trained.curves, floor=floor)
-
-
-def save_score(
-    score: Score,
-    folder: Path,
-    *,
-    settings: Mapping[str, Any] | None = None,
-    report: bool = True,
-) -> Path:
+def save_score(score: Score, folder: Path, *, overwrite: bool, report: bool) -> Path:
     """Write the comparison of two objects; return the folder.
+
+    In the folder of a reconstruction it is added to that run.
 
     Args:
         score: the comparison.
-        folder: created if missing; a run in it keeps its settings.
-        settings: for settings_used.yaml; None takes those of the score.
+        folder: created if missing.
+        overwrite: whether to delete the results of an earlier evaluation in it.
         report: whether to write report.html.
     """
-    from ptycho.runs.folder import is_run
+    kind, settings = score.settings.kind, to_dict(score.settings)
+    run_in_folder = (
+        add_to(folder, kind=kind, settings=settings)
+        if is_run(folder)
+        else begin(folder, kind=kind, settings=settings, overwrite=overwrite)
+    )
+    with run_in_folder as run:
+        write_score(run, score, report=report)
+    return folder
 
-    folder.mkdir(parents=True, exist_ok=True)
+
+def write_result(
+    run: Run, result: Result, *, comparison_plot: bool = False, report: bool = True
+) -> None:
+    """Write a reconstruction into the folder of a run and finish it.
+
+    Args:
+        run: going on.
+        result: of a scan.
+        comparison_plot: whether to draw the ground truth next to the object.
+        report: whether to write report.html.
+    """
+    folder = run.folder
+    with run.stage("writing"):
+        _save_arrays(folder / RECONSTRUCTION_FILE, result)
+        _save_pictures(folder, result, comparison_plot=comparison_plot)
+        write_json(folder / METRICS_FILE, result.metrics)
+        keep_selection(folder, result.scan, result.groups)
+    for name, value in _metrics_rows(result.metrics):
+        log.info("%-24s %s", name, value)
+    for message in result.warnings:
+        run.warn(message)
+    _finish(run, headline(result.settings.kind, metrics=result.metrics), report=report)
+
+
+def write_selection_of(run: Run, raw: RawData, groups: Groups, split: Split | Parts | None) -> None:
+    """Write what is known before a training: its groups and what they cover."""
+    save_coverage(run.folder, groups, split=split)
+    keep_selection(run.folder, raw, groups.members)
+
+
+def write_trained(run: Run, trained: TrainedModel, *, report: bool = True) -> None:
+    """Write a trained model into the folder of a run and finish it.
+
+    Args:
+        run: going on.
+        trained: the model.
+        report: whether to write report.html.
+    """
+    folder = run.folder
+    if trained.given_probe is not None:
+        probe = trained.model.probe.detach().numpy()
+        save_probe(folder / PROBE_FIGURE, trained.given_probe, probe)
+    save_model(folder, trained.model, trained.description)
+    floor = trained.description.training["noise_floor"]
+    save_training_curves(folder / CURVES_FIGURE, trained.curves, floor=floor)
+    for message in trained.warnings:
+        run.warn(message)
+    _finish(run, headline("train", model=asdict(trained.description)), report=report)
+
+
+def write_score(run: Run, score: Score, *, report: bool = True) -> None:
+    """Write the comparison of two objects into the folder of a run and finish it.
+
+    Args:
+        run: going on.
+        score: the comparison.
+        report: whether to write report.html.
+    """
+    folder = run.folder
     write_json(folder / METRICS_FILE, score.metrics)
     if score.residuals is not None:
-        arrays = {"frames": score.frames, "residuals": score.residuals}
-        write_npz(folder / EVALUATED_FRAMES_FILE, arrays | {"deviances": score.deviances})
+        arrays = {
+            "frames": score.frames, "residuals": score.residuals, "deviances": score.deviances,
+        }  # fmt: skip
+        known = {name: values for name, values in arrays.items() if values is not None}
+        write_npz(folder / EVALUATED_FRAMES_FILE, known)
     if score.comparison is not None:
         save_comparison(
             folder / COMPARISON_FIGURE, score.comparison, score.metrics,
             pixel_size_m=score.metrics["pixel_size_m"],
         )  # fmt: skip
-    if not is_run(folder):
-        save_settings(settings or to_dict(score.settings), folder, kind=score.settings.kind)
+    _finish(run, headline("evaluate", metrics=score.metrics), report=report)
+
+
+def _finish(run: Run, results: Mapping[str, Any], *, report: bool) -> None:
+    """Record the results, then write the page, which shows a finished run."""
+    run.finish(results)
     if report:
-        leave_page(folder)
-    return folder
+        leave_page(run.folder)
 
 
 def compare_with_scan(result: Result) -> Comparison | None:
@@ -191,7 +218,7 @@ def _metrics_rows(document: Mapping[str, Any]) -> list[tuple[str, str]]:
     return metrics_table(document) + uncertainty_table(document.get("uncertainty"))
 
 
-def _with_data(value: Result | TrainedModel, name: str, folder: Path) -> dict[str, Any]:
+def _settings_of(value: Result | TrainedModel, name: str, folder: Path) -> dict[str, Any]:
     """Return the settings of a value held in memory, with the file of its scan, if it has one."""
     path = value.scan.path
     return to_dict(value.settings) | {
@@ -201,14 +228,14 @@ def _with_data(value: Result | TrainedModel, name: str, folder: Path) -> dict[st
 
 def _save_pictures(folder: Path, result: Result, *, comparison_plot: bool) -> None:
     view, pixel = result.view(), result.pixel_size_m
-    for name, image in zip(("amplitude", "phase"), view.images, strict=True):
-        save_image(folder / f"reconstructed_{name}.png", image)
+    for name, image in zip((AMPLITUDE_FIGURE, PHASE_FIGURE), view.images, strict=True):
+        save_image(folder / name, image)
     if getattr(result.settings, "refine_probe", False):
-        save_probe(folder / "probe.png", result.scan.probe, result.probe)
+        save_probe(folder / PROBE_FIGURE, result.scan.probe, result.probe)
     if (found := result.uncertainty) is not None:
         frames = PositionResiduals(result.positions, result.residuals)
         save_uncertainty(
-            folder / "uncertainty.png",
+            folder / UNCERTAINTY_FIGURE,
             Quality(found.pixels, found.halves, result.coverage, frames),
             table=uncertainty_table(found.document(pixel)),
             placement=view.placement,
@@ -226,7 +253,7 @@ def _save_pictures(folder: Path, result: Result, *, comparison_plot: bool) -> No
 def _save_arrays(path: Path, result: Result) -> None:
     """Write what later steps compute with; the file is complete or missing."""
     pixel = result.pixel_size_m
-    arrays = {
+    arrays: dict[str, Any] = {
         "object": result.obj.astype(np.complex64),
         "coverage": result.coverage.astype(np.float32),
         "positions": result.positions,

@@ -144,12 +144,19 @@ def prepare(
     )  # fmt: skip
 
 
-def learn(prepared: Prepared, folder: Path, *, picture_every: int = 0) -> TrainedModel:
+def learn(
+    prepared: Prepared,
+    folder: Path,
+    *,
+    journal: FolderJournal | None = None,
+    picture_every: int = 0,
+) -> TrainedModel:
     """Train the network.
 
     Args:
         prepared: what is trained on what; its model is changed.
         folder: gets checkpoints, logs and history.jsonl during the training.
+        journal: keeps the history; None makes one in the folder.
         picture_every: epochs between two pictures of the object; 0 for none.
 
     Raises:
@@ -159,7 +166,7 @@ def learn(prepared: Prepared, folder: Path, *, picture_every: int = 0) -> Traine
     _report_start(prepared)
     from ptycho.learning.training import fit  # Lightning takes seconds to import
 
-    journal = FolderJournal(folder)
+    journal = journal or FolderJournal(folder)
     journal.begin()
     picture: Callable[[PtychoModel], Any] | None = None
     if picture_every:

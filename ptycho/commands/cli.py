@@ -1,15 +1,14 @@
-"""The commands: flags and a settings file become one checked configuration, a workflow runs it.
+"""The command line: flags and a settings file become one settings object, a command runs it.
 
-Way of the data: command line -> [settings] -> workflow -> ... -> result on disk.
-Every flag is generated from the dataclasses of `ptycho.settings`; a flag wins over the file given
-by `--config`, the file over the preset, the preset over the default. Commands load when they
-run, so that `--help` and mistakes answer at once.
+Data flow: command line -> [settings] -> command -> ... -> result on disk.
+Every flag is generated from the dataclasses of `ptycho.settings`; a flag takes precedence over the
+file given by `--config`, the file over the preset, the preset over the default. Commands are
+imported when they run, so that `--help` and errors appear at once.
 """
 
 import functools
 import importlib
 import os
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -21,7 +20,8 @@ from ptycho import __version__
 from ptycho.commands.console import logging_to, refuse, run_command
 from ptycho.commands.flags import CONTEXT, SettingsCommand
 from ptycho.errors import ConfigError, DataError
-from ptycho.settings.base import canonical, describe, from_mapping, nearest
+from ptycho.progress import drawn
+from ptycho.settings.base import Settings, canonical, describe, from_mapping, nearest
 from ptycho.settings.cache import CacheConfig
 from ptycho.settings.evaluate import EvaluateConfig
 from ptycho.settings.groups import GroupsConfig
@@ -30,48 +30,43 @@ from ptycho.settings.pretrain import PretrainConfig
 from ptycho.settings.reconstruct import InferenceConfig
 from ptycho.settings.refine import RefineConfig
 from ptycho.settings.report import ReportConfig
-from ptycho.settings.saved import read_settings
+from ptycho.settings.shared import ConsoleSettings
 from ptycho.settings.simulate import SimulateConfig
 from ptycho.settings.train import TrainConfig
 from ptycho.settings.view import ViewConfig
+from ptycho.settings.yaml_file import read_settings
 from ptycho.simulation.presets import PRESETS
 
 
 class Job(NamedTuple):
-    """A parsed command line: what to run, and the name to put before a mistake."""
+    """A parsed command line: what to run, and the name that precedes an error."""
 
     name: str
     run: Callable[[], object]
     as_json: bool = False
-    """Whether mistakes, too, are told as JSON."""
+    """Whether errors are printed as JSON, too."""
 
 
-@click.pass_context
 def _job(
-    ctx: click.Context,
-    cls: type,
+    cls: type[ConsoleSettings],
     run: Callable[[Any], object],
     config_file: str | None,
     **flags: str | None,
 ) -> Job:
+    ctx = click.get_current_context()
     given = {name: value for name, value in flags.items() if value is not None}
 
     def perform() -> None:
-        written = {}
+        written: dict[str, Any] = {}
         if config_file:
             written = canonical(cls, read_settings(Path(config_file)), where=config_file)
         config = from_mapping(cls, written, given)
         _check_paths(config)
-        folder = getattr(config, "output_dir", None)
-        with logging_to(
-            verbose=config.verbose, quiet=config.quiet, as_json=config.json_log, folder=folder
-        ):
+        with logging_to(verbose=config.verbose, quiet=config.quiet, as_json=config.json_log):
             # Waiting threads spin for microseconds, then sleep: endless spinning costs a factor of
-            # three on cores that others use too, sleeping at once a factor of 1.7 on idle ones.
+            # three on shared cores, sleeping at once a factor of 1.7 on idle ones.
             os.environ.setdefault("GOMP_SPINCOUNT", "2000")
-            # Bars written to a file are noise, whichever library draws them.
-            bars = config.progress and sys.stderr.isatty()
-            wanted = bars and not (config.quiet or config.json_log)
+            wanted = drawn(config.progress) and not (config.quiet or config.json_log)
             result = run(replace(config, progress=wanted))
         if result is not None:
             click.echo(result)
@@ -79,8 +74,8 @@ def _job(
     return Job(ctx.command_path, perform, flags.get("json_log") == "true")
 
 
-def _check_paths(config: Any) -> None:
-    """Refuse missing inputs and unusable outputs before anything slow is imported."""
+def _check_paths(config: Settings) -> None:
+    """Raise an error for missing inputs and unusable outputs before anything slow is imported."""
     for setting in describe(type(config)).values():
         path = getattr(config, setting.name)
         if setting.must_exist and path is not None and not path.exists():
@@ -91,7 +86,7 @@ def _check_paths(config: Any) -> None:
     if folder is not None:
         standing = next(p for p in (folder, *folder.absolute().parents) if p.exists())
         if not standing.is_dir():
-            raise ConfigError(f"output_dir: {standing} is a file; expected a folder, new or old")
+            raise ConfigError(f"output_dir: {standing} is a file; expected a folder")
         if not os.access(standing, os.W_OK):
             raise ConfigError(f"output_dir: {standing} is read-only; expected a writable folder")
     output = getattr(config, "output", None)
@@ -106,11 +101,11 @@ def _advice(path: Path) -> str:
     return ""
 
 
-def _command(name: str, cls: type, workflow: str) -> SettingsCommand:
-    """Return a verb; the workflow that does it is imported when it runs."""
+def _command(name: str, cls: type[ConsoleSettings], module: str) -> SettingsCommand:
+    """Return a command; its module is imported when it runs."""
 
     def run(config: Any) -> object:
-        return importlib.import_module(f"ptycho.commands.{workflow}").run(config)
+        return importlib.import_module(f"ptycho.commands.{module}").run(config)
 
     return SettingsCommand(name, cls, functools.partial(_job, cls, run))
 
@@ -118,7 +113,7 @@ def _command(name: str, cls: type, workflow: str) -> SettingsCommand:
 @click.command("doctor", context_settings=CONTEXT)
 @click.pass_context
 def doctor_command(ctx: click.Context) -> Job:
-    """Show versions, device, threads and a quick measure of speed."""
+    """Show versions, device, threads and a short benchmark."""
 
     def perform() -> None:
         from ptycho.commands import doctor
@@ -130,10 +125,10 @@ def doctor_command(ctx: click.Context) -> Job:
 
 @click.command("compare", context_settings=CONTEXT)
 @click.argument("runs", nargs=-1, type=click.Path(path_type=Path))
-@click.option("--json", "as_json", is_flag=True, help="For a program to read.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_context
 def compare_command(ctx: click.Context, runs: tuple[Path, ...], as_json: bool) -> Job:
-    """Print a table of runs: settings that differ, numbers reached, time taken."""
+    """Print a table of runs: settings that differ, results, times."""
 
     def perform() -> None:
         from ptycho.commands import compare
@@ -166,14 +161,14 @@ def _greet(ctx: click.Context, version: bool) -> None:
 
 
 class Commands(click.Group):
-    """The verbs, in the order a user meets them; `inference` is another word for reconstruct."""
+    """The commands in the order of the work; `inference` is an alias of reconstruct."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return the verbs in the order of the work."""
+        """Return the commands in the order of the work."""
         return list(self.commands)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Return the command for a verb; also for the other word of one."""
+        """Return the command of a name; also of an alias."""
         return super().get_command(ctx, "reconstruct" if cmd_name == "inference" else cmd_name)
 
 
@@ -204,8 +199,8 @@ ptycho = Commands(
 
 
 def _one_line(problem: click.ClickException) -> str:
-    """Return click's complaint in our form, with the nearest known word."""
-    if isinstance(problem, click.NoSuchOption):
+    """Return an error of click in the form of our own, with the nearest known word."""
+    if isinstance(problem, click.NoSuchOption) and problem.ctx is not None:
         known = [name for param in problem.ctx.command.params for name in param.opts]
         word = problem.option_name.replace("-", "_").replace("__", "--", 1)
         hint = nearest(word, known) or "; --help lists the flags"
@@ -218,8 +213,8 @@ def _main(command: click.Command, name: str, argv: Sequence[str] | None) -> int:
     try:
         job = command.main(args=args, prog_name=name, standalone_mode=False)
     except click.ClickException as problem:
-        where = problem.ctx.command_path if getattr(problem, "ctx", None) else name
-        return refuse(where, _one_line(problem))
+        ctx = getattr(problem, "ctx", None)
+        return refuse(name if ctx is None else ctx.command_path, _one_line(problem))
     return run_command(job.name, job.run, as_json=job.as_json) if isinstance(job, Job) else 0
 
 

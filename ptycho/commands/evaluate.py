@@ -4,11 +4,14 @@ Data flow: settings -> [reconstruction.npz + truth -> metrics] -> [folder].
 """
 
 import logging
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from ptycho.api.evaluation import score
 from ptycho.api.reconstruction_file import file_of
-from ptycho.api.saving import save_score
+from ptycho.api.saving import write_score
+from ptycho.commands.running import begun
+from ptycho.runs import Run, add_to
 from ptycho.settings.base import part_of, to_dict
 from ptycho.settings.evaluate import EvaluateConfig, EvaluateSettings
 
@@ -26,9 +29,19 @@ def run(config: EvaluateConfig) -> Path:
         ConfigError: If there is nothing to compare with.
         DataError: If a file is missing or foreign, or the objects share no known pixel.
     """
-    settings = part_of(config, EvaluateSettings)
-    found = score(config.reconstruction, config.truth, config.test_data, settings)
-    output = config.output_dir or file_of(config.reconstruction).parent
-    save_score(found, output, settings=to_dict(config), report=config.report)
-    log.info("results in %s", output)
+    home = file_of(config.reconstruction).parent
+    output = config.output_dir or home
+    with _run(config, output, home) as run:
+        with run.stage("evaluation"):
+            settings = part_of(config, EvaluateSettings)
+            found = score(config.reconstruction, config.truth, config.test_data, settings)
+        log.info("results in %s", output)
+        write_score(run, found, report=config.report)
     return output
+
+
+def _run(config: EvaluateConfig, output: Path, home: Path) -> AbstractContextManager[Run]:
+    """Return a run of its own, or an addition to that of the reconstruction in the same folder."""
+    if output.resolve() == home.resolve():
+        return add_to(output, kind=config.kind, settings=to_dict(config))
+    return begun(config, output)

@@ -1,6 +1,6 @@
-"""Settings as command-line flags: one flag per field, written down nowhere else.
+"""Settings as command-line flags: one flag per field.
 
-Turns a settings class into a click command; knows no particular setting and runs nothing.
+Turns a settings class into a click command; knows no particular setting.
 """
 
 from collections.abc import Callable, Sequence
@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from ptycho.settings.base import Setting, describe
+from ptycho.settings.base import Setting, Settings, describe
 
 _METAVARS = {int: "INTEGER", float: "NUMBER", Path: "PATH", str: "WORD"}
 CONTEXT = {
@@ -17,7 +17,7 @@ CONTEXT = {
     "max_content_width": 100,
     "token_normalize_func": lambda token: token.replace("-", "_"),
 }
-"""Flags may be spelled with '-' or '_'; help shows '_'."""
+"""Flags may be written with '-' or '_'; help shows '_'."""
 
 
 class SettingOption(click.Option):
@@ -49,7 +49,7 @@ def _shown(default: Any) -> str:
 class SettingsCommand(click.Command):
     """A command whose flags are the fields of a settings class."""
 
-    def __init__(self, name: str, cls: type, callback: Callable[..., Any]) -> None:
+    def __init__(self, name: str, cls: type[Settings], callback: Callable[..., Any]) -> None:
         settings = describe(cls)
         switches = {word for setting in settings.values() for word in setting.switches}
         self.booleans = switches | {s.name for s in settings.values() if s.kind is bool}
@@ -57,7 +57,7 @@ class SettingsCommand(click.Command):
         config = click.Option(
             ["config_file", "--config"],
             metavar="PATH",
-            help="YAML file of settings; flags on the command line win over it.",
+            help="YAML file of settings; flags on the command line take precedence.",
         )
         params = [SettingOption(setting) for setting in settings.values()]
         words = [
@@ -82,7 +82,7 @@ class SettingsCommand(click.Command):
         return super().parse_args(ctx, _with_named_words(args, self.unnamed))
 
     def collect_usage_pieces(self, ctx: click.Context) -> list[str]:
-        """Return the words of the usage line: the settings that may stand there unnamed."""
+        """Return the words of the usage line: the settings that may be given without a flag."""
         names = [s.name.upper() if s.required else f"[{s.name.upper()}]" for s in self.unnamed]
         return [*names, *super().collect_usage_pieces(ctx)]
 
@@ -92,8 +92,9 @@ class SettingsCommand(click.Command):
         for param in self.get_params(ctx):
             record = param.get_help_record(ctx)
             if record is not None:
-                own = isinstance(param, SettingOption)
-                title = (param.setting.section or "Options") if own else "Other"
+                title = "Other"
+                if isinstance(param, SettingOption):
+                    title = param.setting.section or "Options"
                 sections.setdefault(title, []).append(record)
         for title, records in sections.items():
             with formatter.section(title):

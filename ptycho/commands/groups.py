@@ -13,14 +13,15 @@ import numpy as np
 from ptycho.api.coverage import save_coverage
 from ptycho.api.grouping import all_groups_of, groups_of
 from ptycho.api.loading import load
+from ptycho.api.page import record_scan
 from ptycho.api.result import Groups
+from ptycho.commands.running import begun
 from ptycho.grouping import SAMPLERS, Coverage, axis_ratio
 from ptycho.grouping.limits import limits_sentence
 from ptycho.grouping.sample import draw
+from ptycho.runs import Run
 from ptycho.scan.raw_data import RawData
-from ptycho.settings.base import to_dict
 from ptycho.settings.groups import GroupsConfig
-from ptycho.settings.saved import save_settings
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +41,20 @@ def run(config: GroupsConfig) -> Path | None:
     Raises:
         PtychoError: If scan and settings cannot form groups.
     """
+    if config.output_dir is None:
+        _compared(config)
+        return None
+    with begun(config, config.output_dir) as run:
+        chosen, samples = _compared(config, run)
+        save_coverage(config.output_dir, chosen, samplers=samples)
+    return config.output_dir
+
+
+def _compared(config: GroupsConfig, run: Run | None = None) -> tuple[Groups, dict[str, Coverage]]:
+    """Log what a sample of each method covers; return that of the chosen one, and all."""
     raw = load(config.data, measurement=config.measurement, mask=config.mask)
+    if run is not None:
+        record_scan(run, "data", raw, config.data)
     _report_steps(raw, config)
     wanted = config.n_images or max(1, raw.n_frames // config.gridsize**2)
     start = time.perf_counter()
@@ -62,12 +76,7 @@ def run(config: GroupsConfig) -> Path | None:
         log.info("%s", _row(_cells(method, samples[method].coverage, seconds)))
     chosen = samples[config.sampling]
     log.info("%s: %s", config.sampling, chosen.coverage.paragraph())
-    if config.output_dir is None:
-        return None
-    save_settings(to_dict(config), config.output_dir, kind=config.kind)
-    coverages = {name: found.coverage for name, found in samples.items()}
-    save_coverage(config.output_dir, chosen, samplers=coverages)
-    return config.output_dir
+    return chosen, {name: found.coverage for name, found in samples.items()}
 
 
 def _report_steps(raw: RawData, config: GroupsConfig) -> None:

@@ -4,7 +4,7 @@ Data flow: settings -> pre-training -> [folder of the run].
 """
 
 import logging
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from ptycho.api.forecast import (
@@ -18,11 +18,12 @@ from ptycho.api.forecast import (
 from ptycho.api.logs import muted
 from ptycho.api.page import leave_page
 from ptycho.api.pretraining import Prepared, learn, prepare
+from ptycho.commands.running import begun
 from ptycho.durations import duration, seconds_of
 from ptycho.learning.model_folder import save_model
-from ptycho.settings.base import part_of, to_dict
+from ptycho.runs import headline
+from ptycho.settings.base import part_of
 from ptycho.settings.pretrain import PretrainConfig, PretrainSettings
-from ptycho.settings.saved import save_settings
 
 log = logging.getLogger(__name__)
 
@@ -42,13 +43,15 @@ def run(config: PretrainConfig) -> Path | Forecast:
     prepared = prepare(part_of(config, PretrainSettings))
     if config.dry_run:
         return _forecast(config, prepared)
-    save_settings(to_dict(config), config.output_dir, kind=config.kind)
-    log.info("training on simulated scans for %s", config.budget)
-    description = learn(prepared)
-    save_model(config.output_dir, prepared.model, description)
-    log.info("model in %s", config.output_dir)
-    if config.report:
-        leave_page(config.output_dir)
+    with begun(config, config.output_dir) as run:
+        log.info("training on simulated scans for %s", config.budget)
+        with run.stage("training"):
+            description = learn(prepared)
+        save_model(config.output_dir, prepared.model, description)
+        log.info("model in %s", config.output_dir)
+        run.finish(headline(config.kind, model=asdict(description)))
+        if config.report:
+            leave_page(config.output_dir)
     return config.output_dir
 
 

@@ -16,10 +16,13 @@ from ptycho.api.forecast import (
     scan_rows,
 )
 from ptycho.api.loading import load
+from ptycho.api.page import record_scan
 from ptycho.api.reconstruction import Prepared, prepare
 from ptycho.api.reconstruction import run as reconstruct
-from ptycho.api.saving import save_result
-from ptycho.settings.base import part_of, to_dict
+from ptycho.api.saving import write_result
+from ptycho.commands.running import begun
+from ptycho.scan.raw_data import RawData
+from ptycho.settings.base import part_of
 from ptycho.settings.reconstruct import InferenceConfig, ReconstructSettings
 
 log = logging.getLogger(__name__)
@@ -35,20 +38,28 @@ def run(config: InferenceConfig) -> Path | Forecast:
     Raises:
         PtychoError: If model, scan and settings do not fit together.
     """
-    raw = load(
+    settings = part_of(config, ReconstructSettings)
+    if config.dry_run:
+        silent = replace(settings, cache=False)
+        return _forecast(config, prepare(_scan(config), config.model_path, silent))
+    with begun(config, config.output_dir) as run:
+        with run.stage("loading"):
+            raw = _scan(config)
+            record_scan(run, "test_data", raw, config.test_data)
+        with run.stage("grouping"):
+            prepared = prepare(raw, config.model_path, settings)
+        with run.stage("reconstruction"):
+            result = reconstruct(prepared)
+        log.info("results in %s", config.output_dir)
+        write_result(run, result, comparison_plot=config.comparison_plot, report=config.report)
+    return config.output_dir
+
+
+def _scan(config: InferenceConfig) -> RawData:
+    return load(
         config.test_data, measurement=config.measurement, N=config.N, mask=config.mask,
         scan=config.scan,
     )  # fmt: skip
-    settings = part_of(config, ReconstructSettings)
-    if config.dry_run:
-        return _forecast(config, prepare(raw, config.model_path, replace(settings, cache=False)))
-    result = reconstruct(prepare(raw, config.model_path, settings))
-    save_result(
-        result, config.output_dir, settings=to_dict(config), data=config.test_data,
-        comparison_plot=config.comparison_plot, report=config.report,
-    )  # fmt: skip
-    log.info("results in %s", config.output_dir)
-    return config.output_dir
 
 
 def _forecast(config: InferenceConfig, prepared: Prepared) -> Forecast:

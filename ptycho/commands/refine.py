@@ -11,13 +11,16 @@ from pathlib import Path
 
 from ptycho.api.forecast import Forecast, forecast, memory_words, output_row, peak_memory
 from ptycho.api.loading import load
+from ptycho.api.page import record_scan
 from ptycho.api.refinement import Prepared, continued, prepare
 from ptycho.api.refinement import run as refine
-from ptycho.api.saving import save_result
+from ptycho.api.saving import write_result
+from ptycho.commands.running import begun
 from ptycho.durations import duration
 from ptycho.physics.device import choose_device
+from ptycho.scan.raw_data import RawData
 from ptycho.scan.summary import summarise_scan
-from ptycho.settings.base import part_of, to_dict
+from ptycho.settings.base import part_of
 from ptycho.settings.refine import RefineConfig, RefineSettings
 
 log = logging.getLogger(__name__)
@@ -36,16 +39,26 @@ def run(config: RefineConfig) -> Path | Forecast:
     Raises:
         PtychoError: If pty-chi is not installed, or reconstruction and scan do not fit together.
     """
-    raw = load(config.test_data, measurement=config.measurement, scan=config.scan)
-    prepared = prepare(raw, config.reconstruction, part_of(config, RefineSettings))
     if config.dry_run:
-        return _forecast(config, prepared)
-    save_result(
-        refine(prepared), config.output_dir, settings=to_dict(config), data=config.test_data,
-        comparison_plot=config.comparison_plot, report=config.report,
-    )  # fmt: skip
-    log.info("results in %s", config.output_dir)
+        return _forecast(config, _prepared(config, _scan(config)))
+    with begun(config, config.output_dir) as run:
+        with run.stage("loading"):
+            raw = _scan(config)
+            record_scan(run, "test_data", raw, config.test_data)
+            prepared = _prepared(config, raw)
+        with run.stage("refinement"):
+            result = refine(prepared)
+        log.info("results in %s", config.output_dir)
+        write_result(run, result, comparison_plot=config.comparison_plot, report=config.report)
     return config.output_dir
+
+
+def _scan(config: RefineConfig) -> RawData:
+    return load(config.test_data, measurement=config.measurement, scan=config.scan)
+
+
+def _prepared(config: RefineConfig, raw: RawData) -> Prepared:
+    return prepare(raw, config.reconstruction, part_of(config, RefineSettings))
 
 
 def _forecast(config: RefineConfig, prepared: Prepared) -> Forecast:

@@ -18,13 +18,15 @@ from ptycho.api.forecast import (
 )
 from ptycho.api.grouping import groups_of
 from ptycho.api.loading import load
-from ptycho.api.page import leave_page
-from ptycho.api.saving import begin_training, finish_training
+from ptycho.api.page import record_scan
+from ptycho.api.saving import write_selection_of, write_trained
 from ptycho.api.training import Prepared, learn, prepare
 from ptycho.api.training_data import Scans
+from ptycho.commands.running import begun
 from ptycho.errors import ConfigError
+from ptycho.runs import Run
 from ptycho.scan.raw_data import RawData
-from ptycho.settings.base import part_of, to_dict
+from ptycho.settings.base import part_of
 from ptycho.settings.train import TrainConfig, TrainSettings
 
 log = logging.getLogger(__name__)
@@ -43,15 +45,20 @@ def run(config: TrainConfig) -> Path | Forecast:
     settings = part_of(config, TrainSettings)
     if config.dry_run:
         return _forecast(config, prepare(_scans(config), replace(settings, cache=False)))
-    prepared = prepare(_scans(config), settings)
-    output, data = config.output_dir, prepared.data
-    groups = groups_of(data.raw, settings, data.members)
-    begin_training(output, data.raw, groups, data.split, to_dict(config))
-    trained = learn(prepared, output, picture_every=config.picture_every)
-    finish_training(output, trained)
-    log.info("model in %s", output)
-    if config.report:
-        leave_page(output)
+    output = config.output_dir
+    with begun(config, output, finetune=config.finetune) as run:
+        with run.stage("loading"):
+            scans = _scans(config)
+            _record_scans(run, config, scans)
+        with run.stage("grouping"):
+            prepared = prepare(scans, settings)
+            data = prepared.data
+            groups = groups_of(data.raw, settings, data.members)
+            write_selection_of(run, data.raw, groups, data.split)
+        with run.stage("training"):
+            trained = learn(prepared, output, journal=run, picture_every=config.picture_every)
+        log.info("model in %s", output)
+        write_trained(run, trained, report=config.report)
     return output
 
 
@@ -64,6 +71,14 @@ def _forecast(config: TrainConfig, prepared: Prepared) -> Forecast:
         | training_rows(prepared)
         | output_row(config.output_dir),
     )
+
+
+def _record_scans(run: Run, config: TrainConfig, scans: Scans) -> None:
+    record_scan(run, "train_data_file", scans.first, config.train_data_file)
+    for scan in scans.further:
+        record_scan(run, "more_train_data", scan, scan.path)
+    if scans.validation is not None:
+        record_scan(run, "test_data_file", scans.validation, config.test_data_file)
 
 
 def _scans(config: TrainConfig) -> Scans:

@@ -14,7 +14,7 @@ import math
 import sys
 import types
 import typing
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, TypeVar
@@ -107,9 +107,13 @@ def _properties(
     }
 
 
-@functools.cache
-def describe(cls: type) -> Mapping[str, Setting]:
+def describe(cls: type[Settings]) -> Mapping[str, Setting]:
     """Return the settings of a class by name: its own first, then the inherited ones."""
+    return _described(typing.cast(Hashable, cls))
+
+
+@functools.cache
+def _described(cls: Any) -> Mapping[str, Setting]:
     hints = typing.get_type_hints(cls)
     fields = {field.name: field for field in dataclasses.fields(cls)}
     found: dict[str, Setting] = {}
@@ -293,6 +297,14 @@ def from_mapping(
 def part_of(settings: Settings, cls: type[AnySettings]) -> AnySettings:
     """Return the values of a class that the class of `settings` extends."""
     return cls(**{name: getattr(settings, name) for name in describe(cls)})
+
+
+def inputs_of(settings: Settings) -> dict[str, Path | None]:
+    """Return the files and folders that a command reads, by setting."""
+    known = describe(type(settings)).values()
+    return {
+        setting.name: getattr(settings, setting.name) for setting in known if setting.must_exist
+    }
 
 
 def to_dict(settings: Settings) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 from ptycho.settings.base import also
-from ptycho.settings.shared import ConsoleSettings, FolderSettings, ProgressSettings
+from ptycho.settings.shared import ConsoleSettings, PageSettings, ProgressSettings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +24,7 @@ class EvaluateSettings(ProgressSettings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvaluateConfig(EvaluateSettings, FolderSettings, ConsoleSettings):
+class EvaluateConfig(EvaluateSettings, PageSettings, ConsoleSettings):
     """Compare a reconstruction with a known object, another reconstruction, or its frames."""
 
     reconstruction: Path = also(must_exist="reconstruction")

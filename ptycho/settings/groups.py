@@ -6,7 +6,12 @@ from typing import ClassVar
 
 from ptycho.grouping import SAMPLERS
 from ptycho.settings.base import also
-from ptycho.settings.shared import ConsoleSettings, ScanFileSettings, SelectionSettings
+from ptycho.settings.shared import (
+    ConsoleSettings,
+    FolderSettings,
+    ScanFileSettings,
+    SelectionSettings,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +33,7 @@ class GroupsSettings(SelectionSettings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class GroupsConfig(GroupsSettings, ScanFileSettings, ConsoleSettings):
+class GroupsConfig(GroupsSettings, ScanFileSettings, FolderSettings, ConsoleSettings):
     """Show the groups of a scan and what samples of them cover; trains nothing."""
 
     data: Path = also(must_exist="scan", aliases=["train_data_file"])

@@ -11,7 +11,7 @@ from ptycho.settings.shared import (
     ComputeSettings,
     ConsoleSettings,
     DryRunSettings,
-    FolderSettings,
+    PageSettings,
     ProgressSettings,
 )
 
@@ -48,7 +48,7 @@ class PretrainSettings(ComputeSettings, ProgressSettings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class PretrainConfig(PretrainSettings, FolderSettings, DryRunSettings, ConsoleSettings):
+class PretrainConfig(PretrainSettings, PageSettings, DryRunSettings, ConsoleSettings):
     """Train a general network on simulated scans; it reconstructs measured scans unseen."""
 
     output_dir: Path = also()

@@ -13,8 +13,8 @@ from ptycho.settings.shared import (
     ComputeSettings,
     ConsoleSettings,
     DryRunSettings,
-    FolderSettings,
     FrameSizeSettings,
+    PageSettings,
     ProgressSettings,
     SelectionSettings,
 )
@@ -24,7 +24,7 @@ from ptycho.settings.shared import (
 class ReconstructSettings(SelectionSettings, ComputeSettings, ProgressSettings):
     """How the object of a scan is reconstructed."""
 
-    kind: ClassVar[str] = "inference"
+    kind: ClassVar[str] = "reconstruct"
 
     gridsize: int | None = None
     """Frames per side of a group; none takes that of the model. A lifted model takes any."""
@@ -80,7 +80,7 @@ class ReconstructSettings(SelectionSettings, ComputeSettings, ProgressSettings):
 
 @dataclass(frozen=True, kw_only=True)
 class InferenceConfig(
-    ReconstructSettings, FrameSizeSettings, FolderSettings, DryRunSettings, ConsoleSettings
+    ReconstructSettings, FrameSizeSettings, PageSettings, DryRunSettings, ConsoleSettings
 ):
     """Reconstruct the object of a scan."""
 

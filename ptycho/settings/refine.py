@@ -11,8 +11,8 @@ from ptycho.settings.shared import (
     ComputeSettings,
     ConsoleSettings,
     DryRunSettings,
-    FolderSettings,
     Measurement,
+    PageSettings,
     ProgressSettings,
 )
 
@@ -53,7 +53,7 @@ class RefineSettings(ComputeSettings, ProgressSettings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class RefineConfig(RefineSettings, FolderSettings, DryRunSettings, ConsoleSettings):
+class RefineConfig(RefineSettings, PageSettings, DryRunSettings, ConsoleSettings):
     """Continue a reconstruction with an engine of pty-chi; needs the extra ptycho[refine]."""
 
     reconstruction: Path = also(must_exist="reconstruction")

@@ -59,6 +59,15 @@ class DryRunSettings(Settings):
 class FolderSettings(Settings):
     """What is written."""
 
+    overwrite: bool = False
+    """Delete the results of an earlier run in the output folder; otherwise they are moved to its
+    subfolder earlier."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PageSettings(FolderSettings):
+    """What is written."""
+
     report: bool = True
     """Write a page of the run, report.html, to the output folder."""
 

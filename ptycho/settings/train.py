@@ -14,8 +14,8 @@ from ptycho.settings.shared import (
     ComputeSettings,
     ConsoleSettings,
     DryRunSettings,
-    FolderSettings,
     FrameSizeSettings,
+    PageSettings,
     ProgressSettings,
     SelectionSettings,
 )
@@ -94,9 +94,7 @@ class TrainSettings(SelectionSettings, ComputeSettings, ProgressSettings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainConfig(
-    TrainSettings, FrameSizeSettings, FolderSettings, DryRunSettings, ConsoleSettings
-):
+class TrainConfig(TrainSettings, FrameSizeSettings, PageSettings, DryRunSettings, ConsoleSettings):
     """Train a network on the diffraction frames of one scan; no ground truth is needed."""
 
     train_data_file: Path = also(must_exist="scan")

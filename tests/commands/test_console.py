@@ -8,11 +8,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from ptycho.commands.cli import main
-from ptycho.commands.console import INTERRUPTED, LOG_FILE, MISTAKE, logging_to, run_command
+from ptycho.commands.console import INTERRUPTED, MISTAKE, logging_to, run_command
 from ptycho.errors import DataError, PtychoError
-from ptycho.settings.base import to_dict
-from ptycho.settings.saved import save_settings
-from ptycho.settings.train import TrainConfig
 
 log = logging.getLogger("ptycho.somewhere")
 
@@ -42,25 +39,6 @@ def test_logging_ends_with_the_command(capsys):
     with pytest.raises(DataError), logging_to():
         raise DataError("x")
     assert logging.getLogger("ptycho").handlers == before
-
-
-def test_run_log_begins_with_the_saved_settings_and_has_the_lines_before(tmp_path):
-    config = TrainConfig(train_data_file="scan.npz", output_dir=tmp_path)
-    with logging_to(folder=tmp_path, quiet=True):
-        log.info("reading")
-        assert not (tmp_path / LOG_FILE).exists()
-        save_settings(to_dict(config), tmp_path, kind=config.kind)
-        log.info("training")
-    lines = (tmp_path / LOG_FILE).read_text().splitlines()
-    assert [line.split()[-1] for line in lines] == ["reading", "training"]
-
-
-def test_a_refused_run_leaves_the_folder_of_an_older_one_alone(tmp_path):
-    config = TrainConfig(train_data_file="scan.npz", output_dir=tmp_path)
-    save_settings(to_dict(config), tmp_path, kind=config.kind)
-    with logging_to(folder=tmp_path):
-        log.info("reading")
-    assert not (tmp_path / LOG_FILE).exists()
 
 
 @pytest.mark.parametrize("kind", [PtychoError, *PtychoError.__subclasses__()])
@@ -102,7 +80,7 @@ def test_a_file_system_that_refuses_costs_one_line(tmp_path, capsys):
         (tmp_path / "missing" / "file").write_text("")
 
     assert run_command("ptycho", action) == 2
-    said = "No such file or directory; expected a path we may use"
+    said = "No such file or directory; check that the path exists and is writable"
     assert capsys.readouterr().err == f"ptycho: {tmp_path}/missing/file: {said}\n"
 
 

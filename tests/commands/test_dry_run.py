@@ -51,7 +51,9 @@ def test_a_training_is_told_exactly_and_leaves_nothing(scan, tmp_path, capsys):
     raw = simulated()
     exact = count_groups(raw.xcoords, raw.ycoords, GroupRule(K=8))
     assert rows["groups"].startswith(f"{exact:,} valid ones; 20 of them, uniform: 20 groups")
-    train, watch = map(int, re.match(r"(\d+) groups train, (\d+) watch", rows["split"]).groups())
+    train, watch = map(
+        int, re.match(r"(\d+) groups for training, (\d+) for validation", rows["split"]).groups()
+    )
     assert train + watch <= 20
     assert f"7 epochs of {-(-train // 3)} steps of 3 groups" in rows["time"]
     assert re.search(r"\d [MG]B", rows["memory"])
@@ -98,7 +100,7 @@ def test_what_would_be_replaced_is_told(scan, tmp_path, capsys):
         "# Every setting of this run (train, ptycho 0.1.0)\nseed: 0\n"
     )
     rows = told(capsys, "train", scan, tmp_path / "run")
-    assert "holds a run already" in rows["output"]
+    assert "holds a run; its results would be moved to earlier" in rows["output"]
 
 
 def test_a_mistake_is_refused_as_in_earnest(scan, tmp_path, capsys):

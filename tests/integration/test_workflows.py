@@ -129,7 +129,8 @@ def test_the_four_commands_of_the_plan(tmp_path):
     for folder in (test1, test2):
         assert sorted(p.name for p in folder.iterdir()) == [
             "metrics.json", "reconstructed_amplitude.png", "reconstructed_phase.png",
-            "reconstruction.npz", "report.html", "run.log", "selection.npz", "settings_used.yaml",
+            "reconstruction.npz", "report.html", "run.json", "run.log", "selection.npz",
+            "settings_used.yaml",
         ]  # fmt: skip
         metrics = json.loads((folder / "metrics.json").read_text())
         assert metrics["n_frames"] == 16

@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from run_folders import begun
 from tiny_scan import saved_untrained, simulated
 
 from ptycho.commands import cli
@@ -14,9 +15,7 @@ from ptycho.metrics import well_covered
 from ptycho.report.page import write_page
 from ptycho.runs.folder import Selection, read_run, write_selection
 from ptycho.scan.raw_data import RawData
-from ptycho.settings.base import to_dict
 from ptycho.settings.reconstruct import InferenceConfig
-from ptycho.settings.saved import save_settings
 
 pytest.importorskip("selenium", reason="selenium is not installed")
 from browser import needs_browser, set_window, wait
@@ -272,7 +271,7 @@ def large(tmp_path_factory):
     )  # fmt: skip
     scan.save(folder / "scan.npz")
     config = InferenceConfig(test_data="scan.npz", output_dir=folder)
-    save_settings(to_dict(config), folder, kind=config.kind)
+    begun(folder, config)
     groups = sample_groups(*positions.T[::-1], GroupRule(), n=2576, method="balanced")
     data = folder / "scan.npz"
     about = {"data": str(data), "sha256": file_checksum(data), "bytes": data.stat().st_size,

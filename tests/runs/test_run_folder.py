@@ -6,6 +6,7 @@ import sys
 
 import numpy as np
 import pytest
+from run_folders import begun
 from tiny_scan import saved_untrained, simulated
 
 from ptycho.commands import cli
@@ -17,9 +18,7 @@ from ptycho.runs.folder import (
     write_selection,
 )
 from ptycho.runs.journal import FolderJournal
-from ptycho.settings.base import to_dict
 from ptycho.settings.evaluate import EvaluateConfig
-from ptycho.settings.saved import save_settings
 
 
 @pytest.fixture
@@ -32,7 +31,7 @@ def scan(tmp_path):
 def a_run(folder):
     """A folder with settings and nothing else: what any run begins with."""
     config = EvaluateConfig(reconstruction="a", truth="b")
-    save_settings(to_dict(config), folder, kind=config.kind)
+    begun(folder, config)
     return folder
 
 
@@ -74,7 +73,7 @@ def test_an_inference_is_read_back_with_its_arrays(scan, tmp_path):
 
 def test_a_run_that_has_just_begun_is_one_and_not_finished(tmp_path):
     run = read_run(a_run(tmp_path / "run"))
-    assert (run.kind, run.finished, run.metrics, run.times) == ("evaluate", False, None, None)
+    assert (run.kind, run.state, run.finished, run.metrics) == ("evaluate", "running", False, None)
     assert (dict(run.arrays), run.selection, run.log) == ({}, None, ())
 
 
@@ -143,14 +142,15 @@ def test_reading_a_folder_loads_neither_torch_nor_figures():
     assert done.stdout.strip() == "set()"
 
 
-def test_of_two_runs_in_one_folder_the_log_of_the_later_is_told(scan, tmp_path):
+def test_of_two_runs_in_one_folder_the_earlier_is_moved_aside(scan, tmp_path):
     model = saved_untrained(tmp_path / "model", simulated())
     words = ["--model_path", model, "--test_data", scan, "--output_dir", tmp_path / "object",
              "--sweeps", 0, "--no_report", "--n_images"]  # fmt: skip
     for n_images in (20, 30):
         assert cli.inference_main([str(word) for word in [*words, n_images]]) == 0
-    log = (tmp_path / "object" / "run.log").read_text()
-    assert "n_images=20 " in log
+    (earlier,) = (tmp_path / "object" / "earlier").iterdir()
+    assert "n_images=20 " in (earlier / "run.log").read_text()
+    assert (earlier / "reconstruction.npz").exists()
     told = "\n".join(read_run(tmp_path / "object").log)
     assert "n_images=30 " in told
     assert "n_images=20 " not in told
