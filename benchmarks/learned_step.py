@@ -22,6 +22,7 @@ from reconstruction_table import table
 
 from ptycho.grouping import GroupRule
 from ptycho.learning.model_folder import ModelSettings, build_model, save_model
+from ptycho.learning.plan import TrainingOutput, TrainingPlan
 from ptycho.learning.training import fit
 from ptycho.scan.dataset import GroupDataset
 from ptycho.scan.raw_data import RawData
@@ -71,11 +72,11 @@ def train(
         if options.get("steps") == 0:
             return 1.0, model
         began = time.process_time()
-        model = fit(
-            model, GroupDataset(raw, groups), None, output_dir=folder / "fit", epochs=epochs,
-            batch_size=FRAMES_PER_STEP // gridsize**2, learning_rate=1e-3, loss=loss, seed=0,
-            device=torch.device("cpu"), progress=False,
-        ).model  # fmt: skip
+        plan = TrainingPlan(
+            epochs=epochs, batch_size=FRAMES_PER_STEP // gridsize**2, learning_rate=1e-3, loss=loss
+        )
+        output = TrainingOutput(folder=folder / "fit", progress=False)
+        model = fit(model, GroupDataset(raw, groups), None, plan, output).model
         return time.process_time() - began, model
 
     run(1)  # the first run also loads libraries

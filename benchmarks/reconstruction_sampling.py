@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from reconstruction_ruler import Form, against_truth, figures, illumination_on, infer, lit_on
 
+from ptycho import networks
 from ptycho.api.components import Members as Groups
 from ptycho.api.result import Result
 from ptycho.api.simulation import simulated
@@ -76,11 +77,12 @@ def exact_steps(groups: Groups, steps: int, size: int, seed: int) -> Groups:
 
 def learn(raw: RawData, groups: Groups, network: str, steps: int, seed: int, output: Path) -> None:
     """Train a network for so many steps of 32 frames, and write it as a trained model."""
+    from ptycho.learning.plan import TrainingOutput, TrainingPlan
     from ptycho.learning.training import fit
 
     members = groups.shape[1]
     probe = scaled_probe(raw).probe
-    options = {"window": decoded_window(probe)} if network == "unet" else {}
+    options = networks.NETWORKS[network].default_options(decoded_window(probe))
     gridsize = int(members**0.5)
     settings = ModelSettings(
         network=network, network_options=options, gridsize=gridsize,
@@ -90,9 +92,9 @@ def learn(raw: RawData, groups: Groups, network: str, steps: int, seed: int, out
     size = FRAMES_PER_STEP // members
     repeated = exact_steps(groups, steps, size, seed)
     result = fit(
-        build_model(settings, probe), GroupDataset(raw, repeated), None, output_dir=output,
-        epochs=1, batch_size=size, learning_rate=1e-3, loss="amplitude", seed=seed,
-        device=torch.device("cpu"), progress=False,
+        build_model(settings, probe), GroupDataset(raw, repeated), None,
+        TrainingPlan(epochs=1, batch_size=size, learning_rate=1e-3, seed=seed),
+        TrainingOutput(folder=output, progress=False),
     )  # fmt: skip
     save_model(output, result.model, settings)
 

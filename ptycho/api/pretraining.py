@@ -3,6 +3,7 @@
 Data flow: [simulation -> batches -> network + physics -> trained model].
 """
 
+import dataclasses
 import logging
 import time
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from ptycho.durations import seconds_of
 from ptycho.grouping import default_neighbor_count
 from ptycho.learning.model import PtychoModel
 from ptycho.learning.model_folder import ModelSettings, build_model
+from ptycho.learning.plan import PretrainingPlan
 from ptycho.physics.device import choose_device
 from ptycho.settings.pretrain import PretrainSettings
 from ptycho.simulation.random_scans import KEPT_FOR_TESTS, RandomScans
@@ -79,12 +81,13 @@ def learn(prepared: Prepared, *, budget_s: float | None = None) -> ModelSettings
     settings, described = prepared.settings, prepared.description
     scans = RandomScans(settings.seed, frame_size=settings.N)
     started = time.perf_counter()
-    figures = pretrain(
-        prepared.model.network, scans,
+    plan = PretrainingPlan(
         budget_s=seconds_of(settings.budget, "budget") if budget_s is None else budget_s,
-        learning_rate=settings.learning_rate, seed=settings.seed, device=prepared.device,
-        progress=settings.progress,
-    )  # fmt: skip
+        learning_rate=settings.learning_rate,
+        seed=settings.seed,
+        device=prepared.device,
+    )
+    result = pretrain(prepared.model.network, scans, plan, progress=settings.progress)
     seconds = round(time.perf_counter() - started, 1)
-    described.training.update(figures, seconds=seconds)
+    described.training.update(dataclasses.asdict(result), seconds=seconds)
     return described

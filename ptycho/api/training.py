@@ -7,7 +7,7 @@ import dataclasses
 import logging
 import tempfile
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from ptycho.engines.nuisances import log_modes, more_modes
 from ptycho.errors import ConfigError
 from ptycho.learning.model import PtychoModel, decoded_window
 from ptycho.learning.model_folder import ModelSettings, build_model, general_model, load_model
+from ptycho.learning.plan import Pictures, ProbeTraining, TrainingOutput, TrainingPlan
 from ptycho.learning.prediction import noise_floor
 from ptycho.networks import NETWORKS
 from ptycho.physics.device import choose_device
@@ -168,31 +169,16 @@ def learn(
 
     journal = journal or FolderJournal(folder)
     journal.begin()
-    picture: Callable[[PtychoModel], Any] | None = None
+    pictures = None
     if picture_every:
-        picture = picture_of(data.raw, data.members, prepared.device, settings.batch_size)
+        make = picture_of(data.raw, data.members, prepared.device, settings.batch_size)
+        pictures = Pictures(make=make, every=picture_every)
+    output = TrainingOutput(
+        folder=folder, journal=journal, progress=settings.progress, pictures=pictures
+    )
     started = time.perf_counter()
     with collected_warnings() as warnings:
-        result = fit(
-            prepared.model,
-            data.training,
-            data.validation,
-            output_dir=folder,
-            epochs=settings.nepochs,
-            batch_size=prepared.batch_size,
-            learning_rate=settings.learning_rate or (2e-4 if prepared.finetuning else 1e-3),
-            loss=settings.loss,
-            seed=settings.seed,
-            device=prepared.device,
-            progress=settings.progress,
-            probe_rate=settings.probe_learning_rate if settings.train_probe else None,
-            probe_warmup=settings.probe_warmup,
-            budget_s=None if settings.budget is None else seconds_of(settings.budget, "budget"),
-            finetuning=prepared.finetuning,
-            picture=picture,
-            picture_every=picture_every,
-            journal=journal,
-        )
+        result = fit(prepared.model, data.training, data.validation, _plan(prepared), output)
     seconds = time.perf_counter() - started
     training = dict(prepared.description.training)
     if settings.train_probe:
@@ -210,6 +196,7 @@ def learn(
         "seconds_per_epoch": round(seconds / epochs, 2),
         "best_loss": result.best_loss,
         "monitored": result.monitored,
+        "loss_before": result.loss_before,
         "noise_floor": floor,
     }
     log.info(
@@ -227,6 +214,24 @@ def learn(
         given_probe=data.scaled.probe.numpy() if settings.train_probe else None,
         history=(folder / HISTORY_FILE).read_text(encoding="utf-8"),
         warnings=tuple(warnings),
+    )
+
+
+def _plan(prepared: Prepared) -> TrainingPlan:
+    settings = prepared.settings
+    probe = None
+    if settings.train_probe:
+        probe = ProbeTraining(rate=settings.probe_learning_rate, warmup=settings.probe_warmup)
+    return TrainingPlan(
+        epochs=settings.nepochs,
+        batch_size=prepared.batch_size,
+        learning_rate=settings.learning_rate or (2e-4 if prepared.finetuning else 1e-3),
+        loss=settings.loss,
+        seed=settings.seed,
+        device=prepared.device,
+        budget_s=None if settings.budget is None else seconds_of(settings.budget, "budget"),
+        probe=probe,
+        keep_start=prepared.finetuning,
     )
 
 

@@ -5,16 +5,16 @@ Data flow: [groups -> batches -> network -> patches -> object] -> logs.
 
 from collections.abc import Callable
 
-import numpy as np
 import torch
 
 from ptycho.api.components import Members
 from ptycho.engines.reconstruction import stitched_groups
-from ptycho.learning.callbacks import Picture
 from ptycho.learning.model import PtychoModel
+from ptycho.learning.plan import Picture
 from ptycho.physics.patches import canvas_of
 from ptycho.scan.dataset import GroupDataset
 from ptycho.scan.raw_data import RawData
+from ptycho.spread import spread
 
 _MOST_FRAMES = 1024
 """Frames that a picture is made from: seconds on one core."""
@@ -31,8 +31,8 @@ def picture_of(
         device: where to compute.
         batch_size: groups at a time; None chooses by size.
     """
-    n = min(len(groups), max(1, _MOST_FRAMES // groups.shape[1]))
-    some = GroupDataset(raw, groups[np.linspace(0, len(groups) - 1, n).astype(int)])
+    chosen = spread(len(groups), max(1, _MOST_FRAMES // groups.shape[1]))
+    some = GroupDataset(raw, groups[chosen])
     canvas = canvas_of(torch.from_numpy(raw.positions), raw.frame_size)
 
     def picture(model: PtychoModel) -> Picture:

@@ -1,19 +1,19 @@
-"""What happens beside the steps of a training: health, curves, pictures, steps of the probe.
+"""What accompanies the steps of a training: health, curves, pictures, updates of the probe.
 
-Way of the data: batches -> network + physics -> [training] -> trained model.
-Lightning's callbacks; handed plain values, know neither scan files nor settings.
+Data flow: batches -> network + physics -> [training] -> trained model.
+Lightning's callbacks; they take plain values and know neither scan files nor settings.
 """
 
 import logging
 import math
 import time
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from collections.abc import Callable
+from typing import Any
 
 import lightning as L
 import numpy as np
 import torch
-from jaxtyping import Bool, Complex, Float, UInt8
+from jaxtyping import Bool, Float, UInt8
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import TensorBoardLogger
 
@@ -28,55 +28,28 @@ from ptycho.learning.health import (
     power_ratio,
 )
 from ptycho.learning.model import PtychoModel
+from ptycho.learning.plan import Journal, Picture, ProbeTraining
 from ptycho.metrics import flatten_phase, robust_range, well_covered
 from ptycho.progress import by_hand
 
 log = logging.getLogger(__name__)
 
-_MOMENTUM = 0.5  # of the probe's steps
-_SHARE = 0.1  # of the time of a training that its pictures may take
-
-
-@runtime_checkable
-class Journal(Protocol):
-    """Keeps what happens during a training."""
-
-    def note(self, entry: Mapping[str, Any]) -> None:
-        """Keep `epoch` with numbers, or `epoch` and `finding`, a sentence."""
-
-    def picture(self, arrays: Mapping[str, np.ndarray]) -> None:
-        """Keep the latest picture: `object`, `coverage`, `origin`, `epoch`."""
-
-
-class NoJournal:
-    """Keeps nothing."""
-
-    def note(self, entry: Mapping[str, Any]) -> None:
-        """Do nothing."""
-
-    def picture(self, arrays: Mapping[str, np.ndarray]) -> None:
-        """Do nothing."""
-
-
-class Picture(NamedTuple):
-    """The object as a training sees it."""
-
-    obj: Complex[np.ndarray, "row col"]
-    """Complex transmission."""
-
-    coverage: Float[np.ndarray, "row col"]
-    """How much light tells each pixel, any unit; 0 where none does."""
-
-    origin: tuple[int, int]
-    """(row, col) of pixel (0, 0) in scan coordinates, object pixels."""
+_MOMENTUM = 0.5  # of the probe updates
+_PICTURE_TIME = 0.1  # largest share of the time of a training that its pictures take
+_HEALTH_EPOCHS = 5  # in which the checks of health are made
 
 
 class Health(Callback):
-    """Runs the checks of `ptycho.learning.health`; says each finding once, stops on NaN."""
+    """Runs the checks of `ptycho.learning.health`; reports each finding once, stops on NaN.
+
+    Args:
+        window: rows, and columns, of the decoded centre of a patch.
+        journal: keeps the findings.
+    """
 
     def __init__(self, window: slice, journal: Journal) -> None:
         self.window, self.journal = window, journal
-        self.said: set[str] = set()
+        self.reported: set[str] = set()
         self.measured: dict[str, float] = {}
 
     def on_train_batch_end(
@@ -87,39 +60,45 @@ class Health(Callback):
                 f"training: the loss is not a number in epoch {trainer.current_epoch + 1}, "
                 f"step {index + 1}; expected a finite one; lower --learning_rate"
             )
-        epoch = trainer.current_epoch + 1
-        if index == 0 and epoch <= 5:
-            self._say("power", check_power(outputs["prediction"], batch), epoch)
+        prediction, epoch = outputs["prediction"], trainer.current_epoch + 1
+        if index == 0 and epoch <= _HEALTH_EPOCHS:
+            self.report("power", check_power(prediction, batch), epoch)
             if epoch == 1:
-                self._say("gradients", check_gradients(module), epoch)
-        if trainer.is_last_batch and epoch <= 5:
-            self._say("rails", check_rails(outputs["prediction"], self.window), epoch)
-            self._say("collapse", check_collapse(outputs["prediction"], self.window), epoch)
-        if trainer.is_last_batch:
-            self.measured = {
-                "power_ratio": power_ratio(outputs["prediction"], batch),
-                "patch_spread": patch_spread(outputs["prediction"], self.window),
-            }
+                self.report("gradients", check_gradients(module), epoch)
+        if not trainer.is_last_batch:
+            return
+        if epoch <= _HEALTH_EPOCHS:
+            self.report("rails", check_rails(prediction, self.window), epoch)
+            self.report("collapse", check_collapse(prediction, self.window), epoch)
+        self.measured = {
+            "power_ratio": power_ratio(prediction, batch),
+            "patch_spread": patch_spread(prediction, self.window),
+        }
 
-    def _say(self, kind: str, finding: str | None, epoch: int) -> None:
-        if finding and kind not in self.said:
-            self.said.add(kind)
+    def report(self, kind: str, finding: str | None, epoch: int) -> None:
+        """Log a finding and keep it in the journal, unless one of its kind was reported before."""
+        if finding and kind not in self.reported:
+            self.reported.add(kind)
             self.journal.note({"epoch": epoch, "finding": finding})
             log.warning("health: %s", finding)
 
 
 class ProbeSteps(Callback):
-    """Corrects the probe after each batch, from some epoch on; its power stays.
+    """Updates the probe after each batch; its power is constant.
 
-    The losses are sum (sqrt I - sqrt n)^2 / sum n, so for a sample near |o| = 1 a descent of
-    photons / 2 along their gradient is the whole step of rPIE (see `engines.sweeps`); of that a
-    share is taken.
+    The losses are sum (sqrt I - sqrt n)^2 / sum n, so for a sample near |o| = 1 a step of
+    photons / 2 along their gradient is the full update of rPIE (see `engines.sweeps`).
+
+    Args:
+        model: its probe is a parameter.
+        plan: relaxation factor, warm-up.
     """
 
-    def __init__(self, model: PtychoModel, rate: float, warmup: int):
-        self.parts, self.warmup = model.probe_parts, warmup
+    def __init__(self, model: PtychoModel, plan: ProbeTraining) -> None:
+        self.parts, self.warmup = model.probe_parts, plan.warmup
         self.power = float(self.parts.detach().square().sum())
-        self.descent = torch.optim.SGD([self.parts], lr=rate * self.power / 2, momentum=_MOMENTUM)
+        rate = plan.rate * self.power / 2
+        self.descent = torch.optim.SGD([self.parts], lr=rate, momentum=_MOMENTUM)
 
     def on_train_epoch_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         self.parts.requires_grad_(trainer.current_epoch >= self.warmup)
@@ -130,13 +109,18 @@ class ProbeSteps(Callback):
         self.descent.step()
         self.descent.zero_grad()
         with torch.no_grad():
-            self.parts *= math.sqrt(self.power / float(self.parts.square().sum()))
+            self.parts.mul_(math.sqrt(self.power / float(self.parts.square().sum())))
 
 
 class Curves(Callback):
-    """Keeps the losses of each epoch, also on disk; tells them where no progress bar is drawn."""
+    """Keeps the losses of each epoch, in the journal too, and logs them.
 
-    def __init__(self, level: int, health: Health):
+    Args:
+        level: of the log lines.
+        health: its numbers are kept with the losses.
+    """
+
+    def __init__(self, level: int, health: Health) -> None:
         self.level, self.health = level, health
         self.values: dict[str, list[float]] = {"train_loss": [], "val_loss": []}
         self.started = time.perf_counter()
@@ -152,21 +136,25 @@ class Curves(Callback):
             {"epoch": epoch, "seconds": round(seconds, 3), **losses, "learning_rate": rate,
              **self.health.measured},
         )  # fmt: skip
-        # Where time ends the training nobody knows how many there will be.
-        most = f" of {trainer.max_epochs}" if trainer.max_epochs > 0 else ""
         log.log(
-            self.level, "epoch %d%s: %s, %.0f s", epoch, most,
+            self.level, "epoch %d%s: %s, %.0f s", epoch, _of_all(trainer, " of "),
             ", ".join(f"{name} {value:.4g}" for name, value in losses.items()), seconds,
         )  # fmt: skip
 
 
+def _of_all(trainer: L.Trainer, joint: str) -> str:
+    """Return the number of epochs behind a joint; nothing if time ends the training."""
+    most = trainer.max_epochs or 0
+    return f"{joint}{most}" if most > 0 else ""
+
+
 class Bar(Callback):
-    """One bar over the whole training: the time that remains is that of the run, not of an epoch.
+    """One bar over the whole training; the remaining time is that of the training.
 
     Args:
         label: what is done.
+        budget_s: seconds after which the training ends; None if its steps are counted.
         loss: name of a logged value to show at the end of the bar.
-        budget_s: seconds of the training, where these end it and not the number of its steps.
     """
 
     def __init__(self, label: str, *, budget_s: float | None, loss: str | None = None) -> None:
@@ -175,10 +163,11 @@ class Bar(Callback):
         self.steps, self.started = 0, 0.0
 
     def on_train_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
-        counted = {"total": self.budget_s, "unit": "s"}
         if self.budget_s is None:
-            counted = {"total": trainer.estimated_stepping_batches, "unit": "steps"}
-        self.bar = by_hand(self.label, **counted)
+            steps = trainer.estimated_stepping_batches
+            self.bar = by_hand(self.label, total=steps, unit="steps")
+        else:
+            self.bar = by_hand(self.label, total=self.budget_s, unit="s")
         self.started = time.perf_counter()
 
     def on_train_batch_end(self, trainer: L.Trainer, module: L.LightningModule, *_: Any) -> None:
@@ -186,15 +175,15 @@ class Bar(Callback):
         words, elapsed = {}, time.perf_counter() - self.started
         if self.budget_s is not None:
             words["steps/s"] = f"{self.steps / elapsed:.1f}"
-        if trainer.max_epochs > 0:
-            words["epoch"] = f"{trainer.current_epoch + 1}/{trainer.max_epochs}"
+        if of_all := _of_all(trainer, "/"):
+            words["epoch"] = f"{trainer.current_epoch + 1}{of_all}"
         if self.loss in trainer.callback_metrics:
             words["loss"] = f"{float(trainer.callback_metrics[self.loss]):.4g}"
         self.bar.set_postfix(words, refresh=False)
         done = self.steps if self.budget_s is None else min(elapsed, self.budget_s)
         self.bar.update(done - self.bar.n)
 
-    def on_exception(self, *_: Any) -> None:  # Lightning tears no callback down then
+    def on_exception(self, *_: Any) -> None:  # Lightning calls no teardown after an exception
         self._close()
 
     def teardown(self, trainer: L.Trainer, module: L.LightningModule, stage: str) -> None:
@@ -206,46 +195,51 @@ class Bar(Callback):
 
 
 class LivePicture(Callback):
-    """Shows the object while the network learns: in TensorBoard and in the journal.
+    """Shows the object during a training: in TensorBoard and in the journal.
 
-    After the first epoch and then every few ones, but not before the training has gone on for nine
-    times as long as the last picture took. A picture that cannot be kept costs a warning.
+    After the first epoch and then every few ones, but not before nine times the duration of the
+    last picture has passed. A picture that cannot be written is a warning.
+
+    Args:
+        make: returns the object that the model reconstructs.
+        every: epochs from one picture to the next.
+        journal: keeps the latest picture.
     """
 
-    def __init__(
-        self, picture: Callable[[PtychoModel], Picture], every: int, journal: Journal
-    ) -> None:
-        self.picture, self.every, self.journal = picture, every, journal
+    def __init__(self, make: Callable[[], Picture], every: int, journal: Journal) -> None:
+        self.make, self.every, self.journal = make, every, journal
         self.done, self.took = -math.inf, 0.0
-        self.said = False
+        self.warned = False
 
     def on_train_epoch_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         waited = time.perf_counter() - self.done
-        if trainer.current_epoch % self.every or waited * _SHARE < self.took * (1 - _SHARE):
+        soon = waited * _PICTURE_TIME < self.took * (1 - _PICTURE_TIME)
+        if trainer.current_epoch % self.every or soon:
             return
         started = time.perf_counter()
         training = module.training
-        found, epoch = self.picture(module.model), trainer.current_epoch + 1
+        picture, epoch = self.make(), trainer.current_epoch + 1
         module.train(training)
         try:
-            self._keep(trainer, found, epoch)
+            self._keep(trainer, picture, epoch)
         except OSError as problem:
-            if not self.said:
+            if not self.warned:
                 log.warning("no picture of epoch %d: %s", epoch, problem)
-            self.said = True
+            self.warned = True
         self.done = time.perf_counter()
         self.took = self.done - started
 
-    def _keep(self, trainer: L.Trainer, found: Picture, epoch: int) -> None:
-        arrays = {
-            "object": found.obj.astype(np.complex64),
-            "coverage": found.coverage.astype(np.float32),
-            "origin": np.array(found.origin, dtype=np.float64),
-            "epoch": np.int64(epoch),
-        }
-        self.journal.picture(arrays)
-        known = well_covered(found.coverage)
-        flat, _ = flatten_phase(found.obj, known)
+    def _keep(self, trainer: L.Trainer, picture: Picture, epoch: int) -> None:
+        self.journal.picture(
+            {
+                "object": picture.obj.astype(np.complex64),
+                "coverage": picture.coverage.astype(np.float32),
+                "origin": np.array(picture.origin, dtype=np.float64),
+                "epoch": np.array(epoch, dtype=np.int64),
+            }
+        )
+        known = well_covered(picture.coverage)
+        flat, _ = flatten_phase(picture.obj, known)
         for logger in trainer.loggers:
             if isinstance(logger, TensorBoardLogger):
                 for name, values in (("amplitude", np.abs(flat)), ("phase", np.angle(flat))):
@@ -261,7 +255,7 @@ def grey(
 
     Args:
         values: any unit.
-        known: the pixels that set the range and are drawn.
+        known: the pixels that set the range.
     """
     low, high = robust_range(values, known)
     levels = 255 * (values - low) / (high - low)

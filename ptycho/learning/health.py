@@ -1,7 +1,7 @@
-"""What can go wrong in a training run, told in plain words while it can still be stopped.
+"""Checks of a training: what is wrong, found while it can still be stopped.
 
-Way of the data: network + physics -> [health] -> training's log.
-Each check looks at one batch and returns a sentence, or nothing when all is well.
+Data flow: network + physics -> [health] -> log of the training.
+Each check returns a sentence, or None if it finds nothing.
 """
 
 import torch
@@ -10,12 +10,18 @@ from torch import Tensor, nn
 from ptycho.learning.model import Prediction
 from ptycho.scan.dataset import GroupBatch
 
+_POWER = 3.0  # ratio of photons beyond that of any sample
+_EQUAL = 1e-3  # mean standard deviation below which patches are equal
+_LOW, _HIGH = 0.01, 1.98  # amplitudes that no sample has; unet ends at 2
+_STUCK = 0.2  # share of such amplitudes
+_HARDLY = 0.03  # relative decrease of the loss that is hardly one
+
 
 def power_ratio(prediction: Prediction, batch: GroupBatch) -> float:
     """Return photons predicted / photons measured, on good pixels."""
     measured = batch.amplitude.square().sum().clamp_min(1e-12)
-    seen = 1.0 if batch.mask is None else batch.mask
-    return float((prediction.intensity.detach() * seen).sum() / measured)
+    good = 1.0 if batch.mask is None else batch.mask
+    return float((prediction.intensity.detach() * good).sum() / measured)
 
 
 def patch_spread(prediction: Prediction, window: slice) -> float:
@@ -25,48 +31,65 @@ def patch_spread(prediction: Prediction, window: slice) -> float:
 
 
 def check_power(prediction: Prediction, batch: GroupBatch) -> str | None:
-    """Compare the model's photons with the measured ones: a factor of 3 is far from any sample."""
+    """Compare the photons of the model with the measured ones."""
     ratio = power_ratio(prediction, batch)
-    if 1 / 3 <= ratio <= 3:
+    if 1 / _POWER <= ratio <= _POWER:
         return None
     return (
         f"model predicts {ratio:.3g} x the measured photons per frame; "
-        "the amplitudes have run away; lower --learning_rate"
+        "the amplitudes diverge; lower --learning_rate"
     )
 
 
 def check_collapse(prediction: Prediction, window: slice) -> str | None:
-    """Look for a network that says the same of every frame."""
+    """Look for a network whose output does not depend on the frame."""
     patches = prediction.patches.flatten(0, 1)[..., window, window]
-    if len(patches) < 4 or float(patches.detach().std(dim=0).abs().mean()) > 1e-3:
+    if len(patches) < 4 or float(patches.detach().std(dim=0).abs().mean()) > _EQUAL:
         return None
     return (
-        "all reconstructed patches are alike (the network has collapsed); "
+        "all reconstructed patches are equal (the network has collapsed); "
         "lower --learning_rate or check that the frames differ"
     )
 
 
 def check_rails(prediction: Prediction, window: slice) -> str | None:
-    """Look for amplitudes stuck at 0 or far above what a sample can transmit."""
+    """Look for amplitudes at 0 or far above the transmission of a sample."""
     amplitude = prediction.patches.detach().abs()[..., window, window]
-    dark = float((amplitude < 0.01).float().mean())
-    bright = float((amplitude > 1.98).float().mean())
-    if dark + bright < 0.2:
+    dark = float((amplitude < _LOW).float().mean())
+    bright = float((amplitude > _HIGH).float().mean())
+    if dark + bright < _STUCK:
         return None
     return (
         f"{100 * dark:.0f} % of the amplitudes are at 0 and {100 * bright:.0f} % near or above 2; "
-        "the probe may be mis-scaled or misplaced"
+        "check the scale and the centre of the probe"
     )
 
 
 def check_gradients(model: nn.Module) -> str | None:
-    """Name the parameters that the loss does not reach."""
+    """Find the parameters that the loss does not depend on."""
     silent = [n for n, p in model.named_parameters() if p.requires_grad and p.grad is None]
     if not silent:
         return None
-    return f"{len(silent)} parameters get no gradient, the first is {silent[0]}"
+    return f"{len(silent)} parameters have no gradient; the first is {silent[0]}"
+
+
+def check_improvement(before: float, after: float) -> str | None:
+    """Compare the validation loss of the initial weights with the lowest of an epoch.
+
+    Args:
+        before: loss before the first step; above 0.
+        after: lowest loss of an epoch.
+    """
+    change = after / max(before, 1e-30) - 1
+    if change < -_HARDLY:
+        return None
+    verdict = "is worse than" if change > 0 else "hardly improved on"
+    return (
+        f"training changed the validation loss by {100 * change:+.1f} % ({before:.4g} -> "
+        f"{after:.4g}): the network {verdict} its starting point"
+    )
 
 
 def is_finite(loss: Tensor) -> bool:
-    """Return whether training can go on."""
+    """Return whether the training can continue."""
     return bool(torch.isfinite(loss.detach()))

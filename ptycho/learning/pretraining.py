@@ -1,95 +1,119 @@
-"""Teaching the learned step on simulated scans, whose truth is known.
+"""Training of the learned step on simulated scans, whose true object is known.
 
-Way of the data: simulation -> batches -> [training] -> general model.
-Training on a measured scan compares frames with frames and can only learn what that scan shows.
-Here the object itself is known, so the step learns what noise, thin overlap and unfinished sweeps
-look like, and takes that to scans it has never seen.
+Data flow: simulation -> batches -> [training] -> general model.
+Training on a measured scan compares frames with frames and can learn only what that scan shows.
+Here the object itself is compared: the step learns the effects of noise, of small overlap and of
+too few iterations, which are the same in scans that it has not been trained on.
 """
 
-import datetime
 import logging
 import time
-from typing import Any
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, TypedDict
 
 import lightning as L
 import numpy as np
 import torch
 from jaxtyping import Complex, Float
 from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
 
 from ptycho.learning.callbacks import Bar
-from ptycho.learning.training import quiet_lightning, rate_over_time
-from ptycho.networks.lifted import LiftedUNet, back_project_group, sweep_group
+from ptycho.learning.plan import PretrainingPlan
+from ptycho.learning.trainer import rate_over_time, trainer, with_schedule
+from ptycho.networks.lifted import back_project_group, sweep_group
+from ptycho.networks.network import Network
 from ptycho.progress import drawn
 from ptycho.simulation.random_scans import DrawnScans, RandomScans
 
 log = logging.getLogger(__name__)
 
-_SWEEPS = {2: 0.15, 5: 0.3, 10: 0.3, 20: 0.25}  # before the learned steps; chance of each number
-_PARTS = (
-    2,
-    4,
-    8,
-    16,
-)  # in how many parts the frames are used: few parts average, many follow noise
-_LEAST = 1e-5  # mean square error that is good enough: 50 dB
-_CLIP = 0.3
+_ITERATIONS = {2: 0.15, 5: 0.3, 10: 0.3, 20: 0.25}
+"""Iterations of the physics before the learned steps, and the probability of each number."""
+
+_PARTS = (2, 4, 8, 16)
+"""Numbers of parts in which the frames are used; each has the same probability. Few parts average
+over the noise, many follow it."""
+
+_LEAST = 1e-5  # mean square error below which a lower one hardly counts: 50 dB
+_CLIP = 0.3  # largest norm of a gradient
 _LOG_EVERY_S = 60.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class PretrainResult:
+    """Result of a training on simulated scans; errors are means over about 100 steps."""
+
+    steps: int
+    """Update steps."""
+
+    swept_error_db: float
+    """Mean square error of the object before the learned steps, dB."""
+
+    learned_error_db: float
+    """The same after them."""
+
+
+class _StepOutput(TypedDict):
+    loss: Tensor
+    errors: list[float]  # mean square errors, dB: at first, then after each learned step
 
 
 def squared_error(
     obj: Complex[Tensor, "scan height width"],
     truth: Complex[Tensor, "scan height width"],
-    light: Float[Tensor, "scan height width"],
+    illumination: Float[Tensor, "scan height width"],
 ) -> Float[Tensor, " scan"]:
-    """Return the mean square error where light fell, after the best global phase.
+    """Return the mean square error on illuminated pixels, after the best global phase.
 
-        e = sum w |z o - t|^2 / sum w,   w = light / (light + 0.02 max light),   |z| = 1
+        e = sum w |z o - t|^2 / sum w,   w = n / (n + 0.02 max n),   |z| = 1
 
     Args:
-        obj: reconstruction.
-        truth: what it should be.
-        light: photons on each pixel.
+        obj: o, the reconstruction.
+        truth: t, the true object.
+        illumination: n, photons on each pixel.
     """
-    weight = light / (light + 0.02 * light.amax(dim=(-2, -1), keepdim=True)).clamp_min(1e-12)
+    brightest = illumination.amax(dim=(-2, -1), keepdim=True)
+    weight = illumination / (illumination + 0.02 * brightest).clamp_min(1e-12)
     weight = weight / weight.sum(dim=(-2, -1), keepdim=True).clamp_min(1e-12)
     product = (weight * obj.conj() * truth).sum(dim=(-2, -1))
-    turn = (product / product.abs().clamp_min(1e-12)).detach()
-    return (weight * (obj * turn[:, None, None] - truth).abs().square()).sum(dim=(-2, -1))
+    phase = (product / product.abs().clamp_min(1e-12)).detach()
+    return (weight * (obj * phase[:, None, None] - truth).abs().square()).sum(dim=(-2, -1))
 
 
-class _Scans(IterableDataset):
-    """Endless batches; a new process or a new epoch starts anew."""
+class _Scans(IterableDataset[DrawnScans]):
+    """Endless batches."""
 
-    def __init__(self, scans: RandomScans):
+    def __init__(self, scans: RandomScans) -> None:
         self.scans = scans
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[DrawnScans]:
         return iter(self.scans)
 
 
 class _Pretraining(L.LightningModule):
-    """Sweep by physics for a while, then correct; every correction is compared with the truth."""
+    """One step: some iterations of the physics, then the learned steps, compared with the truth."""
 
-    def __init__(self, network: LiftedUNet, learning_rate: float, budget_s: float, seed: int):
+    def __init__(self, network: Network, plan: PretrainingPlan) -> None:
         super().__init__()
         self.network = network
-        self.learning_rate = learning_rate
-        self.budget_s = budget_s
-        self.rng = np.random.default_rng(seed)
+        self.plan = plan
+        self.rng = np.random.default_rng(plan.seed)
 
-    def training_step(self, scans: DrawnScans, index: int) -> dict[str, Any]:
+    def training_step(self, scans: DrawnScans, index: int) -> _StepOutput:
         canvas = sweep_group(
             scans.batch,
             scans.probe,
-            int(self.rng.choice(list(_SWEEPS), p=list(_SWEEPS.values()))),
+            int(self.rng.choice(list(_ITERATIONS), p=list(_ITERATIONS.values()))),
             parts=int(self.rng.choice(_PARTS)),
             growth=float(np.exp(self.rng.uniform(np.log(0.05), np.log(0.5)))),
         )
-        loss, errors = 0.0, []
-        for number in range(self.network.steps + 1):
+        steps = self.network.steps
+        loss, errors = canvas.real.new_zeros(()), []
+        for number in range(steps + 1):
             with torch.no_grad():
                 found = back_project_group(canvas, scans.batch, scans.probe)
             error = torch.log10(
@@ -97,92 +121,72 @@ class _Pretraining(L.LightningModule):
             ).mean()
             errors.append(10 * float(error.detach()))
             if number:
-                loss = loss + error / self.network.steps
-            if number < self.network.steps:
+                loss = loss + error / steps
+            if number < steps:
                 canvas = self.network.step(canvas.detach(), found.step, found.illumination)
         return {"loss": loss, "errors": errors}
 
-    def configure_optimizers(self) -> dict[str, Any]:
-        optimizer = torch.optim.AdamW(self.parameters(), lr=self.learning_rate, weight_decay=1e-4)
-        return {
-            "optimizer": optimizer,
-            "lr_scheduler": {
-                "scheduler": rate_over_time(optimizer, self.budget_s), "interval": "step",
-            },
-        }  # fmt: skip
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
+        optimizer = torch.optim.AdamW(
+            self.parameters(), lr=self.plan.learning_rate, weight_decay=1e-4
+        )
+        return with_schedule(optimizer, rate_over_time(optimizer, self.plan.budget_s))
 
-    def transfer_batch_to_device(self, scans: DrawnScans, device: torch.device, index: int) -> Any:
+    def transfer_batch_to_device(
+        self, scans: DrawnScans, device: torch.device, index: int
+    ) -> DrawnScans:
         return DrawnScans(scans.batch.to(device), scans.probe.to(device), scans.obj.to(device))
 
 
-class _Told(Callback):
-    """Says once a minute how far the learned steps take the error below that of the sweeps."""
+class _Errors(Callback):
+    """Averages the errors over the last steps and logs them once a minute.
 
-    def __init__(self) -> None:
+    Args:
+        steps: learned steps of the network.
+    """
+
+    def __init__(self, steps: int) -> None:
         self.steps = 0
-        self.mean: np.ndarray | None = None
-        self.started = self.said = time.perf_counter()
+        self.mean = np.zeros(steps + 1)
+        self.started = self.logged = time.perf_counter()
 
     def on_train_batch_end(self, trainer: L.Trainer, module: Any, outputs: Any, *_: Any) -> None:
         self.steps += 1
-        errors = np.array(outputs["errors"])
         share = max(0.01, 1 / self.steps)
-        self.mean = errors if self.mean is None else (1 - share) * self.mean + share * errors
+        self.mean = (1 - share) * self.mean + share * np.array(outputs["errors"])
         now = time.perf_counter()
-        if now - self.said > _LOG_EVERY_S:
-            self.said = now
-            log.info("%s, %.0f s", self.sentence(), now - self.started)
+        if now - self.logged > _LOG_EVERY_S:
+            self.logged = now
+            log.info("%s, %.0f s", self.line(), now - self.started)
 
-    def sentence(self) -> str:
-        """Return the errors of late: of the sweeps, then after each learned step."""
+    def line(self) -> str:
+        """Return the mean errors: at first, then after each learned step."""
         figures = ", ".join(f"{value:.2f}" for value in self.mean)
         return f"step {self.steps:,}: mean square error {figures} dB"
 
 
 def pretrain(
-    network: LiftedUNet,
-    scans: RandomScans,
-    *,
-    budget_s: float,
-    learning_rate: float,
-    seed: int,
-    device: torch.device,
-    progress: bool = True,
-) -> dict[str, float | int]:
-    """Teach a network's learned step on simulated scans for a given time.
+    network: Network, scans: RandomScans, plan: PretrainingPlan, *, progress: bool = True
+) -> PretrainResult:
+    """Train the learned step of a network on simulated scans for a given time.
 
     Args:
-        network: changed in place.
-        scans: what it learns from.
-        budget_s: seconds; the learning rate falls to zero at their end.
-        learning_rate: at its peak.
-        seed: of how far the sweeps before the step go.
-        device: where to compute.
+        network: one for whole scans; changed in place.
+        scans: batches of simulated scans.
+        plan: time, learning rate, seed, device.
         progress: draw a progress bar on a terminal.
-
-    Returns:
-        Steps taken, and the mean square error (dB) of the last hundred, before and after learning.
     """
-    quiet_lightning()
-    told = _Told()
-    trainer = L.Trainer(
-        max_epochs=-1,
-        max_time=datetime.timedelta(seconds=budget_s),
-        accelerator={"cuda": "gpu"}.get(device.type, device.type),
-        devices=1,
-        logger=False,
-        callbacks=[told, *([Bar("learning", budget_s=budget_s)] if drawn(progress) else [])],
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        gradient_clip_val=_CLIP,
+    errors = _Errors(network.steps)
+    callbacks: list[Callback] = [errors]
+    if drawn(progress):
+        callbacks.append(Bar("training", budget_s=plan.budget_s))
+    trainer(plan.device, callbacks, clip=_CLIP, budget_s=plan.budget_s).fit(
+        _Pretraining(network, plan), DataLoader(_Scans(scans), batch_size=None)
     )
-    module = _Pretraining(network, learning_rate, budget_s, seed)
-    trainer.fit(module, DataLoader(_Scans(scans), batch_size=None))
     network.cpu().eval()
-    log.info("%s", told.sentence())
-    return {
-        "steps": told.steps,
-        "swept_error_db": float(told.mean[0]),
-        "learned_error_db": float(told.mean[-1]),
-    }
+    log.info("%s", errors.line())
+    return PretrainResult(
+        steps=errors.steps,
+        swept_error_db=float(errors.mean[0]),
+        learned_error_db=float(errors.mean[-1]),
+    )

@@ -91,9 +91,7 @@ def photograph(
     rows, cols = (max(1, round(side * scale)) for side in shape)
     top, left = (height - rows) // 2, (width - cols) // 2
     middle = grey[top : top + rows, left : left + cols]
-    resampled: np.ndarray = skimage.transform.resize(  # type: ignore[no-untyped-call]
-        middle, shape, order=1, anti_aliasing=True
-    )
+    resampled: np.ndarray = skimage.transform.resize(middle, shape, order=1, anti_aliasing=True)
     return resampled
 
 

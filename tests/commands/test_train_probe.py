@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from test_training import fit
+from short_training import fit
 from tiny_scan import SIDE, model_settings, simulated
 
 from ptycho.commands import reconstruct as inference
@@ -14,6 +14,7 @@ from ptycho.commands import train
 from ptycho.errors import ConfigError
 from ptycho.grouping import GroupRule
 from ptycho.learning.model_folder import build_model, load_model
+from ptycho.learning.plan import ProbeTraining
 from ptycho.physics.probe import probe_intensity, with_modes
 from ptycho.scan.dataset import GroupDataset
 from ptycho.scan.scaling import scaled_probe
@@ -44,8 +45,8 @@ def ran(tmp_path_factory):
         model = build_model(model_settings(raw, gridsize=2), defocused(true))
         data = GroupDataset(raw, groups)
         folder = tmp_path_factory.mktemp("run")
-        results.append(fit(folder, model, data, epochs=8, batch_size=4, probe_rate=rate,
-                           probe_warmup=1))  # fmt: skip
+        probe = None if rate is None else ProbeTraining(rate=rate, warmup=1)
+        results.append(fit(folder, model, data, epochs=8, batch_size=4, probe=probe))
     return true, *results
 
 
@@ -77,8 +78,8 @@ def test_a_probe_that_does_not_wait_is_another_after_one_epoch(tmp_path):
     for warmup in (0, 1):
         torch.manual_seed(0)
         model = build_model(replace(model_settings(raw), n_modes=2), start)
-        result = fit(tmp_path / str(warmup), model, data, epochs=1, probe_rate=0.1,
-                     probe_warmup=warmup)  # fmt: skip
+        probe = ProbeTraining(rate=0.1, warmup=warmup)
+        result = fit(tmp_path / str(warmup), model, data, epochs=1, probe=probe)
         ends.append(result.model.probe.detach())
     torch.testing.assert_close(ends[1], start)
     for mode in range(2):  # all modes learn

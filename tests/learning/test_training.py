@@ -1,62 +1,29 @@
-"""Training: it learns, repeats itself, keeps the best, leaks nothing, and stops in plain words."""
+"""Training: it learns, repeats itself, keeps the best weights and stops with a plain message."""
 
 import csv
 import io
+import json
 import sys
-import zipfile
 from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from short_training import fit, mean_loss
 from tiny_scan import simulated, untrained
 
 from ptycho import progress
-from ptycho.commands import train
-from ptycho.engines.reconstruction import reconstruct
-from ptycho.errors import ConfigError, DataError, ModelError
-from ptycho.grouping import GroupRule
+from ptycho.engines.reconstruction import Plan, reconstruct
+from ptycho.errors import ModelError
 from ptycho.learning import training
-from ptycho.learning.model_folder import load_model
-from ptycho.physics import LOSSES
-from ptycho.physics.probe import probe_fwhm
-from ptycho.runs.journal import FolderJournal
 from ptycho.scan.dataset import GroupDataset
 from ptycho.scan.scaling import scaled_probe
-from ptycho.settings.reconstruct import InferenceConfig
-from ptycho.settings.train import TrainConfig
-
-BATCH = 8
 
 
 class Terminal(io.StringIO):
     def isatty(self):
         return True
-
-
-def fit(folder, model, data, validation=None, **changes):
-    settings = {
-        "epochs": 3,
-        "batch_size": BATCH,
-        "learning_rate": 3e-3,
-        "loss": "amplitude",
-        "seed": 0,
-        "device": torch.device("cpu"),
-        "progress": False,
-        "journal": FolderJournal(folder),
-    }
-    return training.fit(model, data, validation, output_dir=folder, **settings | changes)
-
-
-def mean_loss(model, data, size=BATCH, loss="amplitude"):
-    """The loss of all groups, each batch by its number of groups."""
-    with torch.inference_mode():
-        each = [
-            (LOSSES[loss](model(batch).intensity, batch.amplitude), len(batch.members))
-            for batch in data.batches(size)
-        ]
-    return float(sum(value * n for value, n in each) / len(data))
 
 
 def away(obj, truth):
@@ -74,17 +41,15 @@ def away(obj, truth):
 def test_a_tiny_scan_is_memorised(tmp_path, network, gridsize, left):
     """0.68, 0.55 and 0.08 of the loss were left: in front of a lifted network physics does most."""
     raw = simulated(9)
-    groups = raw.select_groups(
-        None, GroupRule(gridsize=gridsize), sampling="balanced", use_cache=False
-    )
+    groups = raw.select_groups(None, gridsize=gridsize, sampling="balanced", use_cache=False)
     model = untrained(raw, gridsize, network)
     before = mean_loss(model, GroupDataset(raw, groups))
     often = GroupDataset(raw, np.tile(groups, (12, 1)))
     fit(tmp_path, model, often, epochs=6, batch_size=len(groups), learning_rate=5e-3)
     assert mean_loss(model, GroupDataset(raw, groups)) < left * before
 
-    config = InferenceConfig(model_path="m", test_data="s", output_dir="o", progress=False)
-    found = reconstruct(model, raw, groups, scaled_probe(raw), config, torch.device("cpu"))
+    data, plan = GroupDataset(raw, groups), Plan(progress=False)
+    found = reconstruct(model, data, scaled_probe(raw), plan)
     row, col = found.origin
     truth = raw.obj[row : row + found.obj.shape[0], col : col + found.obj.shape[1]]
     lit = found.coverage > 0.1 * found.coverage.max()
@@ -212,12 +177,33 @@ def test_a_training_of_any_number_of_steps_runs(tmp_path, steps):
     assert rows_of(tmp_path)
 
 
+def test_the_loss_before_training_is_that_of_the_initial_weights(ran):
+    before = mean_loss(untrained(ran.raw), ran.watched)
+    assert ran.result.loss_before == pytest.approx(before, rel=1e-5)
+    lines = (ran.folder / "history.jsonl").read_text().splitlines()
+    assert json.loads(lines[0]) == {"loss_before": pytest.approx(before, rel=1e-5)}
+
+
+@pytest.mark.parametrize(("rate", "hardly"), [(1e-9, True), (3e-3, False)])
+def test_a_training_that_hardly_changes_the_loss_is_reported(tmp_path, caplog, rate, hardly):
+    raw = simulated(25)
+    data = GroupDataset(raw, np.arange(25)[:, None])
+    with caplog.at_level("INFO", logger="ptycho"):
+        result = fit(tmp_path, untrained(raw), data, data, epochs=8, learning_rate=rate)
+    found = [text for text in caplog.messages if "its starting point" in text]
+    assert len(found) == hardly
+    if hardly:
+        assert found[0].startswith("health: training changed the validation loss by -0.0 %")
+    before, after = result.loss_before, result.best_loss
+    assert f"val_loss: {before:.4g} before training, {after:.4g} at best" in caplog.messages
+
+
 def test_each_epoch_is_one_line_where_no_bar_is_drawn(tmp_path, caplog):
     raw = simulated(16)
     data = GroupDataset(raw, np.arange(16)[:, None])
     with caplog.at_level("INFO", logger="ptycho"):
         result = fit(tmp_path, untrained(raw), data, data, epochs=2)
-    told = [r.getMessage() for r in caplog.records if "epoch" in r.getMessage()]
+    told = [text for text in caplog.messages if text.startswith("epoch")]
     assert len(told) == 2
     for number, line in enumerate(told):
         train_loss, val_loss = (values[number] for values in result.curves.values())
@@ -288,148 +274,3 @@ def test_a_step_is_never_longer_than_the_clip_allows(tmp_path, monkeypatch):
     fit(tmp_path, untrained(raw, network="unet"), data, epochs=1)
     assert norms
     assert max(norms) <= training._GRADIENT_CLIP * (1 + 1e-4)
-
-
-# The workflow
-
-
-def configured(folder, **changes):
-    """Settings of a short training on `folder/scan.npz`."""
-    settings = {
-        "train_data_file": folder / "scan.npz",
-        "output_dir": folder / "run",
-        "nepochs": 2,
-        "device": "cpu",
-        "progress": False,
-    }
-    return TrainConfig(**settings | changes)
-
-
-class HandedOver(Exception):
-    """Ends a run at the call of `fit`, with its arguments."""
-
-
-@pytest.fixture
-def handed(monkeypatch):
-    """A function that returns the training and validation set a run would learn from."""
-
-    def noting(model, data, validation, **_settings):
-        raise HandedOver(model, data, validation)
-
-    def of(config):
-        with pytest.raises(HandedOver) as caught:
-            train.run(config)
-        return caught.value.args
-
-    monkeypatch.setattr(training, "fit", noting)
-    return of
-
-
-@pytest.mark.parametrize("gridsize", [1, 2])
-@pytest.mark.parametrize("seed", [0, 1])
-def test_training_and_validation_share_no_frame_and_no_light(tmp_path, handed, gridsize, seed):
-    raw = simulated(400)
-    raw.save(tmp_path / "scan.npz")
-    config = configured(tmp_path, gridsize=gridsize, seed=seed)
-    model, data, validation = handed(config)
-    learned, watched = np.unique(data.groups), np.unique(validation.groups)
-    assert len(watched) >= 0.02 * raw.n_frames
-    assert len(learned) >= 0.5 * raw.n_frames
-    assert not np.intersect1d(learned, watched).size
-    between = raw.positions[learned, None] - raw.positions[watched]
-    distance = np.abs(between).max(axis=-1).min()  # the guard is a strip along rows and columns
-    assert distance >= probe_fwhm(model.probe)
-
-
-def test_another_scan_watches_instead_of_a_part_when_there_is_one(tmp_path, handed):
-    simulated(100).save(tmp_path / "scan.npz")
-    simulated(64, seed=1).save(tmp_path / "other.npz")
-    config = configured(tmp_path, gridsize=2, test_data_file=tmp_path / "other.npz", n_images=7)
-    _, data, validation = handed(config)
-    assert (len(data), len(validation)) == (7, 7)
-    assert (data.raw.n_frames, validation.raw.n_frames) == (100, 64)
-    assert validation.raw.path == tmp_path / "other.npz"
-
-
-def test_a_watching_scan_of_another_dose_is_seen_at_that_of_the_training(tmp_path, handed):
-    simulated(100).save(tmp_path / "scan.npz")
-    simulated(64, photons=1e3).save(tmp_path / "dim.npz")
-    _, data, validation = handed(configured(tmp_path, test_data_file=tmp_path / "dim.npz"))
-    assert validation.raw.photons_per_frame() == pytest.approx(data.raw.photons_per_frame())
-
-
-def test_a_watching_scan_with_another_probe_is_refused(tmp_path):
-    simulated(100).save(tmp_path / "scan.npz")
-    simulated(64, probe="gaussian", probe_fwhm=2.5).save(tmp_path / "other.npz")
-    with pytest.raises(ConfigError, match=r"agrees to .* % with the one trained with"):
-        train.run(configured(tmp_path, test_data_file=tmp_path / "other.npz"))
-
-
-def test_a_bad_frame_anywhere_is_found_before_anything_is_written(tmp_path):
-    raw = simulated(900, step=0.5)
-    frames = raw.frames.copy()
-    frames[71, 2, 3] = np.nan
-    changed = {"diffraction": frames, "probeGuess": raw.probe, "measurement": "intensity"}
-    np.savez(tmp_path / "scan.npz", xcoords=raw.xcoords, ycoords=raw.ycoords, **changed)
-    with pytest.raises(DataError, match="frame 71 holds nan"):
-        train.run(configured(tmp_path))
-    assert not (tmp_path / "run").exists()
-
-
-@pytest.mark.parametrize("gridsize", [1, 2])
-def test_the_sample_learned_from_is_the_one_asked_for(tmp_path, handed, gridsize):
-    raw = simulated(100)
-    raw.save(tmp_path / "scan.npz")
-    config = configured(tmp_path, gridsize=gridsize, n_images=60, validation_fraction=0, seed=3)
-    _, data, validation = handed(config)
-    assert validation is None
-    np.testing.assert_array_equal(
-        data.groups, raw.select_groups(60, GroupRule(gridsize=gridsize), seed=3)
-    )
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory):
-    """The folder of a finished training, gridsize 2."""
-    folder = tmp_path_factory.mktemp("trained")
-    simulated(100).save(folder / "scan.npz")
-    return train.run(configured(folder, gridsize=2, nepochs=1))
-
-
-def test_outside_the_checkpoints_there_is_nothing_to_unpickle(trained):
-    kept = [p for p in trained.rglob("*") if p.is_file() and "checkpoints" not in p.parts]
-    names = {str(p.relative_to(trained)) for p in kept}
-    assert {"model.safetensors", "settings.json", "settings_used.yaml"} <= names
-    for path in kept:
-        assert path.suffix not in {".ckpt", ".pt", ".pth", ".pkl"}
-        if path.suffix == ".npz":
-            with np.load(path, allow_pickle=False) as arrays:
-                assert all(arrays[name].dtype.kind in "iufcbU" for name in arrays)
-        else:
-            assert not zipfile.is_zipfile(path)  # what torch.save writes
-        assert not path.read_bytes().startswith(b"\x80")  # what pickle writes
-    assert not [p for p in trained.iterdir() if p.name.startswith(".")]  # no half-written file
-
-
-def test_the_settings_tell_what_was_trained(trained):
-    model, settings = load_model(trained)
-    assert (settings.gridsize, settings.neighbor_count, settings.frame_size) == (2, 8, 16)
-    raw = simulated(100)
-    torch.testing.assert_close(model.probe, scaled_probe(raw).probe)
-    told = settings.training
-    assert (told["data"], told["n_frames"], told["seed"], told["epochs"]) == ("scan.npz", 100, 0, 1)
-    assert told["best_loss"] > 0
-    assert (trained / "training_curves.png").read_bytes().startswith(b"\x89PNG")
-
-
-def test_training_again_into_the_same_folder_replaces_the_model(trained, tmp_path):
-    folder = tmp_path / "again"
-    simulated(100).save(tmp_path / "scan.npz")
-    first = train.run(configured(tmp_path, output_dir=folder, nepochs=1, gridsize=2, seed=1))
-    once = (first / "model.safetensors").read_bytes()
-    train.run(configured(tmp_path, output_dir=folder, nepochs=1, gridsize=2, seed=0))
-    assert (folder / "model.safetensors").read_bytes() != once
-    torch.testing.assert_close(
-        dict(load_model(folder)[0].state_dict()), dict(load_model(trained)[0].state_dict())
-    )
-    assert sorted(p.name for p in (folder / "checkpoints").iterdir()) == ["best.ckpt", "last.ckpt"]

@@ -1,41 +1,14 @@
-"""What every network must do, whatever it has learned."""
+"""Laws of every row of the table of networks."""
 
 import pytest
 import torch
+from group_batch import SIDE, gaussian_probe, make_batch
 
 from ptycho.learning.model import PtychoModel
+from ptycho.learning.model_folder import ModelSettings, build_model, load_model, save_model
 from ptycho.networks import NETWORKS
-from ptycho.networks.blocks import Body
-from ptycho.physics.forward import ForwardModel
-from ptycho.physics.patches import cut_patches
-from ptycho.physics.probe import scale_probe, shift_probe
-from ptycho.scan.dataset import GroupBatch
 
-SIDE, WINDOW = 32, 16
-
-
-def gaussian_probe(photons=1e4, modes=1):
-    grid = torch.arange(SIDE) - SIDE // 2
-    spot = torch.exp(-(grid[:, None] ** 2 + grid**2) / 40.0).to(torch.complex64)
-    each = [spot * (grid / 5.0) ** m * 0.5**m for m in range(modes)]
-    return scale_probe(torch.stack(each), photons)
-
-
-def make_batch(groups=3, members=4, probe=None, seed=0):
-    """Noise-free frames of a random smooth object."""
-    probe = gaussian_probe() if probe is None else probe
-    g = torch.Generator().manual_seed(seed)
-    span = 1 if members == 1 else 6
-    shape = (SIDE + span, SIDE + span)
-    corners = torch.randint(0, span, (groups, members, 2), generator=g)
-    fractions = torch.rand(groups, members, 2, generator=g) - 0.5
-    coarse = torch.randn(2, groups, 8, 8, generator=g)
-    fine = torch.nn.functional.interpolate(coarse, shape, mode="bicubic")
-    obj = torch.polar(0.8 + 0.1 * torch.tanh(fine[0]), 0.5 * torch.tanh(fine[1]))
-    patches = cut_patches(obj, corners, SIDE)
-    frames = ForwardModel().intensity(patches, shift_probe(probe, fractions))
-    members_of = torch.arange(groups * members).reshape(groups, members)
-    return GroupBatch(frames.sqrt(), corners, fractions, members_of, shape), patches
+WINDOW = 16
 
 
 def build(name, members, probe):
@@ -92,46 +65,40 @@ def test_ten_times_the_dose_gives_the_same_object_before_training(name):
     torch.testing.assert_close(one(batch).patches, ten(brighter).patches, rtol=0, atol=2e-3)
 
 
-def test_an_untrained_lifted_network_already_explains_the_frames_better_than_empty_space():
-    batch, truth = make_batch()
-    probe = gaussian_probe()
-    out = build("lifted", 4, probe)(batch)
-    empty = batch.forward.intensity(torch.ones_like(truth), shift_probe(probe, batch.fractions))
-    measured = batch.amplitude
-    lifted_error = (out.intensity.sqrt() - measured).square().sum()
-    assert lifted_error < 0.3 * (empty.sqrt() - measured).square().sum()
+@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("gridsize", [1, 2])
+def test_a_saved_network_gives_the_same_patches(tmp_path, name, gridsize):
+    probe, options = gaussian_probe(), {"width": 8} | NETWORKS[name].default_options(WINDOW)
+    settings = ModelSettings(
+        network=name, network_options=options, gridsize=gridsize, neighbor_count=0,
+        frame_size=SIDE, n_modes=1,
+    )  # fmt: skip
+    torch.manual_seed(0)
+    model = build_model(settings, probe).eval()
+    with torch.no_grad():
+        for weights in model.network.parameters():
+            weights += 0.01 * torch.randn(weights.shape)
+    save_model(tmp_path, model, settings)
+    read, found = load_model(tmp_path)
+    batch, _ = make_batch(members=gridsize**2)
+    assert found == settings
+    torch.testing.assert_close(read(batch).patches, model(batch).patches, rtol=0, atol=0)
 
 
-def test_the_true_object_gives_the_measured_frames():
-    """The model's forward part and the simulation are one and the same physics."""
-
-    class Oracle(torch.nn.Module):
-        window = WINDOW
-        merged = False
-
-        def forward(self, batch, probe, weight):
-            return truth
-
-    batch, truth = make_batch()
-    out = PtychoModel(Oracle(), gaussian_probe())(batch)
-    torch.testing.assert_close(out.patches, truth, rtol=1e-4, atol=1e-5)
-    torch.testing.assert_close(out.intensity.sqrt(), batch.amplitude, rtol=1e-3, atol=1e-3)
+def shapes(network):
+    return {name: weights.shape for name, weights in network.state_dict().items()}
 
 
-@pytest.mark.parametrize("norm", [False, True])
-@pytest.mark.parametrize("side", [1, 2, 7, 8, 12, 20])
-def test_a_body_takes_sides_of_any_length(side, norm):
-    body = Body(inputs=3, outputs=2, widths=(8, 16, 24), norm=norm)
-    torch.nn.init.normal_(body.head.weight)
-    x = torch.randn(2, 3, side, 24)
-    out = body(x)
-    assert out.shape == (2, 2, side, 24)
-    filled = torch.nn.functional.pad(x, (0, 0, 0, -side % 8))
-    torch.testing.assert_close(out, body(filled)[..., :side, :])
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_network_for_any_gridsize_has_the_same_weights_for_every_one(name):
+    one, nine = (build(name, members, gaussian_probe()).network for members in (1, 9))
+    assert (shapes(one) == shapes(nine)) == NETWORKS[name].any_gridsize
 
 
-@pytest.mark.parametrize("norm", [False, True])
-def test_an_untrained_body_returns_zeros_of_the_right_shape(norm):
-    out = Body(inputs=3, outputs=2, widths=(8, 16, 24), norm=norm)(torch.randn(2, 3, 24, 16))
-    assert out.shape == (2, 2, 24, 16)
-    assert not out.any()
+@pytest.mark.parametrize("name", [name for name in NETWORKS if NETWORKS[name].whole_scan])
+def test_a_network_for_whole_scans_has_a_step_that_keeps_the_size_of_the_object(name):
+    network = build(name, 4, gaussian_probe()).network
+    obj = torch.ones(1, 50, 70, dtype=torch.complex64)
+    found = network.step(obj, torch.zeros_like(obj), torch.ones(1, 50, 70))
+    assert found.shape == obj.shape
+    assert min(network.sweeps, network.steps) >= 0

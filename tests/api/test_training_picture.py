@@ -1,38 +1,36 @@
-"""The picture of the object while a training goes on: there, true, and of no consequence."""
+"""The picture of the object during a training: it is there, right, and changes no weights."""
 
 from types import SimpleNamespace
-from unittest.mock import Mock
 
-import lightning as L
 import numpy as np
 import pytest
 import torch
+from short_training import fit
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-from test_training import fit
 from tiny_scan import simulated, untrained
 
 from ptycho.api.training_picture import picture_of
 from ptycho.io.npz import NpzFile
-from ptycho.learning.callbacks import LivePicture, Picture, grey
+from ptycho.learning.plan import Pictures
 from ptycho.physics.patches import canvas_of
-from ptycho.runs.journal import PICTURE_FILE, FolderJournal
+from ptycho.runs.journal import PICTURE_FILE
 from ptycho.scan.dataset import GroupDataset
 
 
-def trained(folder, **changes):
+def trained(folder, every=2, **changes):
+    """Four epochs with a picture every few ones; 0 makes none."""
     raw = simulated(25)
     groups = np.arange(25)[:, None]
-    device = torch.device("cpu")
-    picture = picture_of(raw, groups, device)
-    model = untrained(raw)
-    settings = {"picture": picture, "picture_every": 2} | changes
-    result = fit(folder, model, GroupDataset(raw, groups), epochs=4, **settings)
+    picture = picture_of(raw, groups, torch.device("cpu"))
+    pictures = Pictures(make=picture, every=every) if every else None
+    data = GroupDataset(raw, groups)
+    result = fit(folder, untrained(raw), data, epochs=4, pictures=pictures, **changes)
     return SimpleNamespace(raw=raw, picture=picture, result=result)
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    """Four epochs, a picture in the first and in the third, if time allows."""
+    """A picture in the first epoch and, if time allows, in the third."""
     folder = tmp_path_factory.mktemp("run")
     return SimpleNamespace(folder=folder, **vars(trained(folder)))
 
@@ -60,7 +58,7 @@ def test_tensorboard_shows_amplitude_and_phase(run):
 
 
 def test_the_weights_are_the_same_with_pictures_and_without(run, tmp_path):
-    other = trained(tmp_path, picture=None)
+    other = trained(tmp_path, every=0)
     assert not (tmp_path / PICTURE_FILE).exists()
     ours, theirs = (found.result.model.state_dict() for found in (run, other))
     for name, value in ours.items():
@@ -69,7 +67,7 @@ def test_the_weights_are_the_same_with_pictures_and_without(run, tmp_path):
 
 def test_the_last_picture_is_what_the_model_makes_of_the_scan(tmp_path):
     """With steps of no length the first picture is that of the model in the end."""
-    found = trained(tmp_path, learning_rate=1e-30, picture_every=100)
+    found = trained(tmp_path, every=100, learning_rate=1e-30)
     now = found.picture(found.result.model)
     kept = NpzFile(tmp_path / PICTURE_FILE)["object"]
     np.testing.assert_allclose(kept, now.obj, atol=1e-5)
@@ -80,37 +78,6 @@ def test_a_picture_that_cannot_be_written_costs_a_warning(tmp_path, monkeypatch,
         raise OSError(28, "No space left on device", str(path))
 
     monkeypatch.setattr("ptycho.runs.journal.write_npz", full)
-    found = trained(tmp_path, picture_every=1)
+    found = trained(tmp_path, every=1)
     assert len(found.result.curves["train_loss"]) == 4
     assert sum("no picture of epoch" in text for text in caplog.messages) == 1
-
-
-def test_pictures_take_at_most_a_tenth_of_the_time(tmp_path, monkeypatch):
-    """Each takes 5 s of a clock by hand, epochs 10 s: the next one waits for 45 s."""
-    clock, drawn = [0.0], []
-    monkeypatch.setattr(
-        "ptycho.learning.callbacks.time", SimpleNamespace(perf_counter=lambda: clock[0])
-    )
-
-    def picture(model):
-        clock[0] += 5.0
-        return Picture(np.ones((4, 4), np.complex64), np.ones((4, 4), np.float32), (0, 0))
-
-    live = LivePicture(picture, 1, FolderJournal(tmp_path))
-    (tmp_path / "logs").mkdir()
-    trainer, module = Mock(spec=L.Trainer, loggers=[]), Mock(spec=L.LightningModule, training=True)
-    module.model = None
-    for epoch in range(12):
-        clock[0] += 10.0
-        before = clock[0]
-        trainer.current_epoch = epoch
-        live.on_train_epoch_end(trainer, module)
-        drawn += [epoch] if clock[0] > before else []
-    assert drawn == [0, 5, 10]
-
-
-def test_grey_levels_by_hand():
-    values = np.array([[0.0, 1.0], [2.0, 9.0]])
-    known = np.array([[True, True], [True, False]])
-    # percentiles of 0, 1, 2 are 0.02 and 1.98
-    np.testing.assert_array_equal(grey(values, known), [[0, 128], [255, 0]])
