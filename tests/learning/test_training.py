@@ -16,6 +16,7 @@ from tiny_scan import simulated, untrained
 from ptycho import progress
 from ptycho.engines.reconstruction import Plan, reconstruct
 from ptycho.errors import ModelError
+from ptycho.grouping import GroupRule
 from ptycho.learning import training
 from ptycho.scan.dataset import GroupDataset
 from ptycho.scan.scaling import scaled_probe
@@ -41,7 +42,9 @@ def away(obj, truth):
 def test_a_tiny_scan_is_memorised(tmp_path, network, gridsize, left):
     """0.68, 0.55 and 0.08 of the loss were left: in front of a lifted network physics does most."""
     raw = simulated(9)
-    groups = raw.select_groups(None, gridsize=gridsize, sampling="balanced", use_cache=False)
+    groups = raw.select_groups(
+        None, GroupRule(gridsize=gridsize), sampling="balanced", use_cache=False
+    )
     model = untrained(raw, gridsize, network)
     before = mean_loss(model, GroupDataset(raw, groups))
     often = GroupDataset(raw, np.tile(groups, (12, 1)))
