@@ -25,10 +25,10 @@ $(READY): pyproject.toml
 	touch $@
 
 demo: $(READY)
-	$(BIN)/ptycho simulate --preset demo --output $(DEMO)/scan.npz
-	$(BIN)/ptycho_train --train_data_file $(DEMO)/scan.npz --gridsize 2 --n_images 648 --nepochs $(EPOCHS) --output_dir $(DEMO)/model
-	$(BIN)/ptycho_inference --model_path $(DEMO)/model --test_data $(DEMO)/scan.npz --comparison_plot --output_dir $(DEMO)/object
-	$(BIN)/ptycho evaluate --reconstruction $(DEMO)/object --truth $(DEMO)/scan.npz --output_dir $(DEMO)/evaluation
+	$(BIN)/ptycho simulate --preset demo --output $(DEMO)/scan.npz --overwrite
+	$(BIN)/ptycho_train --train_data_file $(DEMO)/scan.npz --gridsize 2 --n_images 648 --nepochs $(EPOCHS) --output_dir $(DEMO)/model --overwrite
+	$(BIN)/ptycho_inference --model_path $(DEMO)/model --test_data $(DEMO)/scan.npz --comparison_plot --output_dir $(DEMO)/object --overwrite
+	$(BIN)/ptycho evaluate --reconstruction $(DEMO)/object --truth $(DEMO)/scan.npz --output_dir $(DEMO)/evaluation --overwrite
 	@echo "The demo is in $(DEMO): see object/comparison_plot.png first"
 
 test: $(READY)

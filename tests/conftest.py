@@ -22,12 +22,6 @@ def own_cache_folder(tmp_path_factory):
 
 
 @pytest.fixture(autouse=True)
-def own_cache_folder(monkeypatch, tmp_path_factory):
-    """Tests neither read nor write the cache folder of the user."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "user_cache"))
-
-
-@pytest.fixture(autouse=True)
 def the_numpy_way(monkeypatch):
     """Tests of grouping go the NumPy way, whichever test loaded the compiled one before."""
     monkeypatch.setattr(compiled, "pays", lambda n: n >= compiled.PAYS_FROM)

@@ -30,5 +30,10 @@ def broken_off(problem, context, work=lambda run: None):
         raise problem
 
 
+def noted(run):
+    """The first epoch of a training has ended."""
+    run.note({"epoch": 1, "train_loss": 0.5})
+
+
 def names(folder):
     return sorted(path.name for path in folder.iterdir())

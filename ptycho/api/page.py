@@ -12,6 +12,8 @@ import numpy as np
 from ptycho.api.components import Members
 from ptycho.api.grouping import probe_diameter
 from ptycho.errors import PtychoError
+from ptycho.learning.model_files import WEIGHTS_FILE
+from ptycho.learning.model_folder import general_model
 from ptycho.runs import Run, Selection, data_entry, write_selection
 from ptycho.scan.raw_data import RawData
 
@@ -38,6 +40,20 @@ def record_scan(run: Run, role: str, raw: RawData, path: Path | None) -> None:
         "probe_diameter": probe_diameter(raw),
     }
     run.add_data(data_entry(role, path, facts))
+
+
+def record_model(run: Run, role: str, folder: Path | None) -> None:
+    """Add a trained model to the inputs of a run.
+
+    Args:
+        run: that uses the model.
+        role: setting that names the model, such as model_path.
+        folder: of the model; None for the general one.
+
+    Raises:
+        OSError: If its weights cannot be read.
+    """
+    run.add_data(data_entry(role, (folder or general_model()) / WEIGHTS_FILE))
 
 
 def keep_selection(folder: Path, raw: RawData, members: Members) -> None:

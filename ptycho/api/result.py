@@ -110,12 +110,17 @@ class Groups(Shown):
         """Draw the positions and the groups into an empty figure."""
         draw_groups(figure, self.positions, self.members, self.coverage)
 
-    def save(self, folder: Path | str) -> Path:
-        """Write coverage.json and groups.png; return the folder."""
-        from ptycho.api.coverage import save_coverage
+    def save(self, folder: Path | str, *, overwrite: bool = False) -> Path:
+        """Write coverage.json and groups.png; return the folder.
 
-        save_coverage(Path(folder), self)
-        return Path(folder)
+        Args:
+            folder: created if missing.
+            overwrite: delete the results of an earlier run in it; otherwise they are moved to its
+                subfolder earlier.
+        """
+        from ptycho.api.saving import save_found_groups
+
+        return save_found_groups(self, Path(folder), overwrite=overwrite)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)

@@ -24,7 +24,7 @@ from ptycho.report.figures import save_comparison, save_image, save_training_cur
 from ptycho.report.numbers import metrics_document, metrics_table, uncertainty_table
 from ptycho.report.probe_figure import save_probe
 from ptycho.report.uncertainty_figure import PositionResiduals, Quality, save_uncertainty
-from ptycho.runs import Run, add_to, begin, headline, is_run
+from ptycho.runs import Run, add_to, begin, headline
 from ptycho.runs.files import (
     AMPLITUDE_FIGURE,
     COMPARISON_FIGURE,
@@ -77,6 +77,20 @@ def save_trained(trained: TrainedModel, folder: Path, *, overwrite: bool, report
     return folder
 
 
+def save_found_groups(groups: Groups, folder: Path, *, overwrite: bool) -> Path:
+    """Write the groups of a scan as a run of their own; return the folder.
+
+    Args:
+        groups: of a scan.
+        folder: created if missing.
+        overwrite: whether to delete the results of an earlier run in it.
+    """
+    settings = {"sampling": groups.sampling, "output_dir": str(folder)}
+    with begin(folder, kind="groups", settings=settings, overwrite=overwrite):
+        save_coverage(folder, groups)
+    return folder
+
+
 def save_score(score: Score, folder: Path, *, overwrite: bool, report: bool) -> Path:
     """Write the comparison of two objects; return the folder.
 
@@ -91,7 +105,7 @@ def save_score(score: Score, folder: Path, *, overwrite: bool, report: bool) -> 
     kind, settings = score.settings.kind, to_dict(score.settings)
     run_in_folder = (
         add_to(folder, kind=kind, settings=settings)
-        if is_run(folder)
+        if (folder / RECONSTRUCTION_FILE).exists()
         else begin(folder, kind=kind, settings=settings, overwrite=overwrite)
     )
     with run_in_folder as run:

@@ -11,7 +11,7 @@ from ptycho.api.evaluation import score
 from ptycho.api.reconstruction_file import file_of
 from ptycho.api.saving import write_score
 from ptycho.commands.running import begun
-from ptycho.runs import Run, add_to
+from ptycho.runs import Run, add_to, data_entry
 from ptycho.settings.base import part_of, to_dict
 from ptycho.settings.evaluate import EvaluateConfig, EvaluateSettings
 
@@ -35,6 +35,9 @@ def run(config: EvaluateConfig) -> Path:
         with run.stage("evaluation"):
             settings = part_of(config, EvaluateSettings)
             found = score(config.reconstruction, config.truth, config.test_data, settings)
+        for name in ("reconstruction", "truth", "test_data"):
+            if (path := getattr(config, name)) is not None:
+                run.add_data(data_entry(name, file_of(path)))
         log.info("results in %s", output)
         write_score(run, found, report=config.report)
     return output

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from ptycho.api.loading import report_pixels
+from ptycho.commands.outputs import check_output
 from ptycho.errors import DataError
 from ptycho.io import read_mask, recognise
 from ptycho.scan.raw_data import RawData
@@ -29,8 +30,13 @@ def run(config: ImportConfig) -> Path:
     Raises:
         DataError: If the source is of no known format or not a sound scan, or would be overwritten.
     """
-    if config.output.exists() and config.output.samefile(config.source):
-        raise DataError(f"{config.output}: is the source itself; expected another name to write to")
+    for name in ("source", "mask"):
+        path = getattr(config, name)
+        if path is not None and config.output.exists() and config.output.samefile(path):
+            raise DataError(
+                f"{config.output}: is the {name} itself; expected another name to write to"
+            )
+    check_output(config.output, overwrite=config.overwrite)
     log.info("%s: read as %s", config.source, recognise(config.source))
     mask = None if config.mask is None else read_mask(config.mask)
     raw = RawData.from_file(config.source, measurement=config.measurement, mask=mask)

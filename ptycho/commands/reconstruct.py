@@ -16,7 +16,7 @@ from ptycho.api.forecast import (
     scan_rows,
 )
 from ptycho.api.loading import load
-from ptycho.api.page import record_scan
+from ptycho.api.page import record_model, record_scan
 from ptycho.api.reconstruction import Prepared, prepare
 from ptycho.api.reconstruction import run as reconstruct
 from ptycho.api.saving import write_result
@@ -48,6 +48,7 @@ def run(config: InferenceConfig) -> Path | Forecast:
             record_scan(run, "test_data", raw, config.test_data)
         with run.stage("grouping"):
             prepared = prepare(raw, config.model_path, settings)
+            record_model(run, "model_path", config.model_path)
         with run.stage("reconstruction"):
             result = reconstruct(prepared)
         log.info("results in %s", config.output_dir)

@@ -12,6 +12,7 @@ import numpy as np
 
 from ptycho.api.forecast import Forecast, forecast, memory_words, peak_memory
 from ptycho.api.simulation import make_scene, scanned, simulated
+from ptycho.commands.outputs import check_output
 from ptycho.durations import duration
 from ptycho.scan.summary import nearest_step, summarise_scan
 from ptycho.settings.simulate import SimulateConfig
@@ -32,6 +33,7 @@ def run(config: SimulateConfig) -> Path | Forecast:
     """
     if config.dry_run:
         return _forecast(config)
+    check_output(config.output, overwrite=config.overwrite)
     raw = simulated(config)
     raw.save(config.output)
     path, summary = config.output, summarise_scan(raw)

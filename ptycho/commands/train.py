@@ -18,7 +18,7 @@ from ptycho.api.forecast import (
 )
 from ptycho.api.grouping import groups_of
 from ptycho.api.loading import load
-from ptycho.api.page import record_scan
+from ptycho.api.page import record_model, record_scan
 from ptycho.api.saving import write_selection_of, write_trained
 from ptycho.api.training import Prepared, learn, prepare
 from ptycho.api.training_data import Scans
@@ -49,7 +49,7 @@ def run(config: TrainConfig) -> Path | Forecast:
     with begun(config, output, finetune=config.finetune) as run:
         with run.stage("loading"):
             scans = _scans(config)
-            _record_scans(run, config, scans)
+            _record_inputs(run, config, scans)
         with run.stage("grouping"):
             prepared = prepare(scans, settings)
             data = prepared.data
@@ -73,12 +73,15 @@ def _forecast(config: TrainConfig, prepared: Prepared) -> Forecast:
     )
 
 
-def _record_scans(run: Run, config: TrainConfig, scans: Scans) -> None:
+def _record_inputs(run: Run, config: TrainConfig, scans: Scans) -> None:
     record_scan(run, "train_data_file", scans.first, config.train_data_file)
     for scan in scans.further:
         record_scan(run, "more_train_data", scan, scan.path)
     if scans.validation is not None:
         record_scan(run, "test_data_file", scans.validation, config.test_data_file)
+    if config.finetune is not None:
+        start = None if config.finetune == "general" else Path(config.finetune)
+        record_model(run, "finetune", start)
 
 
 def _scans(config: TrainConfig) -> Scans:

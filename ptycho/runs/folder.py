@@ -194,15 +194,8 @@ def read_run(path: Path) -> RunFolder:
     )
 
 
-def write_selection(
-    folder: Path, selection: Selection, about: Mapping[str, Any] | None = None
-) -> None:
+def write_selection(folder: Path, selection: Selection) -> None:
     """Write `selection.npz` into the folder of a run; the file is complete or not there.
-
-    Args:
-        folder: of the run.
-        selection: positions and groups.
-        about: the scan, for folders without a record.
 
     Raises:
         OSError: If the folder cannot be written.
@@ -213,8 +206,6 @@ def write_selection(
         "scan_index": np.asarray(selection.scan_index, np.int32),
         "probe": np.asarray(selection.probe, np.complex64),
     }
-    if about is not None:
-        arrays["about"] = np.array(json.dumps(dict(about)))
     write_npz(folder / SELECTION_FILE, arrays)
 
 

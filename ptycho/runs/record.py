@@ -56,10 +56,11 @@ class Run(FolderJournal):
         """Add an input, see `data_entry`."""
         self._change(data=(*self.record.data, plain(entry)))
 
-    def warn(self, message: str) -> None:
-        """Add a warning; each is kept once."""
-        if message not in self.record.warnings:
-            self._change(warnings=(*self.record.warnings, message))
+    def warn(self, *messages: str) -> None:
+        """Add warnings; each is kept once."""
+        together = tuple(dict.fromkeys((*self.record.warnings, *messages)))
+        if together != self.record.warnings:
+            self._change(warnings=together)
 
     @contextlib.contextmanager
     def stage(self, name: str) -> Iterator[None]:
@@ -85,6 +86,13 @@ class Run(FolderJournal):
             OSError: If the folder cannot be written.
         """
         self._end("finished", results=plain(results or {}))
+
+    def close(self) -> None:
+        """Finish the run unless that is recorded; list what was written since, such as its page."""
+        if self.record.state == "running":
+            self.finish()
+        elif self.record.files != (files := self._files()):
+            self._change(files=files)
 
     def fail(self, problem: BaseException) -> None:
         """Record what ended the run early."""
@@ -174,8 +182,7 @@ def begin(
             with _listening(_log_file(folder), _Warnings(run)):
                 _report(folder, earlier, overwrite)
                 yield run
-                if run.record.state == "running":
-                    run.finish()
+                run.close()
         except BaseException as problem:
             with contextlib.suppress(OSError):  # the disk may be full: the first error counts
                 run.fail(problem)
@@ -217,8 +224,7 @@ def add_to(
         try:
             with _listening(_Warnings(run)):
                 yield run
-                if run.record.state == "running":
-                    run.finish()
+                run.close()
         except BaseException as problem:
             if not isinstance(problem, PtychoError | OSError):
                 run.fail(problem)

@@ -21,6 +21,9 @@ class ImportConfig(ScanFileSettings, ConsoleSettings):
     output: Path = also(aliases=["output_file"])
     """The scan file to write, .npz."""
 
+    overwrite: bool = False
+    """Replace the scan file if it exists."""
+
     pixel_size_m: float | None = None
     """Size of an object pixel in metres, if the source does not hold it."""
 

@@ -109,3 +109,6 @@ class SimulateConfig(SimulateSettings, DryRunSettings, ConsoleSettings):
 
     output: Path = also(aliases=["output_file"])
     """The scan file to write, .npz; each preset has a default."""
+
+    overwrite: bool = False
+    """Replace the scan file if it exists."""

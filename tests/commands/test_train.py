@@ -107,7 +107,9 @@ def test_the_sample_learned_from_is_the_one_asked_for(tmp_path, handed, gridsize
     config = configured(tmp_path, gridsize=gridsize, n_images=60, validation_fraction=0, seed=3)
     _, data, validation = handed(config)
     assert validation is None
-    np.testing.assert_array_equal(data.groups, raw.select_groups(60, GroupRule(gridsize=gridsize), seed=3))
+    np.testing.assert_array_equal(
+        data.groups, raw.select_groups(60, GroupRule(gridsize=gridsize), seed=3)
+    )
 
 
 @pytest.fixture(scope="module")

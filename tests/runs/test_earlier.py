@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from recorded import begun, broken_off, finished, names
+from recorded import begun, broken_off, finished, names, noted
 
 from ptycho.errors import ConfigError, DataError
 from ptycho.runs import read_run
@@ -114,7 +114,7 @@ def test_a_refused_run_into_a_new_folder_leaves_none(tmp_path):
 def test_a_refused_run_that_has_written_results_is_a_failed_one(tmp_path):
     problem = DataError("frame 7 holds nan")
     with pytest.raises(DataError):
-        broken_off(problem, begun(tmp_path, "train"), lambda run: run.note({"epoch": 1}))
+        broken_off(problem, begun(tmp_path, "train"), noted)
     found = read_run(tmp_path)
     assert (found.state, found.record.error) == ("failed", "frame 7 holds nan")
 

@@ -8,7 +8,7 @@ import sys
 from dataclasses import replace
 
 import pytest
-from recorded import SETTINGS, begun, broken_off, finished, names
+from recorded import SETTINGS, begun, broken_off, finished, names, noted
 
 from ptycho.errors import ConfigError, DataError
 from ptycho.runs import add_to, data_entry, read_run
@@ -65,6 +65,15 @@ def test_a_block_that_ends_is_a_finished_run(tmp_path):
     assert read_run(tmp_path / "out").state == "finished"
 
 
+def test_what_is_written_after_the_end_is_listed_too(tmp_path):
+    with begun(tmp_path) as run:
+        run.finish({"sweeps": 3})
+        (tmp_path / "report.html").write_text("")
+    assert read_record(tmp_path).files[-1:] == ("run.json",)
+    assert "report.html" in read_record(tmp_path).files
+    assert read_record(tmp_path).results == {"sweeps": 3}
+
+
 def test_settings_are_kept_for_the_command_line(tmp_path):
     import yaml
 
@@ -94,7 +103,7 @@ def test_no_comment_decides_what_a_run_was(tmp_path, line):
 )
 def test_what_ends_a_run_early_is_recorded(tmp_path, problem, state, error):
     with pytest.raises(type(problem)):
-        broken_off(problem, begun(tmp_path, "train"), lambda run: run.note({"epoch": 1}))
+        broken_off(problem, begun(tmp_path, "train"), noted)
     found = read_record(tmp_path)
     assert (found.state, found.error) == (state, error)
     assert found.end is not None
