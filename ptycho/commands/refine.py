@@ -12,12 +12,14 @@ from pathlib import Path
 from ptycho.api.forecast import Forecast, forecast, memory_words, output_row, peak_memory
 from ptycho.api.loading import load
 from ptycho.api.page import record_scan
+from ptycho.api.reconstruction_file import file_of
 from ptycho.api.refinement import Prepared, continued, prepare
 from ptycho.api.refinement import run as refine
 from ptycho.api.saving import write_result
 from ptycho.commands.running import begun
 from ptycho.durations import duration
 from ptycho.physics.device import choose_device
+from ptycho.runs import data_entry
 from ptycho.scan.raw_data import RawData
 from ptycho.scan.summary import summarise_scan
 from ptycho.settings.base import part_of
@@ -46,6 +48,7 @@ def run(config: RefineConfig) -> Path | Forecast:
             raw = _scan(config)
             record_scan(run, "test_data", raw, config.test_data)
             prepared = _prepared(config, raw)
+            run.add_data(data_entry("reconstruction", file_of(config.reconstruction)))
         with run.stage("refinement"):
             result = refine(prepared)
         log.info("results in %s", config.output_dir)

@@ -19,9 +19,10 @@ def begun(
     Args:
         config: settings of the command.
         folder: of the run.
-        finetune: name of a model to start from, possibly its folder.
+        finetune: folder of a model to start from, or "general".
     """
-    inputs = inputs_of(config) | {"finetune": None if finetune is None else Path(finetune)}
+    start = None if finetune is None or finetune == "general" else Path(finetune)
+    inputs = inputs_of(config) | {"finetune": start}
     return begin(
         folder,
         kind=config.kind,
