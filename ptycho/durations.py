@@ -1,4 +1,4 @@
-"""Spans of time as people write them."""
+"""Durations as text: 60s, 10min, 2h."""
 
 import re
 
@@ -15,20 +15,20 @@ def seconds_of(text: str, name: str) -> float:
         name: of the setting, for the error.
 
     Raises:
-        ConfigError: If it is no span of time above 0.
+        ConfigError: If it is no duration above 0.
     """
     found = re.fullmatch(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*(s|min|m|h)?\s*", text)
     seconds = float(found[1]) * _SECONDS[found[2] or "s"] if found else 0.0
     if not seconds > 0:
-        raise ConfigError(f"{name}: {text!r}; expected a time as 60s, 10min or 2h")
+        raise ConfigError(f"{name}: {text!r}; expected a duration such as 60s, 10min or 2h")
     return seconds
 
 
 def duration(seconds: float) -> str:
-    """Return seconds as people say them: "4 s", "6 min 10 s", "2 h 5 min".
+    """Return a duration as text: "4 s", "6 min 10 s", "2 h 5 min".
 
     Args:
-        seconds: 0 or more; a value below 1 is told as "under 1 s".
+        seconds: 0 or more; a value below 1 becomes "under 1 s".
     """
     if seconds < 1:
         return "under 1 s"

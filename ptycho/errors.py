@@ -1,25 +1,25 @@
-"""The mistakes a user can make, each told in one line.
+"""Errors caused by the input of a user, each with a message of one line.
 
-Stands below every other module: anything may raise these, nothing here imports.
+The lowest layer: every module may raise these, this one imports none.
 A message reads `where: what was found; what was expected [; what to do]`; the command line prints
-it behind the command's name and exits with code 2.
+it after the name of the command and exits with code 2.
 """
 
 
 class PtychoError(Exception):
-    """A mistake in what the user handed over; the message is one complete line."""
+    """A mistake in the input; the message is one complete line."""
 
 
 class DataError(PtychoError):
-    """A scan or result file that is missing, incomplete or contradicts itself."""
+    """A scan or result file that is missing, incomplete or inconsistent."""
 
 
 class ConfigError(PtychoError):
-    """A setting with a value outside its range, or settings that exclude each other."""
+    """A setting outside its range, or settings that exclude each other."""
 
 
 class GroupingError(PtychoError):
-    """Scan positions that cannot form the groups asked for."""
+    """Scan positions that cannot form the requested groups."""
 
 
 class ModelError(PtychoError):

@@ -15,5 +15,5 @@ def test_spans_of_time(text, seconds):
 
 @pytest.mark.parametrize("text", ["", "0s", "-5s", "ten", "5 days", "1e3"])
 def test_no_spans_of_time(text):
-    with pytest.raises(ConfigError, match=r"budget: .*; expected a time as 60s"):
+    with pytest.raises(ConfigError, match=r"budget: .*; expected a duration such as 60s"):
         seconds_of(text, "budget")

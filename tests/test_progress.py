@@ -30,7 +30,7 @@ def test_everything_is_passed_on_and_nothing_drawn_off_a_terminal(capsys, enable
     assert capsys.readouterr() == ("", "")
 
 
-def test_a_bar_tells_how_far_how_fast_and_how_long_still(monkeypatch):
+def test_a_bar_shows_fraction_rate_and_remaining_time(monkeypatch):
     screen = terminal(monkeypatch)
     assert list(tracked("counting", "frames")(iter(range(4)), 4)) == [0, 1, 2, 3]
     drawn = screen.getvalue()
@@ -44,13 +44,13 @@ def test_what_ends_within_a_second_has_no_bar(monkeypatch):
     assert screen.getvalue().strip() == ""
 
 
-def test_none_is_drawn_where_none_is_wanted(monkeypatch):
+def test_none_is_shown_where_it_is_disabled(monkeypatch):
     screen = terminal(monkeypatch)
     assert len(list(progress(range(100), "counting", enabled=False))) == 100
     assert screen.getvalue() == ""
 
 
-def test_a_bar_of_time_tells_the_time_that_remains(monkeypatch):
+def test_a_bar_of_time_shows_the_remaining_time(monkeypatch):
     screen = terminal(monkeypatch)
     bar = by_hand("learning", total=20.0, unit="s")
     bar.update(10.0)

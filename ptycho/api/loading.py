@@ -11,7 +11,7 @@ from jaxtyping import Shaped
 
 from ptycho.errors import ConfigError, DataError
 from ptycho.io import read_mask
-from ptycho.scan.checks import odd_pixels
+from ptycho.scan.checks import suspicious_pixels
 from ptycho.scan.raw_data import Measurement, RawData
 
 log = logging.getLogger(__name__)
@@ -118,7 +118,7 @@ def report_pixels(raw: RawData) -> None:
         level = logging.WARNING if inverted else logging.INFO
         log.log(level, "mask: %d of %d pixels valid%s", n_valid, raw.mask.size, inverted)
     chosen = np.unique(np.linspace(0, raw.n_frames - 1, _CHECKED_FRAMES).astype(int))
-    odd = np.argwhere(odd_pixels(raw.intensity(chosen), raw.mask))
+    odd = np.argwhere(suspicious_pixels(raw.intensity(chosen), raw.mask))
     if len(odd):
         named = ", ".join(f"({row}, {col})" for row, col in odd[:8].tolist())
         log.warning(

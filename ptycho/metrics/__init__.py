@@ -1,6 +1,6 @@
 """How good a reconstruction is: ambiguities removed first, then numbers with stated peaks.
 
-Way of the data: patches -> object -> [metrics] -> report.
+Data flow: patches -> object -> [metrics] -> report.
 Knows arrays only: no files, no networks, no figures.
 """
 

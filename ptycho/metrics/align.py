@@ -1,10 +1,11 @@
-"""The freedoms of a reconstruction, found and removed: phase, ramp, scale, shift.
+"""The ambiguities of a reconstruction, found and removed: phase, ramp, scale, shift.
 
-Way of the data: patches -> object -> [metrics] -> report.
-Diffraction frames fix an object only up to a global phase and, when the probe is free too, up to a
-linear phase ramp, a scale and a shift. None of these may count as an error.
+Data flow: patches -> object -> [metrics] -> report.
+Diffraction frames determine an object only up to a global phase and, when the probe is unknown too,
+up to a linear phase ramp, a scale and a shift. None of these counts as an error.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,18 +14,18 @@ from scipy import ndimage, optimize
 from skimage.registration import phase_cross_correlation
 
 _SPLINE_ORDER = 5
-"""Of the sub-pixel shift: splines act locally, so what lies outside the mask stays there."""
+"""Order of the sub-pixel shift: splines are local, so the mask separates inside from outside."""
 
 _RIM = 4
-"""Pixels the mask is drawn in by: values there mix with the outside when splines are shifted."""
+"""Pixels by which the mask is eroded: shifted splines mix their values with those outside."""
 
 _SHIFT_RANGE = 2.0
-"""How far the fit may move from a first guess of the shift, in pixels; below the rim."""
+"""Largest distance of the fitted shift from its first guess, pixels; below the rim."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Aligned:
-    """An estimate brought onto the truth, and what was done to it.
+    """An estimate aligned with the truth, and the transformation.
 
     obj(r) = scale exp(i (phase + ramp . (r - middle))) estimate(r - shift)
     """
@@ -33,7 +34,7 @@ class Aligned:
     """The aligned estimate."""
 
     mask: Bool[np.ndarray, "row col"]
-    """Where it may be compared: the mask handed in, without the rim a shift spoils."""
+    """Where it may be compared: the given mask without the rim that a shift affects."""
 
     phase: float
     """Global phase added, radians."""
@@ -42,10 +43,10 @@ class Aligned:
     """Slope of the phase added along (row, col), radians per pixel."""
 
     scale: float
-    """Factor the estimate was multiplied with."""
+    """Factor by which the estimate was multiplied."""
 
     shift: tuple[float, float]
-    """Distance the estimate was moved along (row, col), object pixels."""
+    """Shift of the estimate along (row, col), object pixels."""
 
     residual: float
     """sum |obj - truth|^2 / sum |truth|^2 inside the mask."""
@@ -60,20 +61,20 @@ def align(
 ) -> Aligned:
     """Remove global phase, phase ramp, scale and sub-pixel shift jointly, by least squares.
 
-    The fit starts from the ramp between neighbouring pixels and from two shifts, none and the peak
-    of the cross-correlation; the better of the two.
+    The fit starts from the ramp between neighbouring pixels and from the better of two shifts: zero
+    and the peak of the cross-correlation.
 
     Args:
         estimate: the reconstruction.
-        truth: what it is compared with, on the same pixels up to a small shift.
+        truth: the reference, on the same pixels up to a small shift.
         mask: True where both are known.
-        shift: whether a shift may be removed.
+        shift: whether to remove a shift.
 
     Returns:
-        The estimate on the truth's pixels, phase and scale, and what was removed.
+        The estimate on the truth's pixels, phase and scale, and the transformation.
 
     Raises:
-        ValueError: If the shapes differ, or nothing inside the mask can be compared.
+        ValueError: If the shapes differ, or no pixel inside the mask can be compared.
     """
     if not estimate.shape == truth.shape == mask.shape:
         raise ValueError(
@@ -83,7 +84,7 @@ def align(
         raise ValueError(
             f"mask: {mask.sum()} pixels, none where both objects differ from 0; expected some"
         )
-    # Beyond the mask anything may stand; one plain value there keeps the splines quiet.
+    # Fill masked pixels with the mean to avoid spline ringing.
     filled = np.where(mask, estimate, estimate[mask].mean()).astype(np.complex128)
     target = truth.astype(np.complex128)
     if not shift:
@@ -96,9 +97,10 @@ def align(
 def flatten_phase(
     obj: Complex[np.ndarray, "row col"], mask: Bool[np.ndarray, "row col"], *, ramp: bool = True
 ) -> tuple[Complex[np.ndarray, "row col"], tuple[float, float]]:
-    """Remove the mean phase and, if wished, the linear ramp of the phase, for display.
+    """Remove the mean phase and, optionally, the linear phase ramp, for display.
 
-    The ramp is the mean phase step between pixels, from near to far, so wraps do no harm.
+    The ramp is the mean phase step between pixels, from short to long distances, so phase wraps do
+    not affect it.
 
     Args:
         obj: the object.
@@ -106,7 +108,7 @@ def flatten_phase(
         ramp: whether to remove the ramp as well.
 
     Returns:
-        The flattened object, and the slope removed along (row, col) in radians per pixel.
+        The flattened object, and the removed slope along (row, col) in radians per pixel.
     """
     slope = _slope(np.where(mask, obj, 0), reach=1 / 3) if ramp else (0.0, 0.0)
     flat = obj * np.exp(-1j * _plane(slope, obj.shape))
@@ -117,10 +119,10 @@ def flatten_phase(
 def well_covered(
     coverage: Float[np.ndarray, "row col"], share: float = 0.1
 ) -> Bool[np.ndarray, "row col"]:
-    """Return where the coverage is above a share of what is usual.
+    """Return where the coverage is above a share of its typical value.
 
-    Usual is the upper quartile of the covered pixels: a stage that rested for a while at one place
-    leaves a peak there, which must not hide the rest.
+    Typical is the upper quartile of the covered pixels, not the maximum: a stage that dwells at one
+    place causes a peak there.
     """
     covered = coverage[coverage > 0]
     return coverage > share * (np.quantile(covered, 0.75) if covered.size else np.inf)
@@ -133,7 +135,13 @@ class _Fit:
     p minimises sum_mask |e(p) - truth|^2.
     """
 
-    def __init__(self, estimate, truth, mask, shift: tuple[float, float] | None):
+    def __init__(
+        self,
+        estimate: Complex[np.ndarray, "row col"],
+        truth: Complex[np.ndarray, "row col"],
+        mask: Bool[np.ndarray, "row col"],
+        shift: tuple[float, float] | None,
+    ) -> None:
         self.is_rigid = shift is None
         self.first_shift = shift or (0.0, 0.0)
         self.estimate, self.truth = estimate, truth
@@ -149,7 +157,7 @@ class _Fit:
         self.rows, self.cols = (c - m for c, m in zip(np.nonzero(mask), middle, strict=True))
 
     def first_residual(self) -> float:
-        """Return sum |e - truth|^2 / sum |truth|^2 inside the mask before any fit."""
+        """Return sum |e - truth|^2 / sum |truth|^2 inside the mask before the fit."""
         return self._relative(self._residual(self._first_guess()))
 
     def best(self) -> Aligned:
@@ -191,16 +199,17 @@ class _Fit:
     def _residual(self, p: np.ndarray) -> np.ndarray:
         return _as_reals(self._model(p)[self.mask] - self.truth[self.mask])
 
-    def _moved(self, shift) -> np.ndarray:
-        if self.is_rigid:
+    def _moved(self, shift: Sequence[float] | np.ndarray) -> np.ndarray:
+        if self.spline is None:
             return self.estimate
-        return ndimage.shift(
+        moved: np.ndarray = ndimage.shift(
             self.spline, shift, order=_SPLINE_ORDER, mode="nearest", prefilter=False
         )
+        return moved
 
     def _model(self, p: np.ndarray) -> np.ndarray:
         """Return e(p) on all pixels."""
-        factor = np.exp(p[0] + 1j * p[1] + 1j * _plane(p[2:4], self.mask.shape))
+        factor: np.ndarray = np.exp(p[0] + 1j * p[1] + 1j * _plane(p[2:4], self.mask.shape))
         return factor * self._moved(p[4:6])
 
     def _jacobian(self, p: np.ndarray) -> np.ndarray:
@@ -219,14 +228,19 @@ class _Fit:
 
 def _coefficients(estimate: np.ndarray) -> np.ndarray:
     """Return the spline coefficients of an object."""
-    return ndimage.spline_filter(estimate, _SPLINE_ORDER, output=np.complex128)
+    spline: np.ndarray = ndimage.spline_filter(estimate, _SPLINE_ORDER, output=np.complex128)
+    return spline
 
 
 def _as_reals(values: np.ndarray) -> np.ndarray:
     return np.concatenate([values.real, values.imag])
 
 
-def _coarse_shift(estimate, truth, mask) -> tuple[float, float]:
+def _coarse_shift(
+    estimate: Complex[np.ndarray, "row col"],
+    truth: Complex[np.ndarray, "row col"],
+    mask: Bool[np.ndarray, "row col"],
+) -> tuple[float, float]:
     """Return the peak of the cross-correlation of both objects without ramp and mean, in pixels."""
     ramp = _slope(np.where(mask, truth * estimate.conj(), 0))
     turned = estimate * np.exp(1j * _plane(ramp, mask.shape))
@@ -241,8 +255,8 @@ def _slope(values: np.ndarray, reach: float = 0.0) -> tuple[float, float]:
     """Return the mean phase step to the next row and to the next column, radians.
 
     Measured between neighbours first, then over 2, 4, ... pixels up to a share `reach` of the side:
-    each distance sharpens what the shorter ones have found, so wraps do no harm and neither noise
-    nor structure that ends within some pixels passes for a ramp.
+    each distance refines the result of the shorter ones, so phase wraps do not matter, and neither
+    noise nor structure of a few pixels is taken for a ramp.
     """
     return _step_along(values, reach), _step_along(values.T, reach)
 
@@ -257,7 +271,8 @@ def _step_along(values: np.ndarray, reach: float) -> float:
     return step
 
 
-def _plane(slope, shape: tuple[int, int]) -> np.ndarray:
+def _plane(slope: Sequence[float] | np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     """Return slope . (r - middle) on a grid."""
     rows, cols = (np.arange(n) - (n - 1) / 2 for n in shape)
-    return slope[0] * rows[:, None] + slope[1] * cols
+    plane: np.ndarray = slope[0] * rows[:, None] + slope[1] * cols
+    return plane

@@ -1,6 +1,6 @@
-"""One reconstruction against one truth: cut to the common frame, align, measure.
+"""A reconstruction compared with the truth: cut to the common area, aligned, measured.
 
-Way of the data: patches -> object -> [metrics] -> report.
+Data flow: patches -> object -> [metrics] -> report.
 """
 
 import math
@@ -20,25 +20,25 @@ from ptycho.metrics.quality import (
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """A reconstruction aligned to a truth on their common frame, and the numbers."""
+    """A reconstruction aligned with a truth on their common area, and the numbers."""
 
     aligned: Aligned
-    """The reconstruction on the common frame, and the freedoms removed from it."""
+    """The reconstruction on the common area, and the ambiguities removed from it."""
 
     truth: Complex[np.ndarray, "row col"]
-    """The truth on the common frame."""
+    """The truth on the common area."""
 
     origin: tuple[int, int]
-    """(row, col) of the common frame in scan coordinates, object pixels."""
+    """(row, col) of the first common pixel in scan coordinates, object pixels."""
 
     box: tuple[slice, slice]
-    """The largest rectangle of the mask, on the common frame."""
+    """A rectangle inside the mask that cannot be enlarged, on the common area."""
 
     rings: RingCorrelation
-    """Fourier ring correlation inside the largest rectangle of the mask."""
+    """Fourier ring correlation inside that rectangle."""
 
     numbers: dict[str, float]
-    """Name, with its unit -> value; NaN where a number has no meaning."""
+    """Name, with its unit -> value; NaN where a number is undefined."""
 
 
 def compare(
@@ -50,13 +50,13 @@ def compare(
     truth_origin: tuple[float, float] = (0, 0),
     truth_mask: Bool[np.ndarray, "height width"] | None = None,
 ) -> Comparison:
-    """Compare a reconstruction with the truth after removing what no measurement can tell.
+    """Compare a reconstruction with the truth after removing the ambiguities of the measurement.
 
-    Errors of the phase are taken from the angle of estimate x conj(truth), so wraps do no harm.
+    Phase errors are the angle of estimate x conj(truth), so phase wraps do not count.
 
     Args:
         estimate: the reconstruction.
-        truth: the object it should be, of any size.
+        truth: the true object, of any size.
         mask: where the reconstruction is known.
         estimate_origin: (row, col) of the reconstruction's first pixel in scan coordinates.
         truth_origin: the same for the truth.
@@ -74,8 +74,8 @@ def compare(
     last = [min(e, t - o) for e, t, o in zip(mask.shape, truth.shape, offset, strict=True)]
     if any(f >= n for f, n in zip(first, last, strict=True)):
         raise ValueError(
-            f"frames: {mask.shape} at {tuple(estimate_origin)} and {truth.shape} at "
-            f"{tuple(truth_origin)}; expected a common part"
+            f"objects: {mask.shape} at {tuple(estimate_origin)} and {truth.shape} at "
+            f"{tuple(truth_origin)}; expected a common area"
         )
     here = tuple(slice(f, n) for f, n in zip(first, last, strict=True))
     there = tuple(slice(f + o, n + o) for f, n, o in zip(first, last, offset, strict=True))
@@ -84,23 +84,23 @@ def compare(
     aligned = align(np.where(common, estimate[here], 0), target, common)
     box = inner_rectangle(aligned.mask)
     rings = fourier_ring_correlation(aligned.obj[box], target[box])
-    origin = tuple(round(float(o)) + f for o, f in zip(estimate_origin, first, strict=True))
+    row, col = (round(float(o)) + f for o, f in zip(estimate_origin, first, strict=True))
     numbers = _picture_numbers(aligned, target, box) | _ring_numbers(rings) | _removed(aligned)
-    return Comparison(aligned, target, origin, box, rings, numbers)
+    return Comparison(aligned, target, (row, col), box, rings, numbers)
 
 
 def detector_residual(
     measured_amplitude: Float[np.ndarray, "*frame row col"],
     model_amplitude: Float[np.ndarray, "*frame row col"],
 ) -> float:
-    """Return sum (sqrt I - sqrt n)^2 / sum n: the share of the measured power left unexplained.
+    """Return sum (sqrt I - sqrt n)^2 / sum n: the unexplained share of the measured power.
 
     Args:
         measured_amplitude: sqrt(n), roots of the measured photons.
         model_amplitude: sqrt(I), roots of the modelled photons.
 
     Returns:
-        0 for a perfect model; NaN when nothing was measured.
+        0 for a perfect model; NaN if nothing was measured.
     """
     power = float(np.square(measured_amplitude, dtype=np.float64).sum())
     difference = np.subtract(model_amplitude, measured_amplitude, dtype=np.float64)
@@ -112,8 +112,8 @@ def _picture_numbers(
 ) -> dict[str, float]:
     """Return PSNR, RMSE, SSIM and MS-SSIM of phase and amplitude inside the mask."""
     mask = aligned.mask
-    # The truth's phase about its mean; the estimate's follows as truth plus error, so both wrap at
-    # the same pixels and a wrap is no edge.
+    # The truth's phase about its mean, the estimate's as truth plus error: both wrap at the same
+    # pixels, and a wrap is no edge.
     truth_phase = np.angle(truth * np.conj(truth[mask].sum()))
     phase_error = np.angle(aligned.obj * truth.conj())
     phase_range = _range(truth_phase[mask])
@@ -158,7 +158,7 @@ def _ring_numbers(rings: RingCorrelation) -> dict[str, float]:
 
 
 def _removed(aligned: Aligned) -> dict[str, float]:
-    """Return what the alignment took away."""
+    """Return what the alignment removed."""
     return {
         "removed_phase_rad": aligned.phase,
         "removed_ramp_row_rad_per_px": aligned.ramp[0],
@@ -170,7 +170,7 @@ def _removed(aligned: Aligned) -> dict[str, float]:
 
 
 def _range(values: Float[np.ndarray, " pixel"]) -> float:
-    """Return the largest minus the smallest value; 0 where they differ by rounding only."""
+    """Return the largest minus the smallest value; 0 if they differ by rounding only."""
     spread = float(np.ptp(values))
     return spread if spread > 1e-5 * float(np.abs(values).max()) else 0.0
 

@@ -1,6 +1,6 @@
 """Resolution: the Fourier ring correlation of two complex objects.
 
-Way of the data: patches -> object -> [metrics] -> report.
+Data flow: patches -> object -> [metrics] -> report.
 """
 
 import math
@@ -13,28 +13,28 @@ from scipy import ndimage
 
 @dataclass(frozen=True, slots=True)
 class RingCorrelation:
-    """Agreement of two objects, ring by ring in Fourier space, up to Nyquist."""
+    """Correlation of two objects, ring by ring in Fourier space, up to Nyquist."""
 
     frequency: Float[np.ndarray, " ring"]
-    """Middle of each ring, cycles per pixel; the last is 0.5, Nyquist."""
+    """Centre of each ring, cycles per pixel; the last is 0.5, Nyquist."""
 
     correlation: Float[np.ndarray, " ring"]
     """Real part of the normalised correlation, 1 for equal objects; NaN in an empty ring."""
 
     half_bit: Float[np.ndarray, " ring"]
-    """The correlation at which a pixel of the ring carries half a bit of information."""
+    """The correlation at which a pixel of the ring holds half a bit of information."""
 
     one_bit: Float[np.ndarray, " ring"]
     """The same for one bit."""
 
     @property
     def thresholds(self) -> dict[str, float | Float[np.ndarray, " ring"]]:
-        """Levels in use, by the name they have in documents."""
+        """Common levels, by their name in documents."""
         return {"05": 0.5, "half_bit": self.half_bit, "one_bit": self.one_bit}
 
     @property
     def n_rings(self) -> int:
-        """Number of rings from zero frequency, not counted, to Nyquist."""
+        """Number of rings up to Nyquist, without zero frequency."""
         return len(self.frequency) - 1
 
     def crossing(self, threshold: float | Float[np.ndarray, " ring"]) -> float:
@@ -44,8 +44,8 @@ class RingCorrelation:
             threshold: one number, or one for each ring.
 
         Returns:
-            Frequency in cycles per pixel, between rings by linear interpolation; 0.5 (Nyquist) if
-            it never falls below, 0 if it is below from the first ring on.
+            Frequency in cycles per pixel, linearly interpolated between rings; 0.5 (Nyquist) if the
+            correlation never falls below, 0 if it is below from the first ring on.
         """
         above = self.correlation - threshold
         below = np.flatnonzero(~(above[1:] >= 0)) + 1
@@ -68,14 +68,14 @@ def fourier_ring_correlation(
 
         FRC(q) = Re sum_ring F G* / sqrt(sum_ring |F|^2 sum_ring |G|^2)
 
-    Both are freed of their mean and apodised with a Hann window, so that the frame's edges, equal
-    in both, do not correlate. Ring k of n = min(row, col) // 2 is centred at k / 2n cycles per
-    pixel. With x = n^-1/2 for n independent pixels in a ring, the levels are
+    The mean is subtracted and a Hann window applied, so that the edges, equal in both, do not
+    correlate. Ring k of n = min(row, col) // 2 is centred at k / 2n cycles per pixel. With
+    x = n^-1/2 for n independent pixels in a ring, the levels are
 
         half-bit: (0.2071 + 1.9102 x) / (1.2071 + 0.9102 x)
         1-bit:    (0.5 + 2.4142 x) / (1.5 + 1.4142 x)
 
-    Complex objects have no Friedel mates, and the window ties neighbouring pixels together.
+    Complex objects have no Friedel symmetry, and the window correlates neighbouring pixels.
 
     Args:
         first: an object.
@@ -112,10 +112,10 @@ def fourier_ring_correlation(
 
 
 def inner_rectangle(mask: Bool[np.ndarray, "row col"]) -> tuple[slice, slice]:
-    """Return a rectangle inside the mask that can grow on no side.
+    """Return a rectangle inside the mask that cannot be enlarged on any side.
 
-    The largest square, grown side by side. Holes of the mask count as part of it, so that a few
-    unknown pixels do not cost the rest.
+    It is the largest square, extended on each side in turn. Holes of the mask count as part of it,
+    so that a few unknown pixels do not exclude the rest.
 
     Args:
         mask: where the object is known; True somewhere.

@@ -1,8 +1,8 @@
-"""Published numbers of PtychoPINN, for comparison with its tables only.
+"""Metrics as published with PtychoPINN, for comparison with its tables only.
 
-Way of the data: patches -> object -> [metrics] -> report.
-Their peak is 255 whatever the object's range, their resolution a ring number that grows with the
-picture: they tell nothing across objects or sizes. The standard ones are in `ptycho.metrics`.
+Data flow: patches -> object -> [metrics] -> report.
+Their peak is 255 for any object and their resolution a ring number that grows with the image size,
+so they are not comparable between objects or sizes. The standard ones are in `ptycho.metrics`.
 """
 
 import math
@@ -23,12 +23,12 @@ def legacy_numbers(
 ) -> dict[str, float]:
     """Return mean errors, PSNR, SSIM product and FRC ring number of amplitude and phase.
 
-    The amplitude is scaled to the truth's mean, the phase freed of its best plane; nothing else is
-    aligned.
+    The amplitude is scaled to the mean of the truth, and the phase has its least-squares plane
+    subtracted; nothing else is aligned.
 
     Args:
         estimate: the reconstruction, known everywhere.
-        truth: the object it should be, the same pixels.
+        truth: the true object on the same pixels.
 
     Source:
         Hoidn et al., Sci. Rep. 13, 22789 (2023), and the evaluation of the public package.
@@ -38,7 +38,7 @@ def legacy_numbers(
         "amplitude": (amplitude * (wanted.mean() / amplitude.mean()), wanted),
         "phase": (_without_plane(np.angle(estimate)), _without_plane(np.angle(truth))),
     }
-    numbers = {}
+    numbers: dict[str, float] = {}
     for name, (found, target) in pairs.items():
         error = found - target
         power = float(np.mean(error**2))
@@ -55,17 +55,17 @@ def legacy_numbers(
 def ssim_product(
     estimate: Float[np.ndarray, "row col"], truth: Float[np.ndarray, "row col"]
 ) -> float:
-    """Return the product of SSIM^weight over five scales, each picture stretched to 0 to 1.
+    """Return the product of SSIM^weight over five scales, each image stretched to 0 to 1.
 
-    The standard measure takes the luminance at the coarsest scale only; this one takes all of SSIM
-    at each.
+    The standard MS-SSIM uses the luminance at the coarsest scale only; this one uses the complete
+    SSIM at each.
 
     Args:
-        estimate: picture to judge.
-        truth: picture it should be.
+        estimate: the image.
+        truth: the reference.
 
     Returns:
-        NaN where five scales do not fit, or a picture has no range.
+        NaN if five scales do not fit, or an image is constant.
     """
     pair = []
     for picture in (estimate, truth):
@@ -90,11 +90,11 @@ def frc50_ring(estimate: Float[np.ndarray, "row col"], truth: Float[np.ndarray, 
     """Return the number of the first ring, one pixel wide, whose smoothed correlation is below 0.5.
 
     Args:
-        estimate: picture to judge.
-        truth: picture it should be.
+        estimate: the image.
+        truth: the reference.
 
     Returns:
-        The number of rings where none is.
+        side // 2 + 1 if none is.
     """
     side = min(estimate.shape)
     spectra = [np.fft.fft2(picture[:side, :side]) for picture in (estimate, truth)]
@@ -113,7 +113,7 @@ def frc50_ring(estimate: Float[np.ndarray, "row col"], truth: Float[np.ndarray, 
 
 
 def _without_plane(phase: Float[np.ndarray, "row col"]) -> Float[np.ndarray, "row col"]:
-    """Return a phase less its least-squares plane, as it is, wraps and all."""
+    """Return a phase minus its least-squares plane, without unwrapping."""
     rows, cols = np.indices(phase.shape)
     plane = np.column_stack([rows.ravel(), cols.ravel(), np.ones(phase.size)])
     fitted, *_ = np.linalg.lstsq(plane, phase.ravel(), rcond=None)

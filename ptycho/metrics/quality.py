@@ -1,6 +1,6 @@
-"""Picture numbers inside a mask: PSNR and SSIM, with the peak in the hands of the caller.
+"""PSNR and SSIM inside a mask, with a peak that the caller states.
 
-Way of the data: patches -> object -> [metrics] -> report.
+Data flow: patches -> object -> [metrics] -> report.
 """
 
 import math
@@ -12,7 +12,7 @@ from skimage import metrics as skimage_metrics
 
 _SSIM_SIGMA = 1.5
 _SSIM_RADIUS = 5
-"""Reach of the Gaussian window: sigma cut at 3.5 sigma, in pixels."""
+"""Radius of the Gaussian window, pixels: 3.5 sigma."""
 
 
 def peak_signal_to_noise(error: Float[np.ndarray, "..."], peak: float) -> float:
@@ -20,10 +20,10 @@ def peak_signal_to_noise(error: Float[np.ndarray, "..."], peak: float) -> float:
 
     Args:
         error: differences, any unit.
-        peak: what counts as full scale, same unit.
+        peak: full scale, same unit.
 
     Returns:
-        Decibels; infinite without any error, NaN when the peak is 0.
+        Decibels; infinite without error, NaN if the peak is 0.
     """
     power = float(np.mean(np.square(error, dtype=np.float64)))
     if peak == 0:
@@ -37,16 +37,16 @@ def structural_similarity(
     mask: Bool[np.ndarray, "row col"],
     data_range: float,
 ) -> float:
-    """Return the mean SSIM of the windows that lie wholly inside the mask.
+    """Return the mean SSIM of the windows that lie entirely inside the mask.
 
     Args:
-        estimate: picture to judge.
-        truth: picture it should be.
+        estimate: the image.
+        truth: the reference.
         mask: where both are known.
-        data_range: full scale of the pictures, same unit; sets the constants of SSIM.
+        data_range: full scale of the images, same unit; sets the constants of SSIM.
 
     Returns:
-        1 for equal pictures; NaN when no window fits or the range is 0.
+        1 for equal images; NaN if no window fits or the range is 0.
 
     Source:
         Wang et al., IEEE Trans. Image Process. 13, 600 (2004), Gaussian windows of sigma 1.5.
@@ -79,24 +79,25 @@ def multiscale_similarity(
     """Return the multi-scale SSIM, five scales with the weights of its authors.
 
     Args:
-        estimate: picture to judge, known everywhere.
-        truth: picture it should be.
-        data_range: full scale of the pictures, same unit.
+        estimate: the image, known everywhere.
+        truth: the reference.
+        data_range: full scale of the images, same unit.
 
     Returns:
-        1 for equal pictures; NaN for a side below `MS_SSIM_LEAST_SIDE` or a range of 0.
+        1 for equal images; NaN for a side below `MS_SSIM_LEAST_SIDE` or a range of 0.
 
     Source:
         Wang, Simoncelli & Bovik, Asilomar Conf. Signals Syst. Comput. 2, 1398 (2003).
     """
     if min(truth.shape) < MS_SSIM_LEAST_SIDE or data_range == 0:
         return math.nan
-    import torch  # heavy, and of use here only
+    import torch  # heavy, and needed here only
     from torchmetrics.functional.image import multiscale_structural_similarity_index_measure
 
-    pair = (
-        torch.from_numpy(np.ascontiguousarray(picture, dtype=np.float64))[None, None]
-        for picture in (estimate, truth)
+    first, second = (
+        torch.from_numpy(np.ascontiguousarray(image, dtype=np.float64))[None, None]
+        for image in (estimate, truth)
     )
-    similarity = multiscale_structural_similarity_index_measure(*pair, data_range=data_range)
-    return float(similarity)
+    return float(
+        multiscale_structural_similarity_index_measure(first, second, data_range=data_range)
+    )

@@ -1,6 +1,6 @@
-"""What the parts of a scan must fulfil, each fault told in one line.
+"""Checks of the parts of a scan, with one line for each fault.
 
-Way of the data: file -> [RawData] -> groups -> batches -> ... -> report.
+Data flow: file -> [RawData] -> groups -> batches -> ... -> report.
 Knows arrays only. Each check returns its array in the type that RawData keeps.
 """
 
@@ -13,11 +13,11 @@ from scipy.ndimage import maximum_filter, median_filter
 from ptycho.errors import DataError
 from ptycho.io.measurement import MEASUREMENTS
 
-_FEWEST_FRAMES = 8  # below, chance alone makes pixels look odd
+_FEWEST_FRAMES = 8  # below, chance alone makes pixels look suspicious
 
 
 def check_measurement(where: str, measurement: str) -> None:
-    """Raise DataError unless the tag is one of the three known."""
+    """Raise DataError unless the tag is one of `MEASUREMENTS`."""
     if measurement not in MEASUREMENTS:
         raise DataError(
             f"{where}: measurement = {measurement!r}; expected one of {', '.join(MEASUREMENTS)}"
@@ -30,13 +30,13 @@ def check_values(
     indices: Int[np.ndarray, " n"],
     mask: Bool[np.ndarray, "row col"] | None = None,
 ) -> None:
-    """Raise DataError naming the first frame with a negative or non-finite value on a good pixel.
+    """Raise DataError for the first frame with a negative or non-finite value on a valid pixel.
 
     Args:
-        where: the scan.
+        where: the scan, for the error.
         frames: some of its frames.
-        indices: which ones.
-        mask: True on good pixels; None when all are.
+        indices: their numbers.
+        mask: True on valid pixels; None if all are.
     """
     if frames.dtype.kind in "ub" or not frames.size:
         return
@@ -49,12 +49,12 @@ def check_values(
     raise DataError(
         f"{where}: frame {int(indices[first])} holds {values[first][bad[first]][0]} in "
         f"{int(bad[first].sum())} of {bad[first].size} pixels; expected finite values of 0 or "
-        "above; leave out the frame, or the pixels by a mask (--mask FILE, True on good ones)"
+        "above; exclude the frame, or the pixels by a mask (--mask FILE, True on valid ones)"
     )
 
 
 def checked_mask(where: str, mask: Any, size: int) -> Bool[np.ndarray, "row col"] | None:
-    """Return which pixels are good; None when all are."""
+    """Return the valid pixels; None if all are."""
     if mask is None:
         return None
     mask = np.asarray(mask)
@@ -66,14 +66,14 @@ def checked_mask(where: str, mask: Any, size: int) -> Bool[np.ndarray, "row col"
     if mask.dtype.kind not in "biuf" or not np.isin(mask, (0, 1)).all():
         raise DataError(f"{where}: mask of type {mask.dtype}; expected True or False, 1 or 0")
     if not mask.any():
-        raise DataError(f"{where}: mask without a good pixel; expected True on good ones")
+        raise DataError(f"{where}: mask without a valid pixel; expected True on valid ones")
     return None if mask.all() else np.array(mask, bool)
 
 
 def checked_background(
     where: str, background: Any, size: int
 ) -> Float32[np.ndarray, "row col"] | None:
-    """Return the background of each pixel; None when there is none."""
+    """Return the background of each pixel; None if there is none."""
     if background is None:
         return None
     values = np.asarray(background)
@@ -112,13 +112,13 @@ def checked_coordinates(
     if bad.size:
         raise DataError(
             f"{where}: {name} holds {bad.size} values of {values.size} that are NaN or infinite, "
-            f"the first at index {bad[0]}; expected finite pixels; leave out these frames"
+            f"the first at index {bad[0]}; expected finite pixels; exclude these frames"
         )
     return values
 
 
 def checked_scan_index(where: str, values: Any, n_frames: int) -> Int64[np.ndarray, " frame"]:
-    """Return one whole scan number per frame; 0 for all when absent."""
+    """Return one whole scan number per frame; 0 for all if absent."""
     if values is None:
         return np.zeros(n_frames, np.int64)
     values = np.asarray(values)
@@ -145,7 +145,7 @@ def checked_probe(where: str, probe: Any, size: int) -> Complex64[np.ndarray, "m
 
 
 def checked_object(where: str, obj: Any) -> Complex64[np.ndarray, "height width"]:
-    """Return the object as complex64; pixels that are no number stay, as unknown ones."""
+    """Return the object as complex64; NaN stands for unknown pixels."""
     obj = np.asarray(obj)
     if obj.ndim != 2 or not obj.size:
         raise DataError(f"{where}: object of shape {obj.shape}; expected (rows, columns)")
@@ -154,17 +154,17 @@ def checked_object(where: str, obj: Any) -> Complex64[np.ndarray, "height width"
     return np.array(obj, np.complex64, order="C")  # a copy: never a read-only map of the file
 
 
-def odd_pixels(
+def suspicious_pixels(
     intensity: Float[np.ndarray, "frame row col"], mask: Bool[np.ndarray, "row col"] | None
 ) -> Bool[np.ndarray, "row col"]:
-    """Return pixels that cannot have measured what their neighbours did: a hint, no mask.
+    """Return pixels whose values do not agree with those of their neighbours: a hint, no mask.
 
-    Dead: dark in all frames, amid neighbours of more than 50 photons in their sum. Hot: brighter
-    in every frame than ten times all its neighbours ever were, or the same bright value always.
+    Dead: zero in all frames, with neighbours of more than 50 photons in the sum. Hot: in every
+    frame above ten times the largest value of all neighbours, or always the same value above 10.
 
     Args:
         intensity: photons per pixel of frames spread over the scan.
-        mask: True on good pixels, the only ones looked at; None when all are.
+        mask: True on valid pixels, the only ones examined; None if all are.
     """
     if len(intensity) < _FEWEST_FRAMES:
         return np.zeros(intensity.shape[1:], bool)
@@ -174,11 +174,13 @@ def odd_pixels(
     dead = (total == 0) & (median_filter(total, footprint=around, mode="nearest") > 50)
     hot = low > 10 * maximum_filter(high, footprint=around, mode="nearest").clip(1)
     stuck = (low == high) & (low > 10)
-    odd = dead | hot | stuck
-    return odd if mask is None else odd & mask
+    suspicious: np.ndarray = dead | hot | stuck
+    return suspicious if mask is None else suspicious & mask
 
 
-def _finite_complex(where, name, values) -> Complex64[np.ndarray, "..."]:
+def _finite_complex(
+    where: str, name: str, values: Shaped[np.ndarray, "..."]
+) -> Complex64[np.ndarray, "..."]:
     if values.dtype.kind not in "iufc":
         raise DataError(f"{where}: {name} of type {values.dtype}; expected complex numbers")
     bad = int((~np.isfinite(values)).sum())

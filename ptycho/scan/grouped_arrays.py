@@ -1,8 +1,8 @@
-"""The historic dictionary of grouped frames that users' scripts read.
+"""The historic dictionary of grouped frames that scripts of users read.
 
-Way of the data: file -> RawData -> groups -> [grouped arrays].
-Knows arrays only. Training and inference read frames batch by batch instead (`scan.dataset`);
-here everything asked for is in memory at once.
+Data flow: file -> RawData -> groups -> [grouped arrays].
+Knows arrays only. Training and inference read frames batch by batch instead (`scan.dataset`); here
+all frames of the groups are in memory at once.
 """
 
 from typing import Any
@@ -31,14 +31,17 @@ def grouped_arrays(
     Returns:
         `diffraction` (G, N, N, C) amplitude; `X_full` the same, scaled so that the mean energy of
         a frame is (N/2)^2; `coords_offsets` (G, 1, 2, 1) mean of the members; `coords_relative`
-        (G, 1, 2, C) = -(coords - mean); `coords_nn` (G, 1, 2, C); the three again for
+        (G, 1, 2, C) = -(coords - mean); `coords_nn` (G, 1, 2, C); the same three for
         `coords_start`; `nn_indices` (G, C).
+
+    Raises:
+        DataError: If all these frames are empty.
     """
     size = amplitude.shape[-1]
     diffraction = np.moveaxis(amplitude.reshape(*groups.shape, size, size), 1, -1)
     energy = np.square(amplitude, dtype=np.float64).sum(axis=(1, 2)).mean()
     if not energy > 0:
-        raise DataError("frames: all chosen ones are empty; expected photons in at least one")
+        raise DataError("frames: all selected ones are empty; expected photons in at least one")
     arrays = {
         "diffraction": diffraction,
         "X_full": diffraction * np.float32(size / 2 / np.sqrt(energy)),
@@ -63,17 +66,17 @@ def true_windows(
     obj: Complex64[np.ndarray, "height width"] | None,
     patches: Shaped[np.ndarray, "position row col"] | None,
 ) -> Shaped[np.ndarray, "group row col member"] | None:
-    """Return the true object windows of groups, cut from the object or else as the file has them.
+    """Return the true object windows of groups, cut from the object or else taken from the patches.
 
     Args:
         groups: Frame numbers.
         positions: Window centres as (row, col), pixels of `obj`.
         size: Rows and columns of a window.
-        obj: Complex transmission, when known.
-        patches: True window of each frame, when known.
+        obj: Complex transmission, if known.
+        patches: True window of each frame, if known.
 
     Returns:
-        The windows, member last; None when neither is known.
+        The windows, member last; None if neither is known.
     """
     if obj is not None:
         windows = cut_windows(obj, positions[groups.ravel()], size)
@@ -89,10 +92,10 @@ def cut_windows(
     positions: Float[np.ndarray, "position 2"],
     size: int,
 ) -> Complex64[np.ndarray, "position row col"]:
-    """Return the object's window at every position, zero where it leaves the object.
+    """Return the window of the object at every position, zero outside the object.
 
-    The window of p starts at floor(p + 0.5) - size // 2 in rows and columns; the sub-pixel rest
-    belongs to the probe.
+    The window at p starts at floor(p + 0.5) - size // 2 in rows and columns; the probe carries the
+    sub-pixel remainder.
 
     Args:
         obj: Complex transmission.

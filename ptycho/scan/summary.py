@@ -1,12 +1,14 @@
-"""What a scan looks like in numbers, for the log: dose, positions, overlap, centring.
+"""A scan in numbers, for the log: dose, positions, overlap, centring.
 
-Stands beside the workflows that make scans; reads a few hundred frames, never the whole stack.
+Data flow: file -> RawData -> [summary] -> log.
+Reads a few hundred frames, never the whole stack.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from scipy.spatial import cKDTree
 
 from ptycho.physics.probe import probe_fwhm
@@ -18,25 +20,40 @@ _SAMPLED_FRAMES = 256
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScanSummary:
-    """Figures that show at a glance whether a scan was read as it was meant."""
+    """Numbers that show whether a scan was read correctly."""
 
     n_frames: int
+    """M, diffraction frames."""
+
     size: int
+    """N, rows and columns of a frame."""
+
     dtype: str
+    """Type of a stored value."""
+
     measurement: str
+    """What a stored value is: counts, intensity or amplitude."""
+
     photons: float
     """Mean photons per frame."""
+
     probe_photons: float
-    """sum |probe|^2; more than `photons` when the sample absorbs."""
+    """sum |probe|^2; more than `photons` if the sample absorbs."""
+
     n_modes: int
+    """Incoherent modes of the probe."""
+
     fwhm: float
     """Diameter of the probe at half maximum, object pixels."""
+
     step: float
-    """Median distance of a position and its nearest neighbour, object pixels."""
+    """Median distance from a position to its nearest neighbour, object pixels."""
+
     extent: tuple[tuple[float, float], tuple[float, float]]
     """First and last row, first and last column of the positions."""
+
     centre: tuple[float, float]
-    """(row, col) centre of mass of the mean frame; N//2 when well centred."""
+    """(row, col) centre of mass of the mean frame; N//2 if well centred."""
 
     @property
     def overlap(self) -> float:
@@ -44,7 +61,7 @@ class ScanSummary:
         return 1.0 - self.step / self.fwhm
 
     def frames_sentence(self) -> str:
-        """Return what was measured, in one line."""
+        """Return the frames in one line."""
         row, col = self.centre
         return (
             f"{self.n_frames:,} frames of {self.size} x {self.size} ({self.dtype}, "
@@ -53,7 +70,7 @@ class ScanSummary:
         )
 
     def scan_sentence(self) -> str:
-        """Return how the positions and the probe lie, in one line."""
+        """Return the positions and the probe in one line."""
         (top, bottom), (left, right) = self.extent
         modes = "1 mode" if self.n_modes == 1 else f"{self.n_modes} modes"
         return (
@@ -64,10 +81,10 @@ class ScanSummary:
 
 
 def summarise_scan(raw: RawData) -> ScanSummary:
-    """Measure a scan.
+    """Return the numbers of a scan.
 
     Args:
-        raw: the scan; up to 256 of its frames, evenly spread, are read.
+        raw: the scan; up to 256 of its frames, evenly spaced, are read.
     """
     frames = raw.intensity(spread(raw.n_frames, _SAMPLED_FRAMES))
     mean = frames.mean(axis=0, dtype=np.float64)
@@ -88,8 +105,8 @@ def summarise_scan(raw: RawData) -> ScanSummary:
     )
 
 
-def nearest_step(positions: np.ndarray) -> float:
-    """Return the median distance between a position and its nearest neighbour, pixels."""
+def nearest_step(positions: Float[np.ndarray, "position 2"]) -> float:
+    """Return the median distance from a position to its nearest neighbour, pixels."""
     if len(positions) < 2:
         return 0.0
     distances, _ = cKDTree(positions).query(positions, k=2)

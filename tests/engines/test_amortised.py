@@ -75,7 +75,7 @@ def test_one_network_learns_from_scans_of_different_size_dose_and_probe(scans, t
         ({"more_train_data": "missing.npz"}, "'missing.npz': no such file"),
         ({"more_train_data": "*.nothing"}, "no such file"),
         ({"more_train_data": "{scans}/c.npz", "network": "unet"}, "frames of 24 pixels; expected"),
-        ({"budget": "soon"}, "budget: 'soon'; expected a time"),
+        ({"budget": "soon"}, "budget: 'soon'; expected a duration"),
     ],
 )
 def test_what_cannot_be_learned_from_is_one_line(scans, tmp_path, changes, line):

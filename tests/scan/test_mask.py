@@ -13,7 +13,7 @@ from ptycho.commands import cli
 from ptycho.engines.residuals import frame_residuals
 from ptycho.errors import DataError
 from ptycho.physics.experiment import Experiment
-from ptycho.scan.checks import odd_pixels
+from ptycho.scan.checks import suspicious_pixels
 from ptycho.scan.dataset import GroupDataset
 from ptycho.scan.raw_data import RawData
 from ptycho.scan.scaling import scaled_probe
@@ -50,14 +50,14 @@ def test_a_mask_follows_its_scan(tmp_path):
     np.testing.assert_array_equal(read.mask, GOOD)
     np.testing.assert_array_equal(read.frames, raw.frames[3:9])
     assert simulated(4).mask is None
-    assert replace(simulated(4), mask=np.ones((SIDE, SIDE))).mask is None  # nothing to leave out
+    assert replace(simulated(4), mask=np.ones((SIDE, SIDE))).mask is None  # nothing to exclude
 
 
 @pytest.mark.parametrize(
     ("mask", "said"),
     [
         (np.ones((SIDE, 3)), "mask of shape"),
-        (np.zeros((SIDE, SIDE)), "without a good pixel"),
+        (np.zeros((SIDE, SIDE)), "without a valid pixel"),
         (np.full((SIDE, SIDE), 2), "True or False, 1 or 0"),
     ],
 )
@@ -77,7 +77,8 @@ def test_a_scan_with_a_bad_pixel_asks_for_a_mask_and_import_keeps_it(tmp_path, c
     assert "--mask FILE" in capsys.readouterr().err
     for name, save in (("mask.npy", np.save), ("mask.npz", np.savez)):
         save(tmp_path / name, GOOD)
-        assert cli.main(["import", str(source), str(out), "--mask", str(tmp_path / name)]) == 0
+        words = ["--mask", str(tmp_path / name), "--overwrite"]
+        assert cli.main(["import", str(source), str(out), *words]) == 0
         np.testing.assert_array_equal(RawData.from_file(out).mask, GOOD)
         np.testing.assert_allclose(RawData.from_file(out).intensity(np.arange(16)), good.intensity(
             np.arange(16)))  # fmt: skip
@@ -133,14 +134,14 @@ def test_a_mask_does_not_change_the_scale_of_an_empty_scan():
 
 def test_dead_and_hot_pixels_are_named_and_sound_ones_are_not(caplog):
     raw = simulated(49, noise=True)
-    assert not odd_pixels(raw.intensity(np.arange(49)), None).any()
+    assert not suspicious_pixels(raw.intensity(np.arange(49)), None).any()
     frames = raw.frames.copy()
     frames[:, 8, 7], frames[:, 2, 3], frames[:, 4, 4] = 0, 60000, 77
     odd = replace(raw, frames=frames)
     with caplog.at_level(logging.INFO):
         report_pixels(odd)
     assert "3 suspicious pixels, dead or hot: (2, 3), (4, 4), (8, 7); exclude" in caplog.text
-    known = replace(odd, mask=~odd_pixels(odd.intensity(np.arange(49)), None))
+    known = replace(odd, mask=~suspicious_pixels(odd.intensity(np.arange(49)), None))
     caplog.clear()
     with caplog.at_level(logging.INFO):
         report_pixels(known)

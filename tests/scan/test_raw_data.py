@@ -91,7 +91,7 @@ def test_a_scan_in_another_unit_can_be_scaled_to_photons(measurement):
 
 
 def test_dark_frames_cannot_be_scaled():
-    with pytest.raises(DataError, match="frames without light; expected some to scale"):
+    with pytest.raises(DataError, match="frames without photons; expected some to scale"):
         scan(frames=np.zeros((M, N, N), np.uint16)).scaled_to(1e4)
 
 
@@ -274,5 +274,5 @@ def test_a_request_that_cannot_be_met_is_one_line(call, message):
 
 
 def test_frames_without_any_photon_cannot_be_normalised():
-    with pytest.raises(DataError, match=r"all chosen ones are empty"):
+    with pytest.raises(DataError, match=r"all selected ones are empty"):
         scan(frames=np.zeros((M, N, N))).generate_grouped_data(N, nsamples=3)
