@@ -50,6 +50,12 @@ def reconstruct(
     scan: RawData | Path | str,
     /,
     model: TrainedModel | Path | str | None = None,
+    *,
+    engine: str = "learned",
+    refine: str | None = None,
+    iterations: int | None = None,
+    seed: int = 0,
+    device: str = "auto",
     **settings: Any,
 ) -> Result:
     """Reconstruct the object of a scan.
@@ -58,14 +64,24 @@ def reconstruct(
         scan: the scan, or its file.
         model: trained model: a value, or its folder; None takes the general model that comes with
             the package.
-        **settings: any setting of `ptycho reconstruct` by name, such as iterations, refine_probe,
-            refine_positions, uncertainty, n_images, seed, device.
+        engine: what corrects the object of the whole scan: learned, sweeps, lsqml or rpie.
+        refine: nuisance parameters to refine: some of probe, positions, intensity and background,
+            separated by commas; None refines the object alone.
+        iterations: over all frames; None goes on while held-out pixels are predicted better.
+        seed: of every random choice.
+        device: auto, cpu, cuda or mps.
+        **settings: any further setting of `ptycho reconstruct` by name, such as uncertainty,
+            n_images, gridsize, sampling, batch_size.
 
     Raises:
         ConfigError: If a setting is unknown or has a wrong value.
         PtychoError: If model, scan and settings do not fit together.
     """
-    chosen = from_mapping(ReconstructSettings, settings, where="ptycho.reconstruct")
+    given = {"engine": engine, "seed": seed, "device": device} | settings
+    # A setting may also be given by one of its aliases, with which a None would disagree.
+    given |= {"refine": refine} if refine is not None else {}
+    given |= {"iterations": iterations} if iterations is not None else {}
+    chosen = from_mapping(ReconstructSettings, given, where="ptycho.reconstruct")
     return run(prepare(opened(scan), model, chosen))
 
 
@@ -160,12 +176,7 @@ def plan_of(settings: ReconstructSettings, device: torch.device) -> engines.Plan
     return engines.Plan(
         engine=settings.engine,
         ending=Ending(iterations=settings.sweeps),
-        refine=Refine(
-            probe=settings.refine_probe,
-            positions=settings.refine_positions,
-            intensity=settings.refine_intensity,
-            background=settings.refine_background,
-        ),
+        refine=Refine.named(settings.refine),
         n_modes=settings.n_modes,
         batch_size=settings.batch_size,
         seed=settings.seed,

@@ -42,7 +42,7 @@ def refine(
         result: a reconstruction, its folder or its reconstruction.npz.
         scan: the scan it was made from, or its file; None takes that of a result in memory.
         **settings: any setting of `ptycho refine` by name, such as engine, iterations,
-            refine_probe, refine_positions.
+            refine, seed, device.
 
     Raises:
         ConfigError: If a setting is unknown or the package of the engine is missing.
@@ -107,7 +107,7 @@ def continued(prepared: Prepared) -> engines.Reconstruction:
     plan = engines.Plan(
         engine=settings.engine,
         ending=Ending(iterations=settings.epochs),
-        refine=Refine(probe=settings.refine_probe, positions=settings.refine_positions),
+        refine=Refine.named(settings.refine),
         engine_batch_size=settings.batch_size,
         seed=settings.seed,
         device=choose_device(settings.device),

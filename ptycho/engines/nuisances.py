@@ -43,13 +43,13 @@ class Refine(NamedTuple):
     background: bool = False
 
     @classmethod
-    def named(cls, words: str) -> "Refine":
-        """Return what is asked for in words: "none", or names separated by commas.
+    def named(cls, words: str | None) -> "Refine":
+        """Return what is asked for in words: names separated by commas; None for none.
 
         Raises:
             ConfigError: If a word is unknown.
         """
-        names = [word.strip() for word in words.split(",") if word.strip()]
+        names = [word.strip() for word in (words or "").split(",") if word.strip()]
         if names in ([], ["none"]):
             return cls()
         for name in names:

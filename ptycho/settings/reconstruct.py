@@ -16,12 +16,13 @@ from ptycho.settings.shared import (
     FrameSizeSettings,
     PageSettings,
     ProgressSettings,
+    RefinementSettings,
     SelectionSettings,
 )
 
 
 @dataclass(frozen=True, kw_only=True)
-class ReconstructSettings(SelectionSettings, ComputeSettings, ProgressSettings):
+class ReconstructSettings(RefinementSettings, SelectionSettings, ComputeSettings, ProgressSettings):
     """How the object of a scan is reconstructed."""
 
     kind: ClassVar[str] = "reconstruct"
@@ -52,18 +53,6 @@ class ReconstructSettings(SelectionSettings, ComputeSettings, ProgressSettings):
     """Start from the probe saved with the model. A probe refined in training is used anyway if the
     scan holds the probe from which that training started."""
 
-    refine_probe: bool = False
-    """Refine the probe with the object, from the second iteration on."""
-
-    refine_background: bool = False
-    """Estimate the background: photons on each detector pixel that do not come from the sample."""
-
-    refine_intensity: bool = False
-    """Estimate the beam intensity of each frame relative to the mean."""
-
-    refine_positions: bool = False
-    """Correct position errors of a few object pixels, from the fourth iteration on."""
-
     uncertainty: int | None = also(None, aliases=["trust"])
     """Estimate the uncertainty of each pixel without a ground truth, from this number of resampled
     scans (8 suffice) and from two halves of the positions. Costs two reconstructions more than
@@ -75,7 +64,7 @@ class ReconstructSettings(SelectionSettings, ComputeSettings, ProgressSettings):
         at_least(self, 1, "batch_size", "n_modes")
         at_least(self, 2, "uncertainty")
         if (self.n_modes or 1) > 1 and not self.refine_probe:
-            raise ConfigError("n_modes: without --refine_probe; expected it, to find the modes")
+            raise ConfigError("n_modes: without --refine probe; expected it, to find the modes")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,11 +14,12 @@ from ptycho.settings.shared import (
     Measurement,
     PageSettings,
     ProgressSettings,
+    RefinementSettings,
 )
 
 
 @dataclass(frozen=True, kw_only=True)
-class RefineSettings(ComputeSettings, ProgressSettings):
+class RefineSettings(RefinementSettings, ComputeSettings, ProgressSettings):
     """How the reconstruction is continued."""
 
     kind: ClassVar[str] = "refine"
@@ -29,12 +30,6 @@ class RefineSettings(ComputeSettings, ProgressSettings):
     epochs: int | None = also(None, aliases=["iterations", "sweeps"])
     """Iterations over all frames; none, or auto, goes on while held-out pixels are predicted
     better, and returns the best iteration."""
-
-    refine_probe: bool = False
-    """Refine the probe with the object."""
-
-    refine_positions: bool = False
-    """Refine the positions with the object."""
 
     batch_size: int | None = None
     """Frames per update step; none takes 16, for rpie up to 32 if their probes overlap little."""
@@ -54,7 +49,7 @@ class RefineSettings(ComputeSettings, ProgressSettings):
 
 @dataclass(frozen=True, kw_only=True)
 class RefineConfig(RefineSettings, PageSettings, DryRunSettings, ConsoleSettings):
-    """Continue a reconstruction with an engine of pty-chi; needs the extra ptycho[refine]."""
+    """Continue a reconstruction with another engine; those of pty-chi need ptycho[refine]."""
 
     reconstruction: Path = also(must_exist="reconstruction")
     """Output folder of a reconstruction, or its reconstruction.npz."""

@@ -171,3 +171,35 @@ class SelectionSettings(Settings):
                 f"neighbor_count: {self.neighbor_count}; expected {members - 1} or more, "
                 f"the other members of a group at gridsize {self.gridsize}"
             )
+
+
+@dataclass(frozen=True, kw_only=True)
+class RefinementSettings:
+    """What is refined with the object."""
+
+    refine: str | None = None
+    """Nuisance parameters to refine: none, or some of probe, positions, intensity and background,
+    separated by commas. Each of the switches below adds one."""
+
+    refine_probe: bool = False
+    """Refine the probe, from the second iteration on."""
+
+    refine_positions: bool = False
+    """Correct position errors of a few object pixels, from the fourth iteration on."""
+
+    refine_intensity: bool = False
+    """Estimate the beam intensity of each frame relative to the mean."""
+
+    refine_background: bool = False
+    """Estimate the background: photons on each detector pixel that do not come from the sample."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()  # type: ignore[misc]  # that of the other settings of a command
+        known = ("probe", "positions", "intensity", "background")
+        named = [word.strip() for word in (self.refine or "").split(",") if word.strip()]
+        for name in named:
+            if name not in known:
+                raise ConfigError(f"refine: {name!r}; expected none or some of {', '.join(known)}")
+            object.__setattr__(self, f"refine_{name}", True)
+        refined = [name for name in known if getattr(self, f"refine_{name}")]
+        object.__setattr__(self, "refine", ",".join(refined) or None)

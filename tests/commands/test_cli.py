@@ -81,12 +81,13 @@ def _sample(setting, scan):
     if setting.must_exist:
         return str(scan)
     if setting.choices:
-        return next(word for word in setting.choices if word != setting.default)
+        others = [word for word in setting.choices if word != setting.default]
+        return (others or [setting.default])[0]
     if setting.kind is bool:
         return str(not setting.default).lower()
     values = {"N": "32", "validation_fraction": "0.25", "min_amplitude": "0.25", "aperture": "0.2"}
     values |= {"min_overlap": "0.25", "test_fraction": "0.25"}
-    values |= {"probe_learning_rate": "0.25", "n_modes": "1", "budget": "7min"}
+    values |= {"probe_learning_rate": "0.25", "n_modes": "1", "budget": "7min", "refine": "probe"}
     return values.get(setting.name, "7" if setting.kind in (int, float) else "new")
 
 
