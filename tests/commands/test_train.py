@@ -37,7 +37,7 @@ class HandedOver(Exception):
 def handed(monkeypatch):
     """A function that returns the training and validation set a run would learn from."""
 
-    def noting(model, data, validation, **_settings):
+    def noting(model, data, validation, _plan, _output):
         raise HandedOver(model, data, validation)
 
     def of(config):
@@ -85,7 +85,7 @@ def test_a_watching_scan_of_another_dose_is_seen_at_that_of_the_training(tmp_pat
 def test_a_watching_scan_with_another_probe_is_refused(tmp_path):
     simulated(100).save(tmp_path / "scan.npz")
     simulated(64, probe="gaussian", probe_fwhm=2.5).save(tmp_path / "other.npz")
-    with pytest.raises(ConfigError, match=r"agrees to .* % with the one trained with"):
+    with pytest.raises(ConfigError, match=r"agrees to .* % with that of the training"):
         train.run(configured(tmp_path, test_data_file=tmp_path / "other.npz"))
 
 
@@ -143,6 +143,7 @@ def test_the_settings_tell_what_was_trained(trained):
     told = settings.training
     assert (told["data"], told["n_frames"], told["seed"], told["epochs"]) == ("scan.npz", 100, 0, 1)
     assert told["best_loss"] > 0
+    assert told["loss_before"] > 0
     assert (trained / "training_curves.png").read_bytes().startswith(b"\x89PNG")
 
 
@@ -157,3 +158,8 @@ def test_training_again_into_the_same_folder_replaces_the_model(trained, tmp_pat
         dict(load_model(folder)[0].state_dict()), dict(load_model(trained)[0].state_dict())
     )
     assert sorted(p.name for p in (folder / "checkpoints").iterdir()) == ["best.ckpt", "last.ckpt"]
+
+
+def test_an_unknown_loss_is_refused_with_the_known_ones(tmp_path):
+    with pytest.raises(ConfigError, match="loss: 'cubic'; expected one of amplitude, poisson"):
+        configured(tmp_path, loss="cubic")

@@ -9,7 +9,8 @@ import torch
 from short_training import fit
 from tiny_scan import SIDE, model_settings, simulated
 
-from ptycho.commands import reconstruct as inference
+from ptycho.api.loading import load
+from ptycho.api.reconstruction import prepare
 from ptycho.commands import train
 from ptycho.errors import ConfigError
 from ptycho.grouping import GroupRule
@@ -18,7 +19,7 @@ from ptycho.learning.plan import ProbeTraining
 from ptycho.physics.probe import probe_intensity, with_modes
 from ptycho.scan.dataset import GroupDataset
 from ptycho.scan.scaling import scaled_probe
-from ptycho.settings.reconstruct import InferenceConfig
+from ptycho.settings.reconstruct import ReconstructSettings
 from ptycho.settings.train import TrainConfig
 
 
@@ -107,15 +108,13 @@ def home(tmp_path_factory):
 
 
 def started(home, caplog, scan, **changes):
-    """The probe that an inference starts from, and what it says of it."""
-    model, settings = load_model(home / "model")
-    config = InferenceConfig(
-        model_path=home / "model", test_data=home / scan, output_dir=home / "out", **changes
-    )
+    """The probe that a reconstruction starts from, that of the model, and the scan."""
+    raw = load(home / scan)
+    settings = ReconstructSettings(device="cpu", cache=False, progress=False, **changes)
     caplog.clear()
     with caplog.at_level(logging.INFO):
-        raw = inference.load_data(config.test_data)
-        return inference._start_probe(config, settings, model, raw).probe, model, raw
+        prepared = prepare(raw, home / "model", settings)
+    return prepared.scaled.probe, load_model(home / "model")[0], raw
 
 
 def test_what_was_learned_is_saved_and_drawn(home):
@@ -130,7 +129,7 @@ def test_what_was_learned_is_saved_and_drawn(home):
 def test_the_scan_trained_on_starts_from_the_trained_probe(home, caplog):
     probe, model, _ = started(home, caplog, "scan.npz")
     torch.testing.assert_close(probe, model.probe, rtol=1e-4, atol=1e-4)
-    assert "the one saved with the model" in caplog.text
+    assert "probe: that of the model" in caplog.messages
 
 
 def test_another_scan_starts_from_its_own_probe_unless_told_otherwise(home, caplog):
