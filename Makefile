@@ -1,7 +1,8 @@
 # Targets; each creates or updates .venv first.
 #   make demo    simulate, train, reconstruct and evaluate; minutes on two cores
-#   make test    fast tests         make slow   all tests
-#   make check   style and imports  make docs   commands named in the documents
+#   make fast    unit tests in about a minute, without checking annotations
+#   make test    tests              make slow   all tests
+#   make check   style, imports, types;  make docs   commands named in the documents
 #   make bench   benchmarks of networks and grouping; bench-grouping alone; bench-reconstruction,
 #                which also installs pty-chi for comparison
 #   make clean   remove all of these files, .venv included
@@ -15,8 +16,9 @@ EPOCHS ?= 6
 
 # Small arrays: threads cost more than they gain, and two test processes share the cores.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest
+UNITS := $(addprefix tests/,physics grouping io metrics networks scan settings simulation)
 
-.PHONY: demo test check slow bench bench-grouping bench-reconstruction docs clean
+.PHONY: demo fast test check slow bench bench-grouping bench-reconstruction docs clean
 .DELETE_ON_ERROR:
 
 $(READY): pyproject.toml
@@ -31,6 +33,9 @@ demo: $(READY)
 	$(BIN)/ptycho evaluate --reconstruction $(DEMO)/object --truth $(DEMO)/scan.npz --output_dir $(DEMO)/evaluation --overwrite
 	@echo "The demo is in $(DEMO): see object/comparison_plot.png first"
 
+fast: $(READY)
+	$(PYTEST) -q -m "not slow" -o addopts="--import-mode=importlib --strict-markers" $(UNITS)
+
 test: $(READY)
 	$(PYTEST) -q -m "not slow" -n 2 --dist loadfile
 
@@ -41,6 +46,7 @@ check: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
+	$(BIN)/mypy
 
 bench: bench-grouping $(READY)
 	$(BIN)/python benchmarks/networks.py

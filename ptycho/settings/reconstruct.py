@@ -64,7 +64,7 @@ class ReconstructSettings(RefinementSettings, SelectionSettings, ComputeSettings
         at_least(self, 1, "batch_size", "n_modes")
         at_least(self, 2, "uncertainty")
         if (self.n_modes or 1) > 1 and not self.refine_probe:
-            raise ConfigError("n_modes: without --refine probe; expected it, to find the modes")
+            raise ConfigError("n_modes: without --refine_probe; expected it, to find the modes")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -92,7 +92,7 @@ def test_transmission_by_hand(photons, transmission):
 
 
 @pytest.mark.parametrize(
-    ("photons", "words"), [(16, "25 % of the probe's"), (2, "its scale is set from them")]
+    ("photons", "words"), [(16, "25 % of the probe's"), (2, "probe rescaled to them")]
 )
 def test_the_log_says_whether_the_scale_of_the_probe_is_believed(caplog, photons, words):
     with caplog.at_level(logging.INFO, logger="ptycho"):
@@ -102,7 +102,7 @@ def test_the_log_says_whether_the_scale_of_the_probe_is_believed(caplog, photons
 
 
 def test_dark_frames_are_refused():
-    with pytest.raises(ConfigError, match="scan: 0 photons per frame; expected some light"):
+    with pytest.raises(ConfigError, match="scan: 0 photons per frame; expected more than 0"):
         scaled_probe(even(0))
 
 

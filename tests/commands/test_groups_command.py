@@ -8,7 +8,7 @@ import pytest
 from tiny_scan import simulated
 
 from ptycho.api.coverage import save_coverage
-from ptycho.api.grouping import choose_groups, probe_diameter
+from ptycho.api.grouping import choose_groups, groups_of, probe_diameter
 from ptycho.commands.cli import main
 from ptycho.grouping import (
     GroupRule,
@@ -16,6 +16,13 @@ from ptycho.grouping import (
 )
 from ptycho.physics.probe import largest_pair_distance
 from ptycho.settings.groups import GroupsConfig
+from ptycho.settings.shared import SelectionSettings
+
+
+@pytest.fixture(autouse=True)
+def no_other_caches(monkeypatch, tmp_path):
+    """The user cache folder holds no cache of another test."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "user_cache"))
 
 
 @pytest.fixture
@@ -58,13 +65,13 @@ def test_a_picture_is_drawn_of_few_and_of_many_positions(tmp_path, size):
     groups = sample_groups(x, y, GroupRule(), n=5)
     object.__setattr__(raw, "xcoords", x)
     object.__setattr__(raw, "ycoords", y)
-    save_coverage(tmp_path, raw, groups)
+    save_coverage(tmp_path, groups_of(raw, SelectionSettings(), groups))
     assert (tmp_path / "groups.png").stat().st_size > 10_000
 
 
 def test_json_has_no_nan(tmp_path):
     raw = simulated(36)
-    save_coverage(tmp_path, raw, np.arange(9)[:, None])
+    save_coverage(tmp_path, groups_of(raw, SelectionSettings(), np.arange(9)[:, None]))
     text = (tmp_path / "coverage.json").read_text()
     assert "NaN" not in text
     assert json.loads(text)["median_overlap"] is None

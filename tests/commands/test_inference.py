@@ -45,7 +45,7 @@ def home(tmp_path_factory):
 @pytest.fixture(autouse=True)
 def without_pictures(monkeypatch):
     """Pictures cost more than these reconstructions; the integration tests have them drawn."""
-    for name in ("save_amplitude", "save_phase"):
+    for name in ("save_image",):
         monkeypatch.setattr(saving, name, lambda *_args, **_settings: None)
 
 

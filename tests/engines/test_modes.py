@@ -32,7 +32,7 @@ def test_a_second_mode_is_found_from_its_absence():
 
 
 def test_a_run_finds_as_many_modes_as_asked_for(tmp_path, monkeypatch, caplog):
-    for name in ("save_amplitude", "save_phase"):
+    for name in ("save_image",):
         monkeypatch.setattr(saving, name, lambda *_args, **_settings: None)
     raw = simulated(25)
     raw.save(tmp_path / "scan.npz")

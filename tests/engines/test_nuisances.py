@@ -285,7 +285,7 @@ def test_the_classic_network_alone_finds_nothing_beside_the_object(tmp_path):
 
 
 def test_a_run_keeps_and_tells_what_it_found(tmp_path, monkeypatch, caplog):
-    for name in ("save_amplitude", "save_phase"):
+    for name in ("save_image",):
         monkeypatch.setattr(saving, name, lambda *_args, **_settings: None)
     raw = simulated(49, position_error=0.4, background=5.0)
     raw.save(tmp_path / "scan.npz")

@@ -7,11 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tiny_scan import SIDE, simulated
+from tiny_scan import SIDE, problem_of, simulated, start_of
 
 from ptycho.api.reconstruction import reconstruct
 from ptycho.api.uncertainty import on_canvas
-from ptycho.engines.nuisances import Nuisances
 from ptycho.engines.resampling import (
     CALIBRATION,
     UNKNOWN_PHASE,
@@ -22,7 +21,6 @@ from ptycho.engines.resampling import (
 )
 from ptycho.metrics import well_covered
 from ptycho.physics.patches import canvas_of
-from ptycho.scan.dataset import GroupDataset
 from ptycho.scan.scaling import scaled_probe
 
 
@@ -132,11 +130,11 @@ def test_scans_counted_again_scatter_about_what_the_object_predicts():
     canvas = canvas_of(torch.from_numpy(raw.positions), SIDE)
     (row, col), (height, width) = canvas
     obj = raw.obj[row : row + height, col : col + width] / scaled.transmission
-    data = GroupDataset(raw, np.arange(16)[:, None])
-    beside = Nuisances.given(scaled.probe, data)
+    problem = problem_of(raw, canvas)
+    estimate = start_of(raw, torch.from_numpy(obj.astype(np.complex64)), scaled.probe)
     drawn = [
-        count_again(obj, canvas, scaled.probe.numpy(), data, beside, batch_size=5,
-                    rng=np.random.default_rng(seed)) for seed in (0, 0, 1)
+        count_again(problem, estimate, batch_size=5, rng=np.random.default_rng(seed))
+        for seed in (0, 0, 1)
     ]  # fmt: skip
     np.testing.assert_array_equal(drawn[0].frames, drawn[1].frames)
     assert (drawn[0].frames != drawn[2].frames).any()

@@ -13,7 +13,7 @@ from ptycho.physics.experiment import Experiment
 from ptycho.physics.forward import ForwardModel, forward_model, update_step
 from ptycho.physics.interaction import Interaction, ThinSample
 from ptycho.physics.patches import cut_patches, place_patches
-from ptycho.physics.probe import orthogonal_modes, probe_intensity, scale_probe, shift_probe
+from ptycho.physics.probe import orthogonal_modes, scale_probe, shift_probe
 from ptycho.physics.propagation import FarField, NearField
 
 SIZE = 8
@@ -169,7 +169,8 @@ def test_intermediate_results_are_what_they_are_called(model, noise):
     torch.testing.assert_close(found.patches, cut_patches(obj, CORNERS, SIZE))
     torch.testing.assert_close(found.on_detector, model.waves(found.patches, probe))
     torch.testing.assert_close(
-        found.illumination, place_patches(probe_intensity(probe), CORNERS, (12, 12))
+        found.illumination,
+        place_patches(model.interaction.patch_weight(probe), CORNERS, (12, 12)),
     )
     assert found.change.shape == probe.shape
 
