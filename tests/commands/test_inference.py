@@ -13,6 +13,8 @@ from tiny_scan import SIDE, saved_untrained, simulated, untrained
 from ptycho.api import saving
 from ptycho.commands import cli, train
 from ptycho.commands import reconstruct as workflow
+from ptycho.engines.nuisances import Nuisances
+from ptycho.engines.problem import Estimate, Problem
 from ptycho.engines.residuals import frame_residuals
 from ptycho.errors import ConfigError, DataError
 from ptycho.grouping import GroupRule
@@ -144,13 +146,19 @@ def flat_frames(intensity, positions):
     )
 
 
+def residuals_of(obj, canvas, probe, data):
+    """The residual of each frame of a dataset, with the values of its scan."""
+    problem = Problem.of(data, canvas, device=torch.device("cpu"))
+    return frame_residuals(problem, Estimate(obj, Nuisances.given(probe, data)))
+
+
 def flat_residuals(intensity, factor=1.0):
     raw = flat_frames(intensity, [(10, 20), (11, 22)])
     canvas = Canvas(origin=(8, 18), shape=(5, 6))
     obj = torch.full(canvas.shape, factor, dtype=torch.complex64)
     probe = torch.ones(1, 4, 4, dtype=torch.complex64)
     data = GroupDataset(raw, np.array([[0], [1]]))
-    return frame_residuals(obj, canvas, probe, data, batch_size=1)
+    return residuals_of(obj, canvas, probe, data)
 
 
 def test_the_residual_of_two_pixels_by_hand():
@@ -175,10 +183,10 @@ def test_the_true_object_explains_noise_free_frames(modes):
     row, col = canvas.origin
     obj = torch.from_numpy(raw.obj[row : row + canvas.shape[0], col : col + canvas.shape[1]])
     data, probe = GroupDataset(raw, frames[:, None]), torch.from_numpy(raw.probe)
-    right = frame_residuals(obj, canvas, probe, data, batch_size=3)
+    right = residuals_of(obj, canvas, probe, data)
     assert right.shape == (4,)
     assert right.max() < 1e-9  # of float32 transforms
-    wrong = frame_residuals(obj.roll(1, dims=0), canvas, probe, data, batch_size=3)
+    wrong = residuals_of(obj.roll(1, dims=0), canvas, probe, data)
     assert wrong.min() > 1e-4
 
 
