@@ -58,7 +58,7 @@ class Setting(NamedTuple):
     """True if None is a value."""
     required: bool
     default: Any
-    text: str
+    doc: str
     """The docstring of the field; `{choices}` in it stands for the rows of a table."""
     aliases: tuple[str, ...]
     """Other names of the setting."""
@@ -72,6 +72,14 @@ class Setting(NamedTuple):
     """Whether a word without a flag may set it though it is not required."""
     section: str
     """Subject of an inherited setting, one line; empty for a class's own."""
+
+    @property
+    def text(self) -> str:
+        """What the setting means, with the rows that its table has at the moment."""
+        if not isinstance(self.choices, Table):
+            return self.doc
+        rows = (f"{row} ({self.choices.text(row)})" for row in self.choices)
+        return self.doc.format(choices=", ".join(rows))
 
 
 def also(
@@ -118,29 +126,27 @@ def _described(cls: Any) -> Mapping[str, Setting]:
     fields = {field.name: field for field in dataclasses.fields(cls)}
     found: dict[str, Setting] = {}
     for base in cls.__mro__[:-1]:
-        doc = inspect.getdoc(base) or ""
-        section = "" if base is cls else doc.partition("\n")[0].rstrip(".")
-        for name, text in _field_docstrings(base.__module__).get(base.__name__, {}).items():
+        subject = inspect.getdoc(base) or ""
+        section = "" if base is cls else subject.partition("\n")[0].rstrip(".")
+        for name, doc in _field_docstrings(base.__module__).get(base.__name__, {}).items():
             if name in fields and name not in found:
-                found[name] = _setting(fields[name], hints[name], text, section)
+                found[name] = _setting(fields[name], hints[name], doc, section)
     return found
 
 
-def _setting(field: dataclasses.Field[Any], hint: Any, text: str, section: str) -> Setting:
+def _setting(field: dataclasses.Field[Any], hint: Any, doc: str, section: str) -> Setting:
     parts = typing.get_args(hint) if typing.get_origin(hint) in _UNIONS else (hint,)
     kind = next(part for part in parts if part is not types.NoneType)
     words = typing.get_args(kind)
     properties = _properties() | dict(field.metadata)
-    choices = properties["choices"] = properties["choices"] or words
-    if isinstance(choices, Table):
-        text = text.format(choices=", ".join(f"{row} ({choices.text(row)})" for row in choices))
+    properties["choices"] = properties["choices"] or words
     return Setting(
         name=field.name,
         kind=str if words else kind,
         optional=types.NoneType in parts,
         required=field.default is dataclasses.MISSING,
         default=None if field.default is dataclasses.MISSING else field.default,
-        text=text,
+        doc=doc,
         section=section,
         **properties,
     )

@@ -107,7 +107,7 @@ def test_mistakes_are_told_in_one_line(tmp_path, scan):
         (scan, scan, "no entry object among .* expected a reconstruction.npz"),
         (text, scan, "cannot be opened"),
         (odd, scan, r"coverage \(3, 3\)"),
-        (far, scan, "cannot be compared: frames"),
+        (far, scan, "cannot be compared: objects: .* expected a common area"),
         (sound, text, "unknown kind of file"),
     ]:
         with pytest.raises(DataError, match=message) as caught:

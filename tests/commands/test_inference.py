@@ -10,7 +10,7 @@ import torch
 from scipy.ndimage import shift as shifted
 from tiny_scan import SIDE, saved_untrained, simulated, untrained
 
-from ptycho.api import saving
+from ptycho.api import reconstruction, saving
 from ptycho.commands import cli, train
 from ptycho.commands import reconstruct as workflow
 from ptycho.engines.nuisances import Nuisances
@@ -371,7 +371,7 @@ def test_a_dark_frame_spoils_no_figure(home, tmp_path, caplog):
     document = json.loads((tmp_path / "a" / "metrics.json").read_text())
     assert document["n_dark_frames"] == 1
     assert document["detector_residual"] == pytest.approx(np.nanmean(residuals))
-    assert "1 frames hold no light" in caplog.text
+    assert "1 frames contain no photons" in caplog.text
 
 
 def test_an_object_with_unknown_pixels_is_compared_where_it_is_known(home, tmp_path):
@@ -396,7 +396,7 @@ def test_a_stray_position_is_one_line(home, tmp_path):
 def test_groups_are_drawn_from_as_many_neighbours_as_in_training(home, tmp_path, monkeypatch):
     asked = []
     monkeypatch.setattr(
-        workflow, "choose_groups",
+        reconstruction, "choose_groups",
         lambda raw, config, gridsize: asked.append(config.neighbor_count)
         or raw.select_groups(4, GroupRule(gridsize=gridsize), use_cache=False),
     )  # fmt: skip

@@ -23,9 +23,6 @@ class Last(Sampler):
 @pytest.fixture(autouse=True)
 def last(monkeypatch):
     monkeypatch.setitem(SAMPLERS, "last", Last)
-    describe.cache_clear()  # help texts are made once per process
-    yield
-    describe.cache_clear()
 
 
 @pytest.fixture

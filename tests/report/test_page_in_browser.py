@@ -9,7 +9,6 @@ from tiny_scan import saved_untrained, simulated
 
 from ptycho.commands import cli
 from ptycho.grouping import GroupRule, sample_groups
-from ptycho.io.atomic import file_checksum
 from ptycho.io.npz import NpzFile, write_npz
 from ptycho.metrics import well_covered
 from ptycho.report.page import write_page
@@ -273,12 +272,9 @@ def large(tmp_path_factory):
     config = InferenceConfig(test_data="scan.npz", output_dir=folder)
     begun(folder, config)
     groups = sample_groups(*positions.T[::-1], GroupRule(), n=2576, method="balanced")
-    data = folder / "scan.npz"
-    about = {"data": str(data), "sha256": file_checksum(data), "bytes": data.stat().st_size,
-             "n_frames": 10_304, "frame_size": 64, "probe_diameter": 20.0}  # fmt: skip
     write_selection(folder, Selection(
         positions=positions, groups=groups, scan_index=np.zeros(10_304, int), probe=probe,
-    ), about)  # fmt: skip
+    ))  # fmt: skip
     shape = (1100, 1200)
     arrays = {name: rng.random(shape, np.float32) for name in ("amplitude_std", "phase_std")}
     write_npz(folder / "reconstruction.npz", arrays | {
