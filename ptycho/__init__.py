@@ -36,11 +36,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ptycho.api.evaluation import evaluate
     from ptycho.api.grouping import groups
+    from ptycho.api.groups import Groups
     from ptycho.api.loading import load
     from ptycho.api.reconstruction import reconstruct
     from ptycho.api.refinement import refine
-    from ptycho.api.result import Groups, Result, Score, TrainedModel
+    from ptycho.api.result import Result
+    from ptycho.api.score import Score
     from ptycho.api.simulation import simulate
+    from ptycho.api.trained_model import TrainedModel
     from ptycho.api.training import train
     from ptycho.errors import PtychoError
     from ptycho.scan.raw_data import RawData
@@ -64,12 +67,12 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Groups": "api.result",
+    "Groups": "api.groups",
     "PtychoError": "errors",
     "RawData": "scan.raw_data",
     "Result": "api.result",
-    "Score": "api.result",
-    "TrainedModel": "api.result",
+    "Score": "api.score",
+    "TrainedModel": "api.trained_model",
     "evaluate": "api.evaluation",
     "groups": "api.grouping",
     "load": "api.loading",

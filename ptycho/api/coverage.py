@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ptycho.api.result import Groups
+from ptycho.api.groups import Groups
 from ptycho.grouping import Coverage, Parts, Split
 from ptycho.io.atomic import write_json
 from ptycho.report.group_figure import save_groups

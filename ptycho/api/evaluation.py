@@ -24,7 +24,8 @@ from ptycho.api.reconstruction_file import (
     read_reconstruction,
     read_truth,
 )
-from ptycho.api.result import Result, Score
+from ptycho.api.result import Result
+from ptycho.api.score import Score
 from ptycho.engines.residuals import Explained, explain
 from ptycho.engines.stored import as_problem, from_arrays
 from ptycho.errors import ConfigError, DataError

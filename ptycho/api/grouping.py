@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from ptycho.api.components import Members
-from ptycho.api.result import Groups
+from ptycho.api.groups import Groups
 from ptycho.grouping import Coverage, GroupRule, default_neighbor_count, summarise
 from ptycho.grouping.cache import CachePlace, GroupTable, find_groups
 from ptycho.physics.probe import largest_pair_distance, probe_fwhm

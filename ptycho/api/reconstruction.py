@@ -19,7 +19,8 @@ from ptycho.api.components import Members, use_threads
 from ptycho.api.grouping import choose_groups, in_user_cache
 from ptycho.api.loading import name_of, single_scan
 from ptycho.api.logs import collected_warnings
-from ptycho.api.result import Result, TrainedModel
+from ptycho.api.result import Result
+from ptycho.api.trained_model import TrainedModel
 from ptycho.api.training import opened
 from ptycho.api.uncertainty import check_positions, estimate_uncertainty
 from ptycho.engines import reconstruction as engines
@@ -294,13 +295,13 @@ def _with_remaining(members: Members, raw: RawData) -> Int[np.ndarray, "all_grou
     near = get_neighbor_indices(
         raw.xcoords, raw.ycoords, members.shape[1] - 1, scan_index=raw.scan_index
     )
-    lonely = (near[missing] < 0).any(axis=1)  # their scan has too few positions for a group
-    if lonely.any():
+    isolated = (near[missing] < 0).any(axis=1)  # their scan has too few positions for a group
+    if isolated.any():
         log.warning(
             "%s frames have fewer than %d neighbors in their scan and were excluded",
-            f"{lonely.sum():,}", members.shape[1] - 1,
+            f"{isolated.sum():,}", members.shape[1] - 1,
         )  # fmt: skip
-    added = np.sort(np.column_stack([missing, near[missing]])[~lonely], axis=1)
+    added = np.sort(np.column_stack([missing, near[missing]])[~isolated], axis=1)
     log.info("added %s groups to cover the remaining frames", f"{len(added):,}")
     return np.concatenate([members, added.astype(members.dtype)])
 

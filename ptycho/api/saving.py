@@ -1,4 +1,4 @@
-"""What the values of `ptycho.api.result` leave in a folder: arrays, figures, numbers, a page.
+"""What results, models, groups and scores leave in a folder: arrays, figures, numbers, a page.
 
 Data flow: ... -> object -> [files].
 """
@@ -12,8 +12,11 @@ from typing import Any
 import numpy as np
 
 from ptycho.api.coverage import save_coverage
+from ptycho.api.groups import Groups
 from ptycho.api.page import keep_selection, leave_page, record_scan
-from ptycho.api.result import Groups, Result, Score, TrainedModel
+from ptycho.api.result import Result
+from ptycho.api.score import Score
+from ptycho.api.trained_model import TrainedModel
 from ptycho.grouping import Parts, Split
 from ptycho.io.atomic import write_json, write_text
 from ptycho.io.npz import write_npz

@@ -19,7 +19,7 @@ from ptycho.api.components import use_threads
 from ptycho.api.grouping import groups_of, neighbours_used
 from ptycho.api.loading import load
 from ptycho.api.logs import collected_warnings
-from ptycho.api.result import TrainedModel
+from ptycho.api.trained_model import TrainedModel
 from ptycho.api.training_data import Scans, TrainingData, prepare_data
 from ptycho.api.training_picture import picture_of
 from ptycho.durations import seconds_of

@@ -19,7 +19,7 @@ _PATTERN = "*.groups_cache.npz"
 
 
 def run(config: CacheConfig) -> None:
-    """Do one thing to every groups cache beside the scans and in the user's cache folder.
+    """Do one thing to every groups cache next to the scans and in the user's cache folder.
 
     Raises:
         DataError: If `verify` found a file that is not what its scan needs.
@@ -28,8 +28,8 @@ def run(config: CacheConfig) -> None:
         found = sorted(config.folder.glob(_PATTERN))
         found += sorted(platformdirs.user_cache_path("ptycho").glob("*/" + _PATTERN))
     else:
-        beside = sorted(config.folder.parent.glob(_PATTERN))
-        found = [path for path in beside if scan_of(path).name == config.folder.name]
+        nearby = sorted(config.folder.parent.glob(_PATTERN))
+        found = [path for path in nearby if scan_of(path).name == config.folder.name]
     bad = 0
     for path in found:
         if config.action == "clear":
@@ -53,6 +53,6 @@ def _against_scan(path: Path, cached: CachedGroups) -> str | None:
     """Return how a file differs from what its scan needs; None when it is right."""
     scan = scan_of(path)
     if not scan.exists():
-        return f"its scan {scan.name} is not there; expected it beside the file"
+        return f"its scan {scan.name} is not there; expected it next to the file"
     raw = RawData.from_file(scan)
     return cached.compare(raw.xcoords, raw.ycoords, raw.scan_index)

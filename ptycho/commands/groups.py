@@ -12,9 +12,9 @@ import numpy as np
 
 from ptycho.api.coverage import save_coverage
 from ptycho.api.grouping import all_groups_of, groups_of
+from ptycho.api.groups import Groups
 from ptycho.api.loading import load
 from ptycho.api.page import record_scan
-from ptycho.api.result import Groups
 from ptycho.commands.running import begun
 from ptycho.grouping import SAMPLERS, Coverage, axis_ratio
 from ptycho.grouping.limits import limits_sentence

@@ -28,7 +28,8 @@ def run(config: ImportConfig) -> Path:
         The scan file written.
 
     Raises:
-        DataError: If the source is of no known format or not a sound scan, or would be overwritten.
+        DataError: If the source is in an unknown format, is not a valid scan, or would be
+            overwritten.
     """
     for name in ("source", "mask"):
         path = getattr(config, name)

@@ -1,7 +1,7 @@
 """Kinds of files by their first bytes, and how the names of their entries are listed.
 
 Data flow: [file] -> fields -> RawData -> ...
-Several formats share a container (NPZ, HDF5, ...); the entries tell them apart.
+Several formats share a container (NPZ, HDF5, ...); the entries distinguish them.
 """
 
 from collections.abc import Callable

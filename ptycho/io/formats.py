@@ -69,7 +69,7 @@ def read_fields(path: Path | str, *, measurement: Measurement | None = None) -> 
         measurement: What its frames are; None believes the file.
 
     Raises:
-        DataError: If the file is missing, damaged or of no known format, or leaves open what its
+        DataError: If the file is missing, damaged or in an unknown format, or leaves open what its
             frames are.
     """
     path = Path(path)
@@ -99,7 +99,7 @@ def recognise(path: Path) -> str:
     """Return the name of a file's format, from its first bytes and its entries.
 
     Raises:
-        DataError: If the file is missing, damaged or of no known format.
+        DataError: If the file is missing, damaged or in an unknown format.
     """
     head = _head(path)
     rows = {name: row for name, row in FORMATS.items() if row.container.holds(head)}

@@ -118,7 +118,7 @@ def near_field(experiment: Experiment, size: int) -> NearField:
     """Return near-field propagation over the distance of an experiment.
 
     Args:
-        experiment: tells the Fresnel number of a pixel, itself or by its geometry.
+        experiment: its Fresnel number of a pixel is used, or the one that its geometry gives.
         size: N, pixels per side of a frame.
 
     Raises:

@@ -16,7 +16,7 @@ from ptycho.report.training import LossChange, loss_change
 from ptycho.runs.folder import RunFolder
 
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7")
-"""Colours that colour-blind readers can tell apart, in the order of the curves.
+"""Colours that colour-blind readers can distinguish, in the order of the curves.
 
 Source:
     Okabe & Ito, Color Universal Design (2008).

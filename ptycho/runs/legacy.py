@@ -47,7 +47,7 @@ def is_legacy(folder: Path) -> bool:
 
 
 def read_legacy_record(folder: Path) -> Record | None:
-    """Return the record of a run of ptycho 0.1; None when the folder is of no such run.
+    """Return the record of a run of ptycho 0.1; None when the folder holds no such run.
 
     Its id is made from its settings, its state is finished or running: that a run was interrupted
     was not recorded.

@@ -125,7 +125,7 @@ class _Addition(Run):
     Args:
         folder: of both, locked.
         record: of the run that begins.
-        owner: of the run that it adds to; None where the folder is of no run.
+        owner: of the run that it adds to; None where the folder holds no run.
     """
 
     def __init__(self, folder: Path, record: Record, owner: Record | None) -> None:
@@ -203,8 +203,8 @@ def add_to(
 ) -> Iterator[Run]:
     """Begin a run that adds to the results of the one in the folder; it ends with the block.
 
-    It is listed in the `additions` of that run's record, its results beside the others. Where the
-    folder is of no run, the addition becomes a run of its own; nothing is put aside.
+    It is listed in the `additions` of that run's record, its results next to the others. Where the
+    folder holds no run, the addition becomes a run of its own; nothing is put aside.
 
     Args:
         folder: of the earlier run.

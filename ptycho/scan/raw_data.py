@@ -137,7 +137,7 @@ class RawData:
             mask: (N, N) True on good pixels; None believes the file.
 
         Raises:
-            DataError: If the file is missing, damaged, of no known format or no sound scan.
+            DataError: If the file is missing, damaged, in an unknown format or not a valid scan.
         """
         fields = read_fields(path, measurement=measurement)
         if mask is not None:

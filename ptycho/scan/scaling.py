@@ -88,5 +88,5 @@ def scaled_probe(raw: RawData) -> ScaledProbe:
 
 
 def probe_checksum(raw: RawData) -> str:
-    """Return what tells the probe of a scan file from any other."""
+    """Return a text that identifies the probe of a scan file."""
     return hashlib.sha256(np.ascontiguousarray(raw.probe).tobytes()).hexdigest()[:16]

@@ -48,7 +48,9 @@ def test_arrays_numbers_and_figure_of_a_run(home, tmp_path, network, more):
     assert len(half["one_bit"]) == len(arrays["half_data_correlation"])
     assert (tmp_path / "uncertainty.png").stat().st_size > 10_000
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
-    assert {"half_data_frc", "phase_std", "amplitude_std"} <= set(re.findall(r'<figure id="(\w+)"', page))
+    assert {"half_data_frc", "phase_std", "amplitude_std"} <= set(
+        re.findall(r'<figure id="(\w+)"', page)
+    )
     assert f"<td>{found['phase_std_rad']:.3g} rad (RMS over the object)</td>" in page
 
 

@@ -67,7 +67,8 @@ def test_the_general_model_is_small_and_knows_more_than_physics(tmp_path):
     for name, model in {"general": None, "untrained": tmp_path / "untrained"}.items():
         out = reconstruct.run(
             InferenceConfig(
-                model_path=model, test_data=tmp_path / "scan.npz", output_dir=tmp_path / name,
+                model_path=model, test_data=tmp_path / "scan.npz",
+                output_dir=tmp_path / f"by_{name}",
                 device="cpu", cache=False, progress=False, sweeps=0,
             )
         )  # fmt: skip
