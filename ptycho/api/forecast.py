@@ -211,7 +211,7 @@ def _step_seconds(prepared: training.Prepared) -> tuple[float, float]:
 
     def learn(number: int) -> None:
         optimizer.zero_grad()
-        misfit(number).backward()  # type: ignore[no-untyped-call]
+        misfit(number).backward()
         optimizer.step()
 
     def look(number: int) -> None:
