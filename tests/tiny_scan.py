@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from ptycho.api.simulation import simulate
+from ptycho.commands import cli
 from ptycho.engines.ending import Ending
 from ptycho.engines.nuisances import Nuisances, Refine
 from ptycho.engines.problem import Estimate, Problem
@@ -68,6 +69,17 @@ def saved_untrained(
             weights += stirred * torch.randn(weights.shape)
     save_model(folder, model, model_settings(raw, gridsize, network, window))
     return folder
+
+
+def reconstructed_in_groups(home):
+    """The folder of a reconstruction of 100 frames in 30 groups of 4; its scan is next to it."""
+    raw = simulated(100)
+    raw.save(home / "scan.npz")
+    model = saved_untrained(home / "model", raw)
+    words = ["--model_path", model, "--test_data", home / "scan.npz", "--gridsize", 2, "--n_images",
+             30, "--sweeps", 1, "--quiet", "--output_dir", home / "object"]  # fmt: skip
+    assert cli.inference_main([str(word) for word in words]) == 0
+    return home / "object"
 
 
 def truth_on_canvas(raw):

@@ -5,24 +5,11 @@ import logging
 
 import numpy as np
 import pytest
+from npz_scan import AMPLITUDE, COUNTS, PROBE, M, N, X, Y, scan, written
 from scan_shapes import raster
 
 from ptycho.errors import DataError
 from ptycho.scan.raw_data import RawData
-
-M, N = 12, 8
-X, Y = raster(3, 4, step=2.0)
-PROBE = np.full((N, N), 1 + 1j, np.complex64)
-COUNTS = np.random.default_rng(0).poisson(20, (M, N, N)).astype(np.uint16)
-AMPLITUDE = np.sqrt(COUNTS + np.float32(0.3))
-FILE = {"diffraction": COUNTS, "xcoords": X, "ycoords": Y, "probeGuess": PROBE}
-
-
-def written(path, save=np.savez, **changes):
-    """Path of a scan file with some entries changed; None takes one away."""
-    entries = {name: value for name, value in (FILE | changes).items() if value is not None}
-    save(path, **entries)
-    return path
 
 
 @pytest.fixture
@@ -34,11 +21,6 @@ def path(tmp_path):
 def log(caplog):
     caplog.set_level(logging.INFO)
     return caplog
-
-
-def scan(**changes):
-    fields = {"frames": COUNTS, "measurement": "counts", "xcoords": X, "ycoords": Y, "probe": PROBE}
-    return RawData(**(fields | changes))
 
 
 # What a file may look like

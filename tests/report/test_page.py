@@ -8,7 +8,7 @@ import re
 import numpy as np
 import pytest
 from run_folders import begun
-from tiny_scan import saved_untrained, simulated
+from tiny_scan import reconstructed_in_groups, simulated
 
 from ptycho.api import page
 from ptycho.commands import cli
@@ -21,15 +21,7 @@ from ptycho.settings.train import TrainConfig
 
 @pytest.fixture(scope="module")
 def reconstructed(tmp_path_factory):
-    """The folder of a reconstruction in groups of 4, its page in it, and its scan."""
-    home = tmp_path_factory.mktemp("run")
-    raw = simulated(100)
-    raw.save(home / "scan.npz")
-    model = saved_untrained(home / "model", raw)
-    words = ["--model_path", model, "--test_data", home / "scan.npz", "--gridsize", 2, "--n_images",
-             30, "--sweeps", 1, "--quiet", "--output_dir", home / "object"]  # fmt: skip
-    assert cli.inference_main([str(word) for word in words]) == 0
-    return home / "object"
+    return reconstructed_in_groups(tmp_path_factory.mktemp("run"))
 
 
 @pytest.fixture

@@ -5,9 +5,8 @@ import json
 import numpy as np
 import pytest
 from run_folders import begun
-from tiny_scan import saved_untrained, simulated
+from tiny_scan import reconstructed_in_groups
 
-from ptycho.commands import cli
 from ptycho.grouping import GroupRule, sample_groups
 from ptycho.io.npz import NpzFile, write_npz
 from ptycho.metrics import well_covered
@@ -45,15 +44,7 @@ window.words = (selector) => all(document.querySelector(selector)).filter(
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """A reconstruction of 100 frames in 30 groups of 4."""
-    home = tmp_path_factory.mktemp("run")
-    raw = simulated(100)
-    raw.save(home / "scan.npz")
-    model = saved_untrained(home / "model", raw)
-    words = ["--model_path", model, "--test_data", home / "scan.npz", "--gridsize", 2, "--n_images",
-             30, "--sweeps", 1, "--quiet", "--output_dir", home / "object"]  # fmt: skip
-    assert cli.inference_main([str(word) for word in words]) == 0
-    return home / "object"
+    return reconstructed_in_groups(tmp_path_factory.mktemp("run"))
 
 
 @pytest.fixture
