@@ -114,8 +114,9 @@ def page_html(run: RunFolder) -> str:
         _add_probe(page, np.asarray(probe))
     page.roots |= {name: curve_plot(curves) for name, curves in curves_of(run).items()}
     document = Document()
-    for root in page.roots.values():
-        document.add_root(root)
+    with document.models.freeze():  # else every root makes Bokeh collect all models again
+        for root in page.roots.values():
+            document.add_root(root)
     opened = opening(page.roots.values(), page.sources)
     document.js_on_event("document_ready", *opened, *page.starts)
     script, divs = components({**page.roots}) if page.roots else ("", {})

@@ -5,9 +5,11 @@ import re
 import pytest
 from tiny_scan import saved_untrained, simulated
 
+from ptycho.api import pretraining
 from ptycho.commands.cli import main
 from ptycho.durations import duration
 from ptycho.grouping import GroupRule, count_groups
+from ptycho.simulation.random_scans import RandomScans
 
 
 @pytest.fixture
@@ -112,6 +114,10 @@ def test_a_mistake_is_refused_as_in_earnest(scan, tmp_path, capsys):
 
 def test_pretraining_is_told_after_seconds_of_it(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("ptycho.commands.pretrain.TRIED_S", 1.0)
+    monkeypatch.setattr(
+        pretraining, "RandomScans",
+        lambda seed, frame_size: RandomScans(seed, frame_size=frame_size, pictures=2, probes=2),
+    )  # fmt: skip
     rows = told(
         capsys, "pretrain", tmp_path / "general", "--budget", "2min", "--width", 8, "--N", 32
     )

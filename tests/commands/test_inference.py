@@ -61,6 +61,7 @@ def reconstructed(home, folder, *, gridsize=1, **changes):
         "cache": False,
         "progress": False,
         "report": False,
+        "sweeps": 3,
     }
     with np.load(
         workflow.run(InferenceConfig(**settings | changes)) / "reconstruction.npz"

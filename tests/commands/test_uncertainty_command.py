@@ -26,7 +26,11 @@ def home(tmp_path_factory):
 
 @pytest.mark.parametrize(
     ("network", "more"),
-    [("lifted", {}), ("unet", {"sweeps": 0}), ("lifted", {"refine_probe": True, "sweeps": 2})],
+    [
+        ("lifted", {"sweeps": 4}),
+        ("unet", {"sweeps": 0}),
+        ("lifted", {"refine_probe": True, "sweeps": 2}),
+    ],
 )
 def test_arrays_numbers_and_figure_of_a_run(home, tmp_path, network, more):
     config = InferenceConfig(
@@ -57,7 +61,7 @@ def test_arrays_numbers_and_figure_of_a_run(home, tmp_path, network, more):
 def test_without_being_asked_nothing_is_told(home, tmp_path):
     config = InferenceConfig(
         model_path=home / "lifted", test_data=home / "scan.npz", output_dir=tmp_path, sweeps=0,
-        device="cpu", progress=False, cache=False,
+        device="cpu", progress=False, cache=False, report=False,
     )  # fmt: skip
     workflow.run(config)
     assert "uncertainty" not in json.loads((tmp_path / "metrics.json").read_text())

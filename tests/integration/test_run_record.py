@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import matplotlib as mpl
 import numpy as np
 import pytest
 import yaml
@@ -211,8 +212,9 @@ COMMANDS = """
 from ptycho.commands import cli
 for words in (
     ["groups", "scan.npz", "--n_images", "5", "--output_dir", "groups"],
-    ["reconstruct", "scan.npz", "object", "--model_path", "model", "--iterations", "1"],
-    ["evaluate", "object", "scan.npz", "--output_dir", "score"],
+    ["reconstruct", "scan.npz", "object", "--model_path", "model", "--iterations", "1",
+     "--no_report"],
+    ["evaluate", "object", "scan.npz", "--output_dir", "score", "--no_report"],
 ):
     assert cli.main([*words, "--no_cache"] if words[0] == "groups" else words) == 0
 """
@@ -249,7 +251,7 @@ def recorded_by(home, folder, path):
     subprocess.run(
         [sys.executable, "-c", COMMANDS], cwd=folder, check=True, capture_output=True,
         env={"PYTHONPATH": str(path), "PATH": "/usr/bin:/bin", "OMP_NUM_THREADS": "1",
-             "HOME": str(folder), "MPLCONFIGDIR": str(folder.parent / "mpl")},
+             "HOME": str(folder), "MPLCONFIGDIR": mpl.get_cachedir()},
     )  # fmt: skip
     found = {}
     for file in sorted(folder.glob("*/*")):
