@@ -13,6 +13,7 @@ from ptycho.errors import ConfigError, DataError
 from ptycho.io import read_mask
 from ptycho.scan.checks import suspicious_pixels
 from ptycho.scan.raw_data import Measurement, RawData
+from ptycho.spread import spread
 
 log = logging.getLogger(__name__)
 
@@ -117,7 +118,7 @@ def report_pixels(raw: RawData) -> None:
         inverted = "; expected True on valid pixels" if 2 * n_valid < raw.mask.size else ""
         level = logging.WARNING if inverted else logging.INFO
         log.log(level, "mask: %d of %d pixels valid%s", n_valid, raw.mask.size, inverted)
-    chosen = np.unique(np.linspace(0, raw.n_frames - 1, _CHECKED_FRAMES).astype(int))
+    chosen = spread(raw.n_frames, _CHECKED_FRAMES)
     odd = np.argwhere(suspicious_pixels(raw.intensity(chosen), raw.mask))
     if len(odd):
         named = ", ".join(f"({row}, {col})" for row, col in odd[:8].tolist())
@@ -130,12 +131,12 @@ def report_pixels(raw: RawData) -> None:
 def _check_extent(path: Path, raw: RawData) -> None:
     """Raise DataError if the positions are spread so far that one of them must be wrong."""
     positions = raw.positions
-    spread = np.ptp(positions, axis=0) + raw.frame_size
-    if spread.prod() <= _LARGEST_SPREAD * raw.n_frames * raw.frame_size**2:
+    extent = np.ptp(positions, axis=0) + raw.frame_size
+    if extent.prod() <= _LARGEST_SPREAD * raw.n_frames * raw.frame_size**2:
         return
     away = np.abs(positions - np.median(positions, axis=0)).max(axis=1)
     raise DataError(
-        f"{path}: positions spread over {spread[0]:.3g} x {spread[1]:.3g} pixels, frame "
+        f"{path}: positions spread over {extent[0]:.3g} x {extent[1]:.3g} pixels, frame "
         f"{away.argmax()} lies farthest out; expected windows that cover more of it; check "
         "the unit of the positions, or exclude that frame"
     )

@@ -8,14 +8,13 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
 from ptycho.api.forecast import Forecast, forecast, memory_words, peak_memory
 from ptycho.api.simulation import make_scene, scanned, simulated
 from ptycho.commands.outputs import check_output
 from ptycho.durations import duration
 from ptycho.scan.summary import nearest_step, summarise_scan
 from ptycho.settings.simulate import SimulateConfig
+from ptycho.spread import spread
 
 log = logging.getLogger(__name__)
 
@@ -46,10 +45,10 @@ def _forecast(config: SimulateConfig) -> Forecast:
     """Return the scan's properties and an estimate of the time, from a few of its frames."""
     scene = make_scene(config)
     n_frames = len(scene.positions)
-    spread = np.linspace(0, n_frames - 1, min(_TRIED, n_frames)).astype(int)
+    chosen = spread(n_frames, _TRIED)
     started = time.perf_counter()
-    part = scanned(config, replace(scene, positions=scene.positions[spread]))
-    each = (time.perf_counter() - started) / len(spread)
+    part = scanned(config, replace(scene, positions=scene.positions[chosen]))
+    each = (time.perf_counter() - started) / len(chosen)
     summary, n_bytes = summarise_scan(part), n_frames * part.frames[0].nbytes
     step, (height, width) = nearest_step(scene.positions), scene.obj.shape
     return forecast(

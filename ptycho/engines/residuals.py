@@ -16,6 +16,7 @@ from ptycho.physics.losses import DARK, amplitude_loss
 from ptycho.physics.patches import cut_patches
 from ptycho.physics.probe import shift_probe
 from ptycho.progress import Track, untracked
+from ptycho.spread import spread
 
 _PIXELS_AT_ONCE = 2**20
 """Pixels of detector waves held at a time: about 100 MB."""
@@ -118,7 +119,7 @@ def unexplained_intensity(problem: Problem, estimate: Estimate, frames: int = 12
         frames: number of frames to use, spread evenly over the scan.
     """
     n_frames = len(problem.members)
-    chosen = np.unique(np.linspace(0, n_frames - 1, min(frames, n_frames)).astype(int))
+    chosen = spread(n_frames, frames)
     members, raw = problem.members[chosen], problem.frames.raw
     amplitude = torch.from_numpy(raw.amplitude(members)).to(problem.device)
     placed = torch.from_numpy(members.astype(np.int64)).to(problem.device)

@@ -14,6 +14,7 @@ from ptycho.learning.model import PtychoModel
 from ptycho.physics import LOSSES
 from ptycho.progress import Track, untracked
 from ptycho.scan.dataset import GroupDataset, ManyScans
+from ptycho.spread import spread
 
 
 class Patches(NamedTuple):
@@ -79,7 +80,7 @@ def noise_floor(
     """
     batches = dataset.batch_numbers(batch_size)
     floors = []
-    for which in np.unique(np.linspace(0, len(batches) - 1, 8).astype(int)):
+    for which in spread(len(batches), 8):
         batch = dataset[batches[which]]
         floors.append(LOSSES[loss].noise_floor(model(batch).intensity, batch.mask))
     return float(np.mean(floors))

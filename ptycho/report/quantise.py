@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Float64, Shaped, UInt8, UInt16
 
 from ptycho.scan.raw_data import RawData
+from ptycho.spread import spread
 
 _LEVELS = 2**16 - 2  # steps between the codes 1 and 2^16 - 1
 _SHOWN = 0.999  # share of the photons inside the part of a frame that is shown
@@ -126,7 +127,7 @@ def thumbnails(raw: RawData, numbers: Shaped[np.ndarray, " frame"], budget: floa
         DataError: If a frame is damaged.
     """
     numbers = np.unique(numbers)
-    some = numbers[np.unique(np.linspace(0, len(numbers) - 1, 64).astype(int))]
+    some = numbers[spread(len(numbers), 64)]
     shown = _bright_side(raw.intensity(some).mean(axis=0))
     side = min(shown, 64, max(8, math.floor(math.sqrt(budget / len(numbers)))))
     first = (raw.frame_size - shown) // 2
