@@ -60,7 +60,7 @@ def _forecast(config: SimulateConfig) -> Forecast:
             "scan": f"object of {height} x {width} pixels, step {step:.2f} px, probe "
             f"{summary.fwhm:.1f} px wide, overlap {1 - step / summary.fwhm:.0%}",
             "memory": f"peak {memory_words(n_bytes + peak_memory())}",
-            "time": f"{duration(each * n_frames)}, measured with {len(spread)} of the frames",
+            "time": f"{duration(each * n_frames)}, measured with {len(chosen)} of the frames",
             "output": f"{config.output}, {memory_words(n_bytes)}"
             f"{', replaces the existing file' if config.output.exists() else ''}",
         },
