@@ -5,12 +5,12 @@ import json
 import numpy as np
 
 from ptycho.errors import DataError
-from ptycho.io import Container, Format, LazyFrames
+from ptycho.io import Container, Format, LazyFrames, Recorded
 
 MAGIC = b"toy scan 1\n"
 
 
-def read(path, measurement):
+def read(path):
     content = path.read_bytes()
     try:
         header = json.loads(content[len(MAGIC) :].partition(b"\n")[0])
@@ -24,14 +24,15 @@ def read(path, measurement):
         raise DataError(
             f"{path}: {problem}; expected a whole toy scan".replace("\n", " ")
         ) from None
-    return {
-        "frames": LazyFrames(shape, dtype, lambda numbers: np.array(stored[numbers])),
-        "measurement": measurement or header["measurement"],
-        "xcoords": numbers["xcoords"],
-        "ycoords": numbers["ycoords"],
-        "probe": numbers["probe"][0] + 1j * numbers["probe"][1],
-        "obj": obj,
-    }
+    return Recorded(
+        source="toy",
+        frames=LazyFrames(shape, dtype, lambda numbers: np.array(stored[numbers])),
+        measurement=header["measurement"],
+        positions=np.stack([numbers["ycoords"], numbers["xcoords"]], axis=1),
+        positions_unit="px",
+        probe=numbers["probe"][0] + 1j * numbers["probe"][1],
+        obj=obj,
+    )
 
 
 ROW = Format(container=Container(name="toy", magic=(MAGIC,)), reader=read)

@@ -4,15 +4,22 @@ Data flow: file -> [RawData] -> groups -> batches -> ...
 """
 
 import logging
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Shaped
 
 from ptycho.errors import ConfigError, DataError
-from ptycho.io import read_mask
+from ptycho.io import Reading
+from ptycho.io.array_file import read_array
 from ptycho.scan.checks import suspicious_pixels
 from ptycho.scan.raw_data import Measurement, RawData
+from ptycho.settings.base import from_mapping
+from ptycho.settings.reading import reading_of
+from ptycho.settings.shared import ScanFileSettings
 from ptycho.spread import spread
 
 log = logging.getLogger(__name__)
@@ -25,36 +32,54 @@ _CHECKED_FRAMES = 64
 
 
 def load(
-    path: Path | str,
+    path: Path | str | Sequence[Path | str],
     *,
-    measurement: Measurement | None = None,
     mask: Path | str | Shaped[np.ndarray, "..."] | None = None,
     N: int | None = None,
     nphotons: float | None = None,
     scan: int | None = None,
+    **settings: Any,
 ) -> RawData:
-    """Return the scan in a file of any known format.
+    """Return the scan in a file of any known format, or in several that belong together.
 
     Frames stay in the file where its format allows mapping it; nothing is sliced here.
 
     Args:
-        path: the scan file.
-        measurement: what the frames hold: counts, intensity or amplitude; None takes it from the
-            file.
+        path: the scan file; a list of files is one scan: frames in one, positions in another.
         mask: (N, N) array, or a file that holds it, True or 1 on valid detector pixels; None takes
             it from the scan file.
         N: expected frame size in pixels, checked against the file.
         nphotons: photons of the mean frame, for files in another unit; None takes them from the
             file.
         scan: scan to take from a file that holds several (its scan_index); None takes all frames.
+        **settings: any setting of a scan file by name, as `ptycho import --help` lists them:
+            measurement, crop, bin, center, frames, positions, energy_kev, ...
 
     Raises:
         DataError: If the file holds no valid scan.
-        ConfigError: If its frames have another size than expected, or it holds no such scan.
+        ConfigError: If a setting is unknown or does not fit, the frames have another size than
+            expected, or the file holds no such scan.
     """
-    path = Path(path)
-    valid = read_mask(Path(mask)) if isinstance(mask, str | Path) else mask
-    raw = RawData.from_file(path, measurement=measurement, mask=valid)
+    paths = [path] if isinstance(path, str | Path) else list(path)
+    chosen = from_mapping(ScanFileSettings, settings, where="ptycho.load")
+    reading = reading_of(chosen)
+    joined = (*(Path(other) for other in paths[1:]), *reading.join)
+    valid = read_array(Path(mask), "mask") if isinstance(mask, str | Path) else mask
+    if valid is not None:
+        reading = replace(reading, mask=valid)
+    return opened(Path(paths[0]), replace(reading, join=joined), N=N, nphotons=nphotons, scan=scan)
+
+
+def opened(
+    path: Path,
+    reading: Reading,
+    *,
+    N: int | None = None,
+    nphotons: float | None = None,
+    scan: int | None = None,
+) -> RawData:
+    """Return the scan in a file as a command reads it; see `load`."""
+    raw = RawData.from_file(path, reading)
     if N is not None and raw.frame_size != N:
         raise ConfigError(
             f"{path}: frames of {raw.frame_size} pixels; expected {N} (--N, or the size of the "

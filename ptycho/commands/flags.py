@@ -3,7 +3,7 @@
 Turns a settings class into a click command; knows no particular setting.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +53,9 @@ class SettingsCommand(click.Command):
         settings = describe(cls)
         switches = {word for setting in settings.values() for word in setting.switches}
         self.booleans = switches | {s.name for s in settings.values() if s.kind is bool}
+        self.several = {
+            name: s.many for s in settings.values() for name in (s.name, *s.aliases) if s.many != 1
+        }
         self.unnamed = [s for s in settings.values() if s.required or s.unnamed]
         config = click.Option(
             ["config_file", "--config"],
@@ -78,7 +81,7 @@ class SettingsCommand(click.Command):
 
         Words without a flag are the settings of the usage line not given by one, in its order.
         """
-        args = _with_booleans(args, self.booleans)
+        args = _with_joined_words(_with_booleans(args, self.booleans), self.several)
         return super().parse_args(ctx, _with_named_words(args, self.unnamed))
 
     def collect_usage_pieces(self, ctx: click.Context) -> list[str]:
@@ -118,6 +121,42 @@ def _with_booleans(args: Sequence[str], booleans: set[str]) -> list[str]:
         else:
             result.append(arg)
     return result
+
+
+def _with_joined_words(args: Sequence[str], several: Mapping[str, int]) -> list[str]:
+    """Return the arguments with all words of a flag that takes several in one `--x=words`.
+
+    Args:
+        args: the words of the command line.
+        several: flag -> most words that follow it; 0 for a flag that may be repeated instead.
+    """
+    found: dict[str, list[str]] = {}
+    result: list[str] = []
+    rest = list(args)
+    while rest:
+        arg = rest.pop(0)
+        if arg == "--":
+            result += [arg, *rest]
+            break
+        flag, equals, word = arg.partition("=")
+        name = flag[2:].replace("-", "_") if flag.startswith("--") else ""
+        if name not in several:
+            result.append(arg)
+            continue
+        words = [word] if equals else []
+        most = max(several[name], 1)
+        while rest and len(words) < most and not equals and (not words or _is_number(rest[0])):
+            words.append(rest.pop(0))
+        found.setdefault(name, []).extend(words)
+    return [*(f"--{name}=" + "\n".join(words) for name, words in found.items()), *result]
+
+
+def _is_number(word: str) -> bool:
+    try:
+        float(word)
+    except ValueError:
+        return False
+    return True
 
 
 def _with_named_words(args: Sequence[str], unnamed: Sequence[Setting]) -> list[str]:

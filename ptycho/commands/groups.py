@@ -13,7 +13,7 @@ import numpy as np
 from ptycho.api.coverage import save_coverage
 from ptycho.api.grouping import all_groups_of, groups_of
 from ptycho.api.groups import Groups
-from ptycho.api.loading import load
+from ptycho.api.loading import opened
 from ptycho.api.page import record_scan
 from ptycho.commands.running import begun
 from ptycho.grouping import SAMPLERS, Coverage, axis_ratio
@@ -22,6 +22,7 @@ from ptycho.grouping.sample import draw
 from ptycho.runs import Run
 from ptycho.scan.raw_data import RawData
 from ptycho.settings.groups import GroupsConfig
+from ptycho.settings.reading import reading_of
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +53,7 @@ def run(config: GroupsConfig) -> Path | None:
 
 def _compared(config: GroupsConfig, run: Run | None = None) -> tuple[Groups, dict[str, Coverage]]:
     """Log what a sample of each method covers; return that of the chosen one, and all."""
-    raw = load(config.data, measurement=config.measurement, mask=config.mask)
+    raw = opened(config.data, reading_of(config))
     if run is not None:
         record_scan(run, "data", raw, config.data)
     _report_steps(raw, config)

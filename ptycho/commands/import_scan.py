@@ -12,7 +12,7 @@ import numpy as np
 from ptycho.api.loading import report_pixels
 from ptycho.commands.outputs import check_output
 from ptycho.errors import DataError
-from ptycho.io import read_mask, recognise
+from ptycho.io import recognise
 from ptycho.scan.raw_data import RawData
 from ptycho.scan.scaling import is_transmission
 from ptycho.scan.summary import ScanSummary, summarise_scan
@@ -39,8 +39,7 @@ def run(config: ImportConfig) -> Path:
             )
     check_output(config.output, overwrite=config.overwrite)
     log.info("%s: read as %s", config.source, recognise(config.source))
-    mask = None if config.mask is None else read_mask(config.mask)
-    raw = RawData.from_file(config.source, measurement=config.measurement, mask=mask)
+    raw = RawData.from_file(config.source, reading_of(config))
     found = summarise_scan(raw)
     log.info("%s", found.frames_sentence())
     raw = _prepared(raw, found, config)

@@ -15,7 +15,7 @@ from ptycho.api.forecast import (
     reconstruction_rows,
     scan_rows,
 )
-from ptycho.api.loading import load
+from ptycho.api.loading import opened
 from ptycho.api.page import record_model, record_scan
 from ptycho.api.reconstruction import Prepared, prepare
 from ptycho.api.reconstruction import run as reconstruct
@@ -23,6 +23,7 @@ from ptycho.api.saving import write_result
 from ptycho.commands.running import begun
 from ptycho.scan.raw_data import RawData
 from ptycho.settings.base import part_of
+from ptycho.settings.reading import reading_of
 from ptycho.settings.reconstruct import InferenceConfig, ReconstructSettings
 
 log = logging.getLogger(__name__)
@@ -57,10 +58,7 @@ def run(config: InferenceConfig) -> Path | Forecast:
 
 
 def _scan(config: InferenceConfig) -> RawData:
-    return load(
-        config.test_data, measurement=config.measurement, N=config.N, mask=config.mask,
-        scan=config.scan,
-    )  # fmt: skip
+    return opened(config.test_data, reading_of(config), N=config.N, scan=config.scan)
 
 
 def _forecast(config: InferenceConfig, prepared: Prepared) -> Forecast:

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ptycho.api.forecast import Forecast, forecast, memory_words, output_row, peak_memory
-from ptycho.api.loading import load
+from ptycho.api.loading import opened
 from ptycho.api.page import record_scan
 from ptycho.api.reconstruction_file import file_of
 from ptycho.api.refinement import Prepared, continued, prepare
@@ -23,6 +23,7 @@ from ptycho.runs import data_entry
 from ptycho.scan.raw_data import RawData
 from ptycho.scan.summary import summarise_scan
 from ptycho.settings.base import part_of
+from ptycho.settings.reading import reading_of
 from ptycho.settings.refine import RefineConfig, RefineSettings
 
 log = logging.getLogger(__name__)
@@ -57,7 +58,7 @@ def run(config: RefineConfig) -> Path | Forecast:
 
 
 def _scan(config: RefineConfig) -> RawData:
-    return load(config.test_data, measurement=config.measurement, scan=config.scan)
+    return opened(config.test_data, reading_of(config), scan=config.scan)
 
 
 def _prepared(config: RefineConfig, raw: RawData) -> Prepared:

@@ -17,7 +17,7 @@ from ptycho.api.forecast import (
     training_rows,
 )
 from ptycho.api.grouping import groups_of
-from ptycho.api.loading import load
+from ptycho.api.loading import opened
 from ptycho.api.page import record_model, record_scan
 from ptycho.api.saving import write_selection_of, write_trained
 from ptycho.api.training import Prepared, learn, prepare
@@ -27,6 +27,7 @@ from ptycho.errors import ConfigError
 from ptycho.runs import Run
 from ptycho.scan.raw_data import RawData
 from ptycho.settings.base import part_of
+from ptycho.settings.reading import reading_of
 from ptycho.settings.train import TrainConfig, TrainSettings
 
 log = logging.getLogger(__name__)
@@ -93,9 +94,7 @@ def _scans(config: TrainConfig) -> Scans:
 
 
 def _open(path: Path, config: TrainConfig) -> RawData:
-    return load(
-        path, measurement=config.measurement, N=config.N, nphotons=config.nphotons, mask=config.mask
-    )
+    return opened(path, reading_of(config), N=config.N, nphotons=config.nphotons)
 
 
 def _further_files(config: TrainConfig) -> list[Path]:

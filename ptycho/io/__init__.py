@@ -2,12 +2,13 @@
 
 Data flow: [file] -> fields -> RawData -> groups -> batches -> ... -> report.
 `formats` is the table of known formats; each other module reads one of them. Every reader returns
-the same `ScanFields`: positions in object pixels, zero frequency at N//2, frames tagged as counts,
-intensity or amplitude. Nothing outside this package opens a scan file; `RawData.from_file` is the
-usual way to read one.
+what its file states as `Recorded`; `assemble` turns it into `ScanFields`: positions in object
+pixels, zero frequency at N//2, frames tagged as counts, intensity or amplitude. Nothing outside
+this package opens a scan file; `RawData.from_file` is the usual way to read one.
 """
 
-from ptycho.io.containers import NPZ, Container
+from ptycho.io.array_file import read_mask
+from ptycho.io.containers import HDF5, NPZ, Container
 from ptycho.io.fields import FrameStack, LazyFrames, ScanFields
 from ptycho.io.formats import (
     FORMATS,
@@ -17,18 +18,23 @@ from ptycho.io.formats import (
     recognise,
     write_fields,
 )
-from ptycho.io.mask import read_mask
 from ptycho.io.measurement import MEASUREMENTS, Measurement
+from ptycho.io.reading import MappedEntry, Reading
+from ptycho.io.recorded import Recorded
 
 __all__ = [
     "FORMATS",
+    "HDF5",
     "MEASUREMENTS",
     "NPZ",
     "Container",
     "Format",
     "FrameStack",
     "LazyFrames",
+    "MappedEntry",
     "Measurement",
+    "Reading",
+    "Recorded",
     "ScanFields",
     "entries_of",
     "read_fields",

@@ -1,6 +1,6 @@
 """Counts NPZ: photon or electron counts with positions as rows and columns.
 
-Data flow: [file] -> fields -> RawData -> ...
+Data flow: [file] -> Recorded -> fields -> RawData -> ...
 
 | entry | shape, type | meaning |
 |---|---|---|
@@ -19,31 +19,31 @@ import numpy as np
 from jaxtyping import Complex64
 
 from ptycho.errors import DataError
-from ptycho.io.fields import ScanFields
-from ptycho.io.measurement import Measurement
 from ptycho.io.npz import NpzFile, open_npz
+from ptycho.io.npz_vectors import row_col
+from ptycho.io.recorded import Recorded
 
 
-def read(path: Path, measurement: Measurement | None) -> ScanFields:
+def read(path: Path) -> Recorded:
     """Read a scan of counts.
 
     Args:
         path: The file.
-        measurement: What the frames are if not counts; None for counts.
 
     Raises:
         DataError: If the file is damaged or its probe is no illumination.
     """
     archive = open_npz(path)
-    return {
-        "frames": archive.entry("counts"),
-        "measurement": measurement or "counts",
-        "xcoords": archive.entry("position_col"),
-        "ycoords": archive.entry("position_row"),
-        "probe": _modes(path, archive.entry("probe")),
-        "mask": archive.entry("mask") if "mask" in archive else None,
-        "metadata": {"source_format": "counts NPZ", **_raster(archive)},
-    }
+    return Recorded(
+        source="counts NPZ",
+        frames=archive.entry("counts"),
+        measurement="counts",
+        positions=row_col(archive, "position_row", "position_col"),
+        positions_unit="px",
+        probe=_modes(path, archive.entry("probe")),
+        mask=archive.entry("mask") if "mask" in archive else None,
+        metadata={"source_format": "counts NPZ", **_raster(archive)},
+    )
 
 
 def _modes(path: Path, probe: np.ndarray) -> Complex64[np.ndarray, "mode row col"]:

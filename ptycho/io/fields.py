@@ -1,7 +1,7 @@
-"""What a reader returns: the fields of a scan, by the names and in the units of RawData.
+"""The fields of a scan, by the names and in the units of RawData.
 
-Data flow: file -> [fields] -> RawData -> groups -> batches -> ... -> report.
-Whether the fields form a sound scan is checked by RawData, for all formats alike.
+Data flow: file -> Recorded -> [fields] -> RawData -> groups -> batches -> ... -> report.
+Whether the fields form a valid scan is checked by RawData, for all formats alike.
 """
 
 from collections.abc import Callable
@@ -48,6 +48,7 @@ class ScanFields(TypedDict):
     xcoords: np.ndarray
     ycoords: np.ndarray
     probe: np.ndarray
+    probe_known: NotRequired[bool]
     xcoords_start: NotRequired[np.ndarray | None]
     ycoords_start: NotRequired[np.ndarray | None]
     obj: NotRequired[np.ndarray | None]

@@ -1,6 +1,6 @@
 """The table of scan formats, and the functions that read and write by it.
 
-Data flow: [file] -> fields -> RawData -> groups -> ...
+Data flow: [file] -> Recorded -> fields -> RawData -> groups -> ...
 A format is one row: the first bytes of its files, their entries, and the function that reads them.
 The function is imported when it is called, so a format with an optional library costs nothing
 until a file needs it. A new format is a new row and a reader; nothing else changes.
@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ptycho.errors import DataError
-from ptycho.io.containers import LONGEST_MAGIC, NPZ, Container
+from ptycho.io.containers import HDF5, LONGEST_MAGIC, NPZ, Container
 from ptycho.io.fields import ScanFields
-from ptycho.io.measurement import Measurement
+from ptycho.io.reading import Reading
+from ptycho.io.recorded import Recorded
 
-Reader = Callable[[Path, Measurement | None], ScanFields]
-"""Called with the file and what its frames are, None where the file states it."""
+Reader = Callable[[Path], Recorded]
+"""Called with the file; returns what it states, in its own orientation."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +34,12 @@ class Format:
     reader: str | Reader
     """The function, or `module:function` where it is."""
 
+    holds: str = ""
+    """What its files hold, for the table of formats: frames, positions, probe, object, ..."""
+
+    extra: str = ""
+    """Optional dependency that it needs, if any."""
+
     def load(self) -> Reader:
         """Return the reader, imported now."""
         if not isinstance(self.reader, str):
@@ -42,39 +49,60 @@ class Format:
         return found
 
 
+def _entries_of_any(*signatures: str) -> tuple[frozenset[str], ...]:
+    """Return signatures written as words: `a b` is a file with the entries a and b."""
+    return tuple(frozenset(signature.split()) for signature in signatures)
+
+
 FORMATS: dict[str, Format] = {
     "PtychoPINN NPZ": Format(
         container=NPZ,
-        signatures=(
-            frozenset({"xcoords", "ycoords", "diff3d"}),
-            frozenset({"xcoords", "ycoords", "diffraction"}),
-        ),
+        signatures=_entries_of_any("xcoords ycoords diff3d", "xcoords ycoords diffraction"),
         reader="ptycho.io.ptychopinn:read",
+        holds="frames, positions, probe, object, mask",
     ),
     "counts NPZ": Format(
         container=NPZ,
-        signatures=(frozenset({"counts", "position_row", "position_col", "probe"}),),
+        signatures=_entries_of_any("counts position_row position_col probe"),
         reader="ptycho.io.counts:read",
+        holds="frames, positions, probe, mask",
     ),
 }
 """Every format that is known, by name. A row added here, or by a script at run time, is read by
 every command; of several rows that fit a file, the one with the most entries is taken."""
 
 
-def read_fields(path: Path | str, *, measurement: Measurement | None = None) -> ScanFields:
-    """Read a scan file of any known format.
+def read_fields(path: Path | str, reading: Reading | None = None) -> ScanFields:
+    """Read the scan in a file of any known format, and in the files to be joined with it.
 
     Args:
-        path: The file.
-        measurement: What its frames are; None believes the file.
+        path: The file; a folder of frames, where the format is one.
+        reading: What the file leaves open or states wrongly.
 
     Raises:
-        DataError: If the file is missing, damaged or in an unknown format, or leaves open what its
-            frames are.
+        DataError: If the file is missing, damaged or in an unknown format, or a part of the scan
+            is missing.
+        ConfigError: If a setting of `reading` does not fit the file.
     """
-    path = Path(path)
-    fields = FORMATS[recognise(path)].load()(path, measurement)
+    from ptycho.io.assemble import assemble, join
+
+    path, reading = Path(path), reading or Reading()
+    parts = [read_recorded(each, reading) for each in (path, *reading.join)]
+    fields = assemble(str(path), join(str(path), parts), reading)
     return {**fields, "path": path}
+
+
+def read_recorded(path: Path, reading: Reading) -> Recorded:
+    """Return what one file states.
+
+    Raises:
+        DataError: See `read_fields`.
+    """
+    if reading.mapped and HDF5.holds(_head(path), path):
+        from ptycho.io.readers.mapped import read_mapped
+
+        return read_mapped(path, reading.mapped)
+    return FORMATS[recognise(path)].load()(path)
 
 
 def write_fields(path: Path | str, fields: ScanFields) -> None:
@@ -102,7 +130,7 @@ def recognise(path: Path) -> str:
         DataError: If the file is missing, damaged or in an unknown format.
     """
     head = _head(path)
-    rows = {name: row for name, row in FORMATS.items() if row.container.holds(head)}
+    rows = {name: row for name, row in FORMATS.items() if row.container.holds(head, path)}
     if not rows:
         raise DataError(
             f"{path}: unknown kind of file (begins with {head[:8]!r}); expected "
@@ -129,9 +157,10 @@ def entries_of(path: Path) -> frozenset[str]:
 
 
 def _head(path: Path) -> bytes:
+    if path.is_dir():
+        return b""
     if not path.is_file():
-        what = "a folder" if path.is_dir() else "no such file"
-        raise DataError(f"{path}: {what}; expected a scan file ({_known(FORMATS.items())})")
+        raise DataError(f"{path}: no such file; expected a scan file ({_known(FORMATS.items())})")
     try:
         with path.open("rb") as file:
             return file.read(LONGEST_MAGIC)
@@ -143,7 +172,7 @@ def _head(path: Path) -> bytes:
 
 def _entries(path: Path, head: bytes) -> frozenset[str]:
     for row in FORMATS.values():
-        if row.container.holds(head) and row.container.entries is not None:
+        if row.container.holds(head, path) and row.container.entries is not None:
             return row.container.entries(path)
     return frozenset()
 
@@ -172,13 +201,11 @@ def _misfit(found: frozenset[str], rows: dict[str, Format]) -> str:
 
 
 def _known(rows: Iterable[tuple[str, Format]]) -> str:
-    def entries(row: Format) -> str:
-        return " or ".join(", ".join(sorted(signature)) for signature in row.signatures)
-
-    return "; ".join(
-        f"{name} ({row.container.name} file" + (f" with {entries(row)})" if entries(row) else ")")
-        for name, row in rows
-    )
+    names: dict[str, list[str]] = {}
+    for name, row in rows:
+        names.setdefault(row.container.name, []).append(name)
+    listed = "; ".join(f"{kind} ({', '.join(of_it)})" for kind, of_it in names.items())
+    return f"a scan in one of {listed}"
 
 
 def _shortened(names: frozenset[str], most: int = 8) -> str:

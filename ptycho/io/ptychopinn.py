@@ -1,6 +1,6 @@
 """PtychoPINN NPZ, the native format: all its variants in, one out.
 
-Data flow: [file] -> fields -> RawData -> groups -> batches -> ... -> report.
+Data flow: [file] -> Recorded -> fields -> RawData -> groups -> batches -> ... -> report.
 Knows the entries and layouts of the file; RawData checks that they form a sound scan.
 
 Members stored without compression stay in the file and are mapped. Nothing is ever unpickled.
@@ -15,9 +15,11 @@ from typing import Any
 import numpy as np
 
 from ptycho.errors import DataError
-from ptycho.io.fields import FrameStack, ScanFields, check_frames
-from ptycho.io.measurement import MEASUREMENTS, Measurement, infer_measurement
+from ptycho.io.fields import ScanFields, check_frames
+from ptycho.io.measurement import MEASUREMENTS, Measurement
 from ptycho.io.npz import UNREADABLE, NpzFile, open_npz, reason, write_npz
+from ptycho.io.npz_vectors import row_col, vector
+from ptycho.io.recorded import Recorded
 from ptycho.spread import spread
 
 logger = logging.getLogger(__name__)
@@ -26,39 +28,43 @@ _FRAME_KEYS = ("diff3d", "diffraction")
 _SAMPLED_FRAMES = 16
 
 
-def read(path: Path, measurement: Measurement | None) -> ScanFields:
-    """Return the fields of a scan as the file holds them.
+def read(path: Path) -> Recorded:
+    """Return the content of a scan file.
 
     Args:
         path: A PtychoPINN NPZ, any of its variants.
-        measurement: What the frames are; None believes the file.
 
     Raises:
-        DataError: If the file is missing, damaged, lacks an entry, or leaves open what its
-            frames are.
+        DataError: If the file is missing, damaged, lacks an entry, or states what its frames are
+            in an unknown word.
     """
     entries = open_npz(path)
-    x, y = (_vector(entries, key) for key in ("xcoords", "ycoords"))
+    positions = row_col(entries, "ycoords", "xcoords")
     key = _frame_key(entries)
-    frames = _frames_first(path, key, entries.entry(key), n_positions=len(x))
+    frames = _frames_first(path, key, entries.entry(key), n_positions=len(positions))
     check_frames(str(path), frames)
-    return {
-        "frames": frames,
-        "measurement": measurement or _measurement(entries, key, frames),
-        "xcoords": x,
-        "ycoords": y,
-        "xcoords_start": _optional_vector(entries, "xcoords_start"),
-        "ycoords_start": _optional_vector(entries, "ycoords_start"),
-        "scan_index": _optional_vector(entries, "scan_index"),
-        "probe": _probe(path, entries.entry("probeGuess"), frames.shape[-1]),
-        "obj": _object(entries),
-        "patches": _patches(entries, len(x)),
-        "mask": entries.entry("mask") if "mask" in entries else None,
-        "background": entries.entry("background") if "background" in entries else None,
-        "pixel_size_m": _pixel_size(entries),
-        "metadata": _metadata(entries),
-        "experiment": str(entries.entry("experiment")) if "experiment" in entries else None,
-    }
+    exported = "bad_pixels" in entries and "measurement" not in entries
+    return Recorded(
+        source="NPZ written by ptychodus for PtychoPINN" if exported else "PtychoPINN NPZ",
+        frames=frames,
+        measurement="intensity" if exported else _stated(entries),
+        amplitude_by_convention=key == "diff3d",
+        positions=positions,
+        positions_unit="px",
+        start=_start(entries),
+        scan_index=vector(entries, "scan_index") if "scan_index" in entries else None,
+        probe=_probe(path, entries.entry("probeGuess"), frames.shape[-1])
+        if "probeGuess" in entries
+        else None,
+        probe_known=not ("probe_known" in entries and not entries.entry("probe_known").any()),
+        obj=_object(entries),
+        patches=_patches(entries, len(positions)),
+        mask=_mask(entries),
+        background=entries.entry("background") if "background" in entries else None,
+        object_pixel_m=_pixel_size(entries),
+        experiment=str(entries.entry("experiment")) if "experiment" in entries else None,
+        metadata=_metadata(entries),
+    )
 
 
 def write(path: Path, fields: ScanFields) -> None:
@@ -76,6 +82,7 @@ def write(path: Path, fields: ScanFields) -> None:
         "xcoords_start": fields.get("xcoords_start"),
         "ycoords_start": fields.get("ycoords_start"),
         "probeGuess": fields["probe"],
+        "probe_known": None if fields.get("probe_known", True) else False,
         "objectGuess": fields.get("obj"),
         "Y": fields.get("patches"),
         "mask": fields.get("mask"),
@@ -94,18 +101,21 @@ def write(path: Path, fields: ScanFields) -> None:
         ) from None
 
 
-def _vector(entries: NpzFile, key: str) -> np.ndarray:
-    values = entries.entry(key)
-    if values.size != max(values.shape, default=1) or values.dtype.kind not in "iufb":
-        raise DataError(
-            f"{entries.path}: {key} has shape {values.shape}, type {values.dtype}; "
-            "expected one number per frame"
-        )
-    return values.reshape(-1)
+def _start(entries: NpzFile) -> np.ndarray | None:
+    """Return (row, col) before a correction; a coordinate without an earlier one stands for it."""
+    if "xcoords_start" not in entries and "ycoords_start" not in entries:
+        return None
+    col, row = (
+        f"{key}_start" if f"{key}_start" in entries else key for key in ("xcoords", "ycoords")
+    )
+    return row_col(entries, row, col)
 
 
-def _optional_vector(entries: NpzFile, key: str) -> np.ndarray | None:
-    return _vector(entries, key) if key in entries else None
+def _mask(entries: NpzFile) -> np.ndarray | None:
+    """Return the valid pixels; ptychodus marks the others, in `bad_pixels`."""
+    if "mask" in entries:
+        return entries.entry("mask")
+    return ~entries.entry("bad_pixels").astype(bool) if "bad_pixels" in entries else None
 
 
 def _frame_key(entries: NpzFile) -> str:
@@ -134,25 +144,17 @@ def _frames_first(path: Path, key: str, frames: np.ndarray, *, n_positions: int)
     return frames
 
 
-def _measurement(entries: NpzFile, key: str, frames: FrameStack) -> Measurement:
-    if "measurement" in entries:
-        tag = str(entries.entry("measurement"))
-        for known in MEASUREMENTS:
-            if tag == known:
-                return known
-        raise DataError(
-            f"{entries.path}: measurement is {tag!r}; expected one of {', '.join(MEASUREMENTS)}; "
-            "set it with --measurement"
-        )
-    sample = np.asarray(frames[spread(len(frames), _SAMPLED_FRAMES)])
-    found = infer_measurement(sample, amplitude_by_convention=key == "diff3d")
-    if found is None:
-        raise DataError(
-            f"{entries.path}: {key} of type {frames.dtype} may hold intensity or amplitude; "
-            "expected a file that states which; set it with --measurement"
-        )
-    logger.info("%s: %s read as %s (%s)", entries.path, key, *found)
-    return found[0]
+def _stated(entries: NpzFile) -> Measurement | None:
+    if "measurement" not in entries:
+        return None
+    tag = str(entries.entry("measurement"))
+    for known in MEASUREMENTS:
+        if tag == known:
+            return known
+    raise DataError(
+        f"{entries.path}: measurement is {tag!r}; expected one of {', '.join(MEASUREMENTS)}; "
+        "set it with --measurement"
+    )
 
 
 def _probe(path: Path, probe: np.ndarray, size: int) -> np.ndarray:

@@ -24,6 +24,15 @@ def check_measurement(where: str, measurement: str) -> None:
         )
 
 
+def check_pixel_size(where: str, size: float | None) -> None:
+    """Raise DataError unless an object pixel is unknown or has a length."""
+    if size is not None and not 0 < size < np.inf:
+        raise DataError(
+            f"{where}: pixel_size_m = {size:g}; expected metres above 0; set it with "
+            "--object_pixel_nm"
+        )
+
+
 def check_values(
     where: str,
     frames: Shaped[np.ndarray, "n row col"],

@@ -24,6 +24,7 @@ from ptycho.grouping.rule import GroupRule
 from ptycho.io.fields import FrameStack, ScanFields, check_frames
 from ptycho.io.formats import read_fields, write_fields
 from ptycho.io.measurement import Measurement
+from ptycho.io.reading import Reading
 from ptycho.physics.experiment import Experiment
 from ptycho.scan import checks
 from ptycho.scan.grouped_arrays import grouped_arrays, true_windows
@@ -64,6 +65,9 @@ class RawData:
     probe: Shaped[np.ndarray, "..."]
     """(mode, N, N) or (N, N) illumination, sqrt(photons) per object pixel up to its scale; kept
     as complex64 with modes."""
+
+    probe_known: bool = True
+    """False for a probe that was estimated from the frames, a start for its refinement."""
 
     xcoords_start: Shaped[np.ndarray, "..."] | None = None
     """(M,) columns before a correction of the positions; xcoords when None."""
@@ -116,6 +120,7 @@ class RawData:
         self._set("scan_index", checks.checked_scan_index(where, self.scan_index, n))
         self._set("probe", checks.checked_probe(where, self.probe, self.frame_size))
         self._set("mask", checks.checked_mask(where, self.mask, self.frame_size))
+        checks.check_pixel_size(where, self.pixel_size_m)
         self._set("background", checks.checked_background(where, self.background, self.frame_size))
         if self.obj is not None:
             self._set("obj", checks.checked_object(where, self.obj))
@@ -125,6 +130,7 @@ class RawData:
     def from_file(
         cls,
         path: Path | str,
+        reading: Reading | None = None,
         *,
         measurement: Measurement | None = None,
         mask: Shaped[np.ndarray, "..."] | None = None,
@@ -133,15 +139,16 @@ class RawData:
 
         Args:
             path: The file.
-            measurement: What the frames are; None believes the file.
-            mask: (N, N) True on good pixels; None believes the file.
+            reading: How to read it; None believes the file.
+            measurement: What the frames are, instead of what `reading` says.
+            mask: (N, N) True on good pixels, instead of that of `reading`.
 
         Raises:
             DataError: If the file is missing, damaged, in an unknown format or not a valid scan.
         """
-        fields = read_fields(path, measurement=measurement)
-        if mask is not None:
-            fields["mask"] = mask
+        given = {"measurement": measurement, "mask": mask}
+        chosen = {name: value for name, value in given.items() if value is not None}
+        fields = read_fields(path, dataclasses.replace(reading or Reading(), **chosen))
         text = fields.get("experiment")
         known = Experiment() if text is None else Experiment.from_json(text, str(path))
         scan: dict[str, Any] = {**fields, "experiment": known}

@@ -70,6 +70,9 @@ class Setting(NamedTuple):
     """What the file or folder is, if it has to exist; else empty."""
     unnamed: bool
     """Whether a word without a flag may set it though it is not required."""
+    many: int
+    """Largest number of words that follow its flag, 1 for most; 0 for a flag that may be repeated.
+    Several words are one per line of the value."""
     section: str
     """Subject of an inherited setting, one line; empty for a class's own."""
 
@@ -91,9 +94,10 @@ def also(
     presets: Mapping[str, Mapping[str, Any]] | None = None,
     must_exist: str = "",
     unnamed: bool = False,
+    many: int = 1,
 ) -> Any:
     """Return a dataclass field with further properties; see `Setting`."""
-    properties = _properties(choices, aliases, switches, presets, must_exist, unnamed)
+    properties = _properties(choices, aliases, switches, presets, must_exist, unnamed, many)
     return dataclasses.field(default=default, metadata=properties)
 
 
@@ -104,6 +108,7 @@ def _properties(
     presets: Mapping[str, Mapping[str, Any]] | None = None,
     must_exist: str = "",
     unnamed: bool = False,
+    many: int = 1,
 ) -> dict[str, Any]:
     return {
         "choices": choices,
@@ -112,6 +117,7 @@ def _properties(
         "presets": dict(presets or {}),
         "must_exist": must_exist,
         "unnamed": unnamed,
+        "many": many,
     }
 
 
@@ -174,6 +180,8 @@ def convert(setting: Setting, value: Any) -> Any:
     Raises:
         ConfigError: If the value cannot be converted; names the setting.
     """
+    if setting.many != 1 and isinstance(value, list | tuple):
+        value = "\n".join(str(word) for word in value)
     nothing = ("none", "null", "auto") if setting.kind in (int, float) else ("none", "null")
     if isinstance(value, str) and setting.kind is not Path and value.lower() in nothing:
         value = None

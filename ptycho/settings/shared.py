@@ -80,8 +80,91 @@ class ScanFileSettings(Settings):
     """What the frames of the file hold; none takes it from the file."""
 
     mask: Path | None = also(None, must_exist="mask")
-    """Valid detector pixels: an array (N, N) in .npy or .npz, True or 1 on valid pixels; none takes
-    it from the scan file."""
+    """Valid detector pixels: an array (N, N) in .npy, .npz or .tif, True or 1 on valid pixels; none
+    takes it from the scan file."""
+
+    mask_polarity: Literal["good", "bad"] = "good"
+    """Whether the mask, that of a file or of --mask, marks the good or the bad pixels. Formats that
+    mark bad pixels are known; `bad` is for files that do otherwise."""
+
+    join: str | None = also(None, many=0)
+    """Other files of the same scan, such as those of positions and probe; may be repeated."""
+
+    map: str | None = also(None, many=0)
+    """Where a quantity is in an HDF5 file, NAME=/PATH[,unit=UNIT][,scale=FACTOR]; may be repeated.
+    Names: frames, positions, x, y, probe, object, mask, bad_pixels, dark, energy, wavelength,
+    distance, detector_pixel, object_pixel."""
+
+    scan_shape: str | None = also(None, many=2)
+    """Rows and columns of a raster scan, for files without positions."""
+
+    step_nm: str | None = also(None, many=2)
+    """Step of the raster in nanometres: one number, or one between rows and one between columns."""
+
+    step_px: str | None = also(None, many=2)
+    """The same in object pixels."""
+
+    rotation_deg: float = 0.0
+    """Angle of the scan against the frames in degrees, from the row axis to the column axis."""
+
+    positions: str | None = also(None, many=0)
+    """Steps on the positions, in order: swap, negate_rows, negate_cols, reverse."""
+
+    positions_unit: str | None = None
+    """Unit of the positions: m, mm, um, nm, A or px; none takes it from the file."""
+
+    frames: str | None = also(None, many=0)
+    """Steps on the frames, in order: transpose, flipud, fliplr, rot90, fftshift."""
+
+    crop: int | None = None
+    """Side of the window cut from each frame, detector pixels; none takes the largest square."""
+
+    center: str | None = also(None, many=2)
+    """Row and column of the zero frequency in the frames; auto takes the centre of mass of the mean
+    frame; none takes the middle."""
+
+    bin: int = 1
+    """Side of the squares of detector pixels that are summed to one."""
+
+    dark: Path | None = also(None, must_exist="dark")
+    """Frame to be subtracted from all others: an array in .npy, .npz or .tif. Negative values
+    become 0."""
+
+    pedestal: float | None = None
+    """Number to be subtracted from every pixel; negative values become 0, and 0 does only that."""
+
+    gain: float | None = None
+    """Stored units per photon or electron; frames are divided by it."""
+
+    energy_kev: float | None = None
+    """Energy of the photons; none takes it from the file."""
+
+    voltage_kv: float | None = None
+    """Acceleration voltage of the electrons; none takes it from the file."""
+
+    distance_m: float | None = None
+    """From sample to detector in metres; none takes it from the file."""
+
+    detector_pixel_um: float | None = None
+    """Side of a stored detector pixel in micrometres; none takes it from the file."""
+
+    object_pixel_nm: float | None = None
+    """Side of an object pixel in nanometres, instead of the one that follows from energy, distance
+    and detector pixel."""
+
+    semiangle_mrad: float | None = None
+    """Convergence semi-angle of an electron probe; the bright-field disc then gives the object
+    pixel."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        at_least(self, 1, "crop", "bin")
+        above_zero(
+            self, "gain", "energy_kev", "voltage_kv", "distance_m", "detector_pixel_um",
+            "object_pixel_nm", "semiangle_mrad",
+        )  # fmt: skip
+        if self.energy_kev is not None and self.voltage_kv is not None:
+            raise ConfigError("energy_kev and voltage_kv: both given; expected one of them")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,459 @@
+"""From what files state to the fields of a scan: joined, upright, in object pixels.
+
+Data flow: file -> Recorded -> [fields] -> RawData -> groups -> ...
+Every step that changes something is logged and kept in the metadata of the scan, entry `reading`.
+"""
+
+import dataclasses
+import logging
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from jaxtyping import Bool, Complex, Float, Shaped
+
+from ptycho.errors import ConfigError, DataError
+from ptycho.io.detector import FrameSteps, oriented_shape, processed, valid_pixels
+from ptycho.io.fields import FrameStack, LazyFrames, ScanFields
+from ptycho.io.measurement import Measurement, infer_measurement
+from ptycho.io.orientation import oriented, placed, turned
+from ptycho.io.reading import Reading
+from ptycho.io.recorded import Recorded
+from ptycho.io.start_probe import estimated_probe
+from ptycho.io.units import length_factor
+from ptycho.physics.experiment import Experiment, Geometry
+from ptycho.spread import spread
+
+logger = logging.getLogger(__name__)
+
+_SAMPLED_FRAMES = 16
+_FRAMES_OF_THE_MEAN = 64
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Pixels:
+    """Sizes of the pixels of the processed frames."""
+
+    geometry: Geometry
+    object_pixel_m: float | None
+
+
+def join(where: str, parts: Sequence[Recorded]) -> Recorded:
+    """Return the content of several files of one scan as one.
+
+    Raises:
+        DataError: If two of them hold the frames, or different values of another quantity.
+    """
+    whole = parts[0]
+    for part in parts[1:]:
+        filled = {
+            f.name: getattr(part, f.name)
+            for f in dataclasses.fields(Recorded)
+            if getattr(whole, f.name) is None and getattr(part, f.name) is not None
+        }
+        for name in ("frames", "positions"):
+            if getattr(whole, name) is not None and getattr(part, name) is not None:
+                raise DataError(
+                    f"{where}: two files with {name}, {whole.source} and {part.source}; expected "
+                    f"one file with the {name} of the scan"
+                )
+        if "positions" in filled:
+            filled |= {"positions_unit": part.positions_unit, "scan_index": part.scan_index}
+        if "frames" in filled:
+            filled |= {"frame_steps": part.frame_steps, "corner": part.corner}
+        lengths = {
+            f.name: getattr(whole.geometry, f.name) or getattr(part.geometry, f.name)
+            for f in dataclasses.fields(Geometry)
+        }
+        whole = replace(
+            whole,
+            **filled,
+            source=f"{whole.source} and {part.source}",
+            geometry=Geometry(**lengths),
+            notes=(*whole.notes, *part.notes),
+            metadata={**part.metadata, **whole.metadata},
+        )
+    return whole
+
+
+def assemble(where: str, recorded: Recorded, reading: Reading) -> ScanFields:
+    """Return the fields of a scan, its frames still in their file where that is possible.
+
+    Args:
+        where: the file, for errors.
+        recorded: its content.
+        reading: what the user says about it.
+
+    Raises:
+        DataError: If frames or positions are missing, or their parts do not fit.
+        ConfigError: If a setting does not fit the file.
+    """
+    recorded = _joined_by_number(where, recorded)
+    stored = recorded.frames
+    if stored is None:
+        raise DataError(
+            f"{where}: no frames in this {recorded.source} file; expected the file with the frames "
+            "as well: --join FILE"
+        )
+    if stored.ndim != 3 or 0 in stored.shape:
+        raise DataError(
+            f"{where}: diffraction frames of shape {stored.shape}; expected (frames, rows, "
+            "columns), at least one"
+        )
+    notes = [*recorded.notes]
+    measurement = _measurement(where, recorded, reading)
+    steps = _steps(where, recorded, reading, measurement)
+    frames = processed(stored, steps, measurement)
+    notes += steps.words(oriented_shape(stored.shape[1:], steps.orientation))
+    valid = _valid(where, recorded, reading, steps)
+    geometry = _geometry(recorded, reading, steps.bin)
+    size = frames.shape[-1]
+    pixel = _object_pixel(where, recorded, reading, geometry, steps, frames)
+    shrink = size * steps.bin / min(oriented_shape(stored.shape[1:], steps.orientation))
+    positions = _positions(where, recorded, reading, pixel, shrink)
+    notes += _position_words(recorded, reading, pixel)
+    probe, known = _probe(where, recorded, steps, frames, valid, measurement)
+    if not known and recorded.probe is None:
+        notes.append("probe: none in the file; estimated from the mean frame")
+    whole = steps.crop is None and steps.bin == 1
+    for note in notes:
+        logger.info("%s: %s", where, note)
+    start = recorded.start
+    if start is not None:
+        start = _in_pixels(where, start, recorded, reading, pixel, shrink)
+    metadata = {**recorded.metadata, "reading": {"source": recorded.source, "steps": notes}}
+    return {
+        "frames": frames,
+        "measurement": measurement,
+        "xcoords": positions[:, 1],
+        "ycoords": positions[:, 0],
+        "xcoords_start": None if start is None else start[:, 1],
+        "ycoords_start": None if start is None else start[:, 0],
+        "scan_index": recorded.scan_index,
+        "probe": probe,
+        "probe_known": known,
+        "obj": recorded.obj if whole else None,
+        "patches": recorded.patches if whole else None,
+        "mask": valid,
+        "background": recorded.background,
+        "pixel_size_m": pixel,
+        "metadata": metadata if notes or recorded.metadata else {},
+        "experiment": _experiment(recorded, geometry),
+    }
+
+
+def _joined_by_number(where: str, recorded: Recorded) -> Recorded:
+    """Return frames and positions of the same numbers, where the file numbers them."""
+    frames, positions = recorded.frames, recorded.positions
+    if frames is None or positions is None:
+        return recorded
+    if recorded.position_numbers is None and recorded.frame_numbers is None:
+        return recorded
+    of_frames, of_positions = (
+        np.arange(n) if numbers is None else np.asarray(numbers).reshape(-1)
+        for numbers, n in (
+            (recorded.frame_numbers, len(frames)),
+            (recorded.position_numbers, len(positions)),
+        )
+    )
+    if len(of_frames) != len(frames) or len(of_positions) != len(positions):
+        raise DataError(
+            f"{where}: {len(of_frames)} numbers for {len(frames)} frames, {len(of_positions)} for "
+            f"{len(positions)} positions; expected one each"
+        )
+    common, f, p = np.intersect1d(of_frames, of_positions, return_indices=True)
+    if not len(common):
+        raise DataError(
+            f"{where}: frames {of_frames.min()} to {of_frames.max()}, positions of frames "
+            f"{of_positions.min()} to {of_positions.max()}; expected common numbers"
+        )
+    same = len(common) == len(frames) == len(positions)
+    note = f"{len(common)} of {len(frames)} frames and {len(positions)} positions joined by number"
+    in_order = np.array_equal(f, np.arange(len(frames)))
+    chosen = frames if in_order else _chosen(frames, f)
+    index = recorded.scan_index
+    return replace(
+        recorded,
+        frames=chosen,
+        positions=positions[p],
+        start=None if recorded.start is None else recorded.start[p],
+        scan_index=None if index is None else index[p],
+        notes=(*recorded.notes, *(() if same else (note,))),
+    )
+
+
+def _chosen(frames: FrameStack, numbers: Shaped[np.ndarray, " n"]) -> FrameStack:
+    shape = (len(numbers), *frames.shape[1:])
+    return LazyFrames(shape, frames.dtype, lambda which: np.asarray(frames[numbers[which]]))
+
+
+def _measurement(where: str, recorded: Recorded, reading: Reading) -> Measurement:
+    stated = reading.measurement or recorded.measurement
+    if stated is not None:
+        return stated
+    frames = recorded.frames
+    assert frames is not None
+    if reading.gain != 1 or reading.pedestal or reading.dark is not None:
+        return "intensity"
+    sample = np.asarray(frames[spread(len(frames), _SAMPLED_FRAMES)])
+    found = infer_measurement(sample, amplitude_by_convention=recorded.amplitude_by_convention)
+    if found is None:
+        raise DataError(
+            f"{where}: frames of type {frames.dtype} may hold intensity or amplitude; expected a "
+            "file that states which; set it with --measurement"
+        )
+    logger.info("%s: frames read as %s (%s)", where, *found)
+    return found[0]
+
+
+def _steps(
+    where: str, recorded: Recorded, reading: Reading, measurement: Measurement
+) -> FrameSteps:
+    """Return the steps of the frames: those of the format first, then the user's."""
+    frames = recorded.frames
+    assert frames is not None
+    shift = ("fftshift",) if recorded.corner else ()
+    darks = [a for a in (recorded.dark, reading.dark) if a is not None and np.any(a)]
+    for dark in darks:
+        if np.ndim(dark) and np.shape(dark) != frames.shape[1:]:
+            raise DataError(
+                f"{where}: dark of shape {np.shape(dark)}; expected {tuple(frames.shape[1:])}, the "
+                "size of the frames"
+            )
+    dark = sum(np.broadcast_to(np.asarray(a, np.float32), frames.shape[1:]) for a in darks)
+    steps = FrameSteps(
+        orientation=(*shift, *recorded.frame_steps, *reading.frames),
+        dark=np.asarray(dark) if darks else None,
+        pedestal=reading.pedestal,
+        gain=reading.gain,
+        clip=reading.clip or bool(darks) or reading.pedestal != 0,
+        crop=reading.crop,
+        bin=reading.bin,
+    )
+    if reading.center is None:
+        return steps
+    upright = replace(steps, crop=None, bin=1)
+    center = (
+        _centre_of_mass(frames, upright, measurement)
+        if isinstance(reading.center, str)
+        else reading.center
+    )
+    return replace(steps, center=(round(center[0]), round(center[1])))
+
+
+def _centre_of_mass(
+    frames: FrameStack, steps: FrameSteps, measurement: Measurement
+) -> tuple[float, float]:
+    """Return (row, col) of the centre of mass of the mean oriented frame."""
+    sample = np.asarray(frames[spread(len(frames), _FRAMES_OF_THE_MEAN)], np.float64)
+    power = 2 if measurement == "amplitude" else 1
+    mean = oriented((sample**power).mean(axis=0), steps.orientation)
+    mean = np.where(mean > 0.02 * mean.max(), mean, 0)  # not pulled by a flat background
+    row, col = (mean.sum(axis=axis) @ np.arange(mean.shape[1 - axis]) for axis in (1, 0))
+    return float(row / mean.sum()), float(col / mean.sum())
+
+
+def _valid(
+    where: str, recorded: Recorded, reading: Reading, steps: FrameSteps
+) -> Bool[np.ndarray, "row col"] | None:
+    """Return the valid pixels of the processed frames; None if all are."""
+    frames = recorded.frames
+    assert frames is not None
+    stored = tuple(frames.shape[1:])
+    mask = recorded.mask
+    if mask is not None and reading.mask_inverted:
+        mask = ~np.asarray(mask, bool)
+    given = None if reading.mask is None else np.asarray(reading.mask)
+    if given is None and mask is None:
+        return valid_pixels(None, stored, steps)
+    if given is not None and given.shape != stored:
+        return given  # of the frames after all steps; checked by RawData
+    chosen = mask if given is None else given
+    assert chosen is not None
+    if np.shape(chosen) != stored:
+        raise DataError(
+            f"{where}: mask of shape {np.shape(chosen)}; expected {stored}, the size of the frames"
+        )
+    if not np.isin(chosen, (0, 1)).all():
+        raise DataError(f"{where}: mask of type {chosen.dtype}; expected True or False, 1 or 0")
+    if not chosen.any():
+        raise DataError(f"{where}: mask without a valid pixel; expected True on valid ones")
+    return valid_pixels(chosen, stored, steps)
+
+
+def _geometry(recorded: Recorded, reading: Reading, binned: int) -> Geometry:
+    lengths = {
+        f.name: getattr(reading.geometry, f.name) or getattr(recorded.geometry, f.name)
+        for f in dataclasses.fields(Geometry)
+    }
+    if lengths["detector_pixel_m"] is not None:
+        lengths["detector_pixel_m"] *= binned
+    return Geometry(**lengths)
+
+
+def _object_pixel(
+    where: str, recorded: Recorded, reading: Reading, geometry: Geometry, steps: FrameSteps,
+    frames: FrameStack,
+) -> float | None:  # fmt: skip
+    """Return the side of an object pixel, metres: the user's, by geometry, or the file's."""
+    if reading.object_pixel_m is not None:
+        return reading.object_pixel_m
+    if reading.semiangle is not None:
+        return _by_bright_field(where, reading.semiangle, geometry, frames)
+    known = geometry.object_pixel_m(frames.shape[-1])
+    stated = recorded.object_pixel_m
+    if stated is not None and recorded.frames is not None:
+        whole = min(recorded.frames.shape[1:])
+        stated = stated * whole / (frames.shape[-1] * steps.bin)
+    if known is not None and stated is not None and not math.isclose(known, stated, rel_tol=0.01):
+        logger.warning(
+            "%s: object pixel %.4g nm in the file, %.4g nm by its geometry; the file's is used; "
+            "set it with --object_pixel_nm", where, 1e9 * stated, 1e9 * known,
+        )  # fmt: skip
+    return known if stated is None else stated
+
+
+def _by_bright_field(where: str, semiangle: float, geometry: Geometry, frames: FrameStack) -> float:
+    """Return the object pixel from the radius of the bright-field disc.
+
+    Its edge is at the convergence semi-angle, so a detector pixel is semiangle / radius, and an
+    object pixel wavelength / (N x that).
+    """
+    if geometry.wavelength_m is None:
+        raise ConfigError("semiangle_mrad: without a wavelength; set --voltage_kv as well")
+    mean = np.asarray(frames[spread(len(frames), _FRAMES_OF_THE_MEAN)], np.float64).mean(axis=0)
+    plateau = np.median(mean[mean > 0.5 * np.percentile(mean, 99)])
+    radius = math.sqrt((mean > 0.5 * plateau).sum() / math.pi)
+    pixel = geometry.wavelength_m * radius / (semiangle * frames.shape[-1])
+    logger.info(
+        "%s: bright-field disc of radius %.1f px taken as %.4g mrad: object pixel %.4g pm",
+        where, radius, 1e3 * semiangle, 1e12 * pixel,
+    )  # fmt: skip
+    return pixel
+
+
+def _positions(
+    where: str, recorded: Recorded, reading: Reading, pixel: float | None, shrink: float
+) -> Float[np.ndarray, "position 2"]:
+    """Return (row, col) of each frame in object pixels."""
+    frames = recorded.frames
+    assert frames is not None
+    if reading.scan_shape is not None or recorded.positions is None:
+        return _raster(where, recorded, reading, pixel, len(frames))
+    return _in_pixels(where, recorded.positions, recorded, reading, pixel, shrink)
+
+
+def _in_pixels(
+    where: str, stated: Shaped[np.ndarray, "..."], recorded: Recorded, reading: Reading,
+    pixel: float | None, shrink: float,
+) -> Float[np.ndarray, "position 2"]:  # fmt: skip
+    """Return positions of the file in object pixels of the processed frames.
+
+    Args:
+        where: the file, for errors.
+        stated: (row, col) as the file states them.
+        recorded: its content.
+        reading: what the user says about it.
+        pixel: the object pixel, metres; None if unknown.
+        shrink: object pixel of the stored frames / that of the processed ones.
+    """
+    positions = np.asarray(stated, np.float64)
+    unit = reading.positions_unit or recorded.positions_unit
+    if unit != "px":
+        metres = positions * length_factor(unit, "positions_unit")
+        known = _known_pixel(where, unit, pixel)
+        positions = metres / known
+        if recorded.obj is not None and recorded.obj_centre is not None:
+            positions = positions + np.array(recorded.obj_centre)
+    else:
+        positions = positions * shrink
+    if reading.rotation:
+        middle = positions.mean(axis=0)
+        positions = turned(positions - middle, reading.rotation) + middle
+    return placed(positions, reading.positions)
+
+
+def _raster(
+    where: str, recorded: Recorded, reading: Reading, pixel: float | None, n_frames: int
+) -> Float[np.ndarray, "position 2"]:
+    shape = reading.scan_shape or recorded.raster
+    if shape is None:
+        raise DataError(
+            f"{where}: no positions in this {recorded.source} file; expected them in another file "
+            "(--join FILE), or a raster (--scan_shape ROWS COLUMNS --step_nm STEP)"
+        )
+    if shape[0] * shape[1] != n_frames:
+        raise ConfigError(
+            f"{where}: scan_shape {shape[0]} x {shape[1]} for {n_frames} frames; expected a "
+            "product that equals their number"
+        )
+    step_m = reading.step_m or recorded.raster_step_m
+    if reading.step_px is not None:
+        step = reading.step_px
+    elif step_m is not None:
+        known = _known_pixel(where, "m", pixel)
+        step = (step_m[0] / known, step_m[1] / known)
+    else:
+        raise DataError(
+            f"{where}: raster of {shape[0]} x {shape[1]} without a step; expected it in the file, "
+            "or --step_nm, or --step_px"
+        )
+    row, col = np.divmod(np.arange(n_frames), shape[1])
+    grid = np.stack([row * step[0], col * step[1]], axis=1).astype(np.float64)
+    return placed(turned(grid, recorded.raster_rotation + reading.rotation), reading.positions)
+
+
+def _known_pixel(where: str, unit: str, pixel: float | None) -> float:
+    if pixel is None:
+        raise DataError(
+            f"{where}: positions in {unit}, but the size of an object pixel is unknown; expected "
+            "wavelength, distance and detector pixel: --energy_kev, --distance_m and "
+            "--detector_pixel_um, or --object_pixel_nm, or --voltage_kv and --semiangle_mrad"
+        )
+    return pixel
+
+
+def _position_words(recorded: Recorded, reading: Reading, pixel: float | None) -> list[str]:
+    done = []
+    if pixel is not None and recorded.positions_unit != "px":
+        done.append(f"positions in {recorded.positions_unit} / object pixel {1e9 * pixel:.4g} nm")
+    if reading.rotation:
+        done.append(f"positions rotated by {math.degrees(reading.rotation):.4g} degrees")
+    if reading.positions:
+        done.append(f"positions: {', '.join(reading.positions)}")
+    return done
+
+
+def _probe(
+    where: str, recorded: Recorded, steps: FrameSteps, frames: FrameStack,
+    valid: Bool[np.ndarray, "row col"] | None, measurement: Measurement,
+) -> tuple[Complex[np.ndarray, "mode n n"], bool]:  # fmt: skip
+    """Return the probe on the grid of the processed frames, and whether it is known."""
+    size = frames.shape[-1]
+    probe = recorded.probe
+    if probe is None:
+        return estimated_probe(frames, valid, measurement), False
+    whole = min(np.shape(recorded.frames)[1:]) if recorded.frames is not None else size
+    sides = probe.shape[-2:]
+    if sides != (whole, whole) or (size == whole and steps.bin == 1):
+        return probe, recorded.probe_known  # of another size: RawData refuses it
+    spectrum = np.fft.fftshift(np.fft.fft2(np.fft.ifftshift(probe, axes=(-2, -1))), axes=(-2, -1))
+    first = whole // 2 - size * steps.bin // 2
+    last = first + size * steps.bin
+    cut = spectrum[..., first:last, first:last] if first >= 0 else spectrum
+    back = np.fft.fftshift(np.fft.ifft2(np.fft.ifftshift(cut, axes=(-2, -1))), axes=(-2, -1))
+    begin = back.shape[-1] // 2 - size // 2
+    return back[..., begin : begin + size, begin : begin + size], recorded.probe_known
+
+
+def _experiment(recorded: Recorded, geometry: Geometry) -> str | None:
+    """Return the physics as JSON text, with the geometry that is known by now."""
+    if recorded.experiment is not None:
+        known = Experiment.from_json(recorded.experiment, recorded.source)
+        if geometry == Geometry() or known.geometry == geometry:
+            return recorded.experiment
+        return replace(known, geometry=geometry).to_json()
+    if geometry == Geometry():
+        return None
+    return Experiment(geometry=geometry).to_json()

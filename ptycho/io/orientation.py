@@ -1,0 +1,77 @@
+"""Orientation of frames and positions, in words.
+
+Programs of the field encode it by three flags or digits in at least five different orders; here a
+list of words is applied from left to right.
+"""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from jaxtyping import Float, Shaped
+
+from ptycho.errors import ConfigError
+
+FRAME_STEPS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "transpose": lambda frames: np.swapaxes(frames, -1, -2),
+    "flipud": lambda frames: frames[..., ::-1, :],
+    "fliplr": lambda frames: frames[..., ::-1],
+    "rot90": lambda frames: np.rot90(frames, axes=(-2, -1)),
+    "fftshift": lambda frames: np.fft.fftshift(frames, axes=(-2, -1)),
+}
+"""Steps on the last two axes (row, col) of frames: exchange rows and columns; reverse the rows;
+reverse the columns; turn by 90 degrees as `numpy.rot90` does; move the zero frequency from pixel
+(0, 0) to the middle."""
+
+POSITION_STEPS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "swap": lambda positions: positions[:, ::-1],
+    "negate_rows": lambda positions: positions * (-1.0, 1.0),
+    "negate_cols": lambda positions: positions * (1.0, -1.0),
+    "reverse": lambda positions: positions[::-1],
+}
+"""Steps on positions (row, col): exchange both coordinates; negate one of them; reverse their
+order."""
+
+
+def oriented(
+    frames: Shaped[np.ndarray, "*any row col"], steps: Sequence[str]
+) -> Shaped[np.ndarray, "*any row2 col2"]:
+    """Return frames, or anything on the pixels of the detector, after some `FRAME_STEPS`."""
+    for step in steps:
+        frames = FRAME_STEPS[step](frames)
+    return frames
+
+
+def placed(
+    positions: Float[np.ndarray, "position 2"], steps: Sequence[str]
+) -> Float[np.ndarray, "position 2"]:
+    """Return positions after some `POSITION_STEPS`."""
+    for step in steps:
+        positions = POSITION_STEPS[step](positions)
+    return positions
+
+
+def turned(
+    positions: Float[np.ndarray, "position 2"], angle: float
+) -> Float[np.ndarray, "position 2"]:
+    """Return positions rotated about the origin, from the row axis towards the column axis.
+
+    Args:
+        positions: (row, col) in any unit.
+        angle: radians.
+    """
+    cos, sin = np.cos(angle), np.sin(angle)
+    return positions @ np.array([[cos, sin], [-sin, cos]])
+
+
+def words(text: str | None, known: Sequence[str], setting: str) -> tuple[str, ...]:
+    """Return the steps that a setting names, separated by commas; none for None.
+
+    Raises:
+        ConfigError: If a word is unknown; names the setting.
+    """
+    found = tuple(word.strip() for word in (text or "").replace("\n", ",").split(","))
+    found = tuple(word for word in found if word and word != "none")
+    for word in found:
+        if word not in known:
+            raise ConfigError(f"{setting}: {word!r}; expected some of {', '.join(known)}")
+    return found
