@@ -17,6 +17,13 @@ EPOCHS ?= 6
 # Small arrays: threads cost more than they gain, and two test processes share the cores.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest
 UNITS := $(addprefix tests/,physics grouping io metrics networks scan settings simulation)
+# Checking every annotation on every call doubles the time of whole runs, so only tests that call
+# functions on their own do it.
+EXAMPLES := tests/test_python_api_examples.py
+CHECKED := $(UNITS) $(addprefix tests/,engines learning runs) $(filter-out $(EXAMPLES),$(wildcard tests/test_*.py))
+WHOLE := $(addprefix tests/,api commands integration report view) $(EXAMPLES)
+UNCHECKED := -o addopts="--import-mode=importlib --strict-markers --strict-config"
+PARALLEL := -q -m "not slow" -n 2 --dist loadfile
 
 .PHONY: demo fast test check slow bench bench-grouping bench-reconstruction docs clean
 .DELETE_ON_ERROR:
@@ -34,10 +41,10 @@ demo: $(READY)
 	@echo "The demo is in $(DEMO): see object/comparison_plot.png first"
 
 fast: $(READY)
-	$(PYTEST) -q -m "not slow" -o addopts="--import-mode=importlib --strict-markers" $(UNITS)
+	$(PYTEST) -q -m "not slow" $(UNCHECKED) $(UNITS)
 
 test: $(READY)
-	$(PYTEST) -q -m "not slow" -n 2 --dist loadfile
+	$(PYTEST) $(PARALLEL) $(CHECKED); first=$$?; $(PYTEST) $(PARALLEL) $(UNCHECKED) $(WHOLE) && exit $$first
 
 slow: $(READY)
 	$(PYTEST) -q --durations 10
