@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Complex64, Float
 
-from ptycho.physics.experiment import Experiment
+from ptycho.experiment import Experiment
 from ptycho.progress import tracked
 from ptycho.scan.raw_data import RawData
 from ptycho.settings.base import from_mapping, part_of, to_dict

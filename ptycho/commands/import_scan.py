@@ -17,6 +17,7 @@ from ptycho.scan.raw_data import RawData
 from ptycho.scan.scaling import is_transmission
 from ptycho.scan.summary import ScanSummary, summarise_scan
 from ptycho.settings.import_scan import ImportConfig
+from ptycho.settings.reading import reading_of
 
 log = logging.getLogger(__name__)
 

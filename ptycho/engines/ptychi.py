@@ -25,7 +25,7 @@ from ptycho.engines.ptychi_task import (
 )
 from ptycho.engines.stitching import illumination_on
 from ptycho.errors import ConfigError
-from ptycho.physics.experiment import Experiment
+from ptycho.experiment import Experiment
 from ptycho.physics.patches import Canvas
 from ptycho.progress import Track
 from ptycho.scan.dataset import default_batch_size

@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Bool, Complex, Float, Shaped
 
 from ptycho.errors import ConfigError, DataError
+from ptycho.experiment import Experiment, Geometry
 from ptycho.io.detector import FrameSteps, oriented_shape, processed, valid_pixels
 from ptycho.io.fields import FrameStack, LazyFrames, ScanFields
 from ptycho.io.measurement import Measurement, infer_measurement
@@ -22,7 +23,6 @@ from ptycho.io.reading import Reading
 from ptycho.io.recorded import Recorded
 from ptycho.io.start_probe import estimated_probe
 from ptycho.io.units import length_factor
-from ptycho.physics.experiment import Experiment, Geometry
 from ptycho.spread import spread
 
 logger = logging.getLogger(__name__)
@@ -122,7 +122,7 @@ def assemble(where: str, recorded: Recorded, reading: Reading) -> ScanFields:
     start = recorded.start
     if start is not None:
         start = _in_pixels(where, start, recorded, reading, pixel, shrink)
-    metadata = {**recorded.metadata, "reading": {"source": recorded.source, "steps": notes}}
+    steps_taken = {"reading": {"source": recorded.source, "steps": notes}} if notes else {}
     return {
         "frames": frames,
         "measurement": measurement,
@@ -138,7 +138,7 @@ def assemble(where: str, recorded: Recorded, reading: Reading) -> ScanFields:
         "mask": valid,
         "background": recorded.background,
         "pixel_size_m": pixel,
-        "metadata": metadata if notes or recorded.metadata else {},
+        "metadata": {**recorded.metadata, **steps_taken},
         "experiment": _experiment(recorded, geometry),
     }
 
@@ -200,10 +200,10 @@ def _measurement(where: str, recorded: Recorded, reading: Reading) -> Measuremen
     found = infer_measurement(sample, amplitude_by_convention=recorded.amplitude_by_convention)
     if found is None:
         raise DataError(
-            f"{where}: frames of type {frames.dtype} may hold intensity or amplitude; expected a "
+            f"{where}: {recorded.frames_entry} of type {frames.dtype} may hold intensity or amplitude; expected a "
             "file that states which; set it with --measurement"
         )
-    logger.info("%s: frames read as %s (%s)", where, *found)
+    logger.info("%s: %s read as %s (%s)", where, recorded.frames_entry, *found)
     return found[0]
 
 

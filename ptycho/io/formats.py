@@ -132,10 +132,8 @@ def recognise(path: Path) -> str:
     head = _head(path)
     rows = {name: row for name, row in FORMATS.items() if row.container.holds(head, path)}
     if not rows:
-        raise DataError(
-            f"{path}: unknown kind of file (begins with {head[:8]!r}); expected "
-            f"{_known(FORMATS.items())}"
-        )
+        kind = "a folder" if path.is_dir() else f"unknown kind of file (begins with {head[:8]!r})"
+        raise DataError(f"{path}: {kind}; expected {_known(FORMATS.items())}")
     found = _entries(path, head)
     fitting = {
         name: max(len(entries) for entries in row.signatures if entries <= found)
@@ -160,7 +158,7 @@ def _head(path: Path) -> bytes:
     if path.is_dir():
         return b""
     if not path.is_file():
-        raise DataError(f"{path}: no such file; expected a scan file ({_known(FORMATS.items())})")
+        raise DataError(f"{path}: no such file; expected {_known(FORMATS.items())}")
     try:
         with path.open("rb") as file:
             return file.read(LONGEST_MAGIC)
@@ -205,7 +203,7 @@ def _known(rows: Iterable[tuple[str, Format]]) -> str:
     for name, row in rows:
         names.setdefault(row.container.name, []).append(name)
     listed = "; ".join(f"{kind} ({', '.join(of_it)})" for kind, of_it in names.items())
-    return f"a scan in one of {listed}"
+    return f"a scan file: {listed}"
 
 
 def _shortened(names: frozenset[str], most: int = 8) -> str:

@@ -47,6 +47,7 @@ def read(path: Path) -> Recorded:
     return Recorded(
         source="NPZ written by ptychodus for PtychoPINN" if exported else "PtychoPINN NPZ",
         frames=frames,
+        frames_entry=key,
         measurement="intensity" if exported else _stated(entries),
         amplitude_by_convention=key == "diff3d",
         positions=positions,

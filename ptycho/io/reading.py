@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Shaped
 
+from ptycho.experiment import Geometry
 from ptycho.io.measurement import Measurement
-from ptycho.physics.experiment import Geometry
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

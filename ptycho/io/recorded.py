@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Shaped
 
+from ptycho.experiment import Geometry
 from ptycho.io.fields import FrameStack
 from ptycho.io.measurement import Measurement
-from ptycho.physics.experiment import Geometry
 
 
 # Loose shapes: the values of a file are checked by RawData, with errors a user can read.
@@ -26,8 +26,11 @@ class Recorded:
     """Format and writer, such as `CXI written by PyNX`."""
 
     frames: FrameStack | None = None
-    """(M, H, W) as stored, still in the file where its container allows that; the frames of a raster
-    row after row."""
+    """(M, H, W) as stored, still in the file where its container allows it; those of a raster row
+    after row."""
+
+    frames_entry: str = "frames"
+    """What the frames are called in the file, for messages."""
 
     frame_numbers: Shaped[np.ndarray, "..."] | None = None
     """Number of each frame, to join frames and positions of two files; None counts from 0."""

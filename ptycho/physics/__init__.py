@@ -16,7 +16,7 @@ from ptycho.tables import Row, Table
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ptycho.physics.experiment import Experiment
+    from ptycho.experiment import Experiment
     from ptycho.physics.interaction import Interaction
     from ptycho.physics.losses import Loss
     from ptycho.physics.propagation import Propagator

@@ -14,9 +14,9 @@ import torch
 from jaxtyping import Complex, Float, Int
 from torch import Tensor
 
+from ptycho.experiment import Experiment
 from ptycho.physics import INTERACTIONS, PROPAGATORS
 from ptycho.physics.detector import Detector, Measured, detector_of
-from ptycho.physics.experiment import Experiment
 from ptycho.physics.interaction import Interaction, ThinSample
 from ptycho.physics.patches import cut_patches, place_patches
 from ptycho.physics.propagation import FarField, Propagator

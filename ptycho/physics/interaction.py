@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Complex, Float
 from torch import Tensor
 
-from ptycho.physics.experiment import Experiment
+from ptycho.experiment import Experiment
 from ptycho.physics.probe import probe_intensity
 
 

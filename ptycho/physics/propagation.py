@@ -13,7 +13,7 @@ from jaxtyping import Complex
 from torch import Tensor
 
 from ptycho.errors import ConfigError
-from ptycho.physics.experiment import Experiment
+from ptycho.experiment import Experiment
 
 
 @runtime_checkable

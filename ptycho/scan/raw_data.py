@@ -17,6 +17,7 @@ import numpy as np
 from jaxtyping import Float, Float32, Int, Int32, Shaped
 
 from ptycho.errors import DataError
+from ptycho.experiment import Experiment
 from ptycho.grouping.cache import CachePlace
 from ptycho.grouping.enumerate import all_groups, sample_rows
 from ptycho.grouping.neighbours import get_neighbor_indices
@@ -25,7 +26,6 @@ from ptycho.io.fields import FrameStack, ScanFields, check_frames
 from ptycho.io.formats import read_fields, write_fields
 from ptycho.io.measurement import Measurement
 from ptycho.io.reading import Reading
-from ptycho.physics.experiment import Experiment
 from ptycho.scan import checks
 from ptycho.scan.grouped_arrays import grouped_arrays, true_windows
 from ptycho.scan.measurement import amplitude_of, intensity_of

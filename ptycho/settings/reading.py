@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 
 from ptycho.errors import ConfigError
+from ptycho.experiment import Geometry, electron_wavelength, photon_wavelength
 from ptycho.io.array_file import read_array
 from ptycho.io.orientation import FRAME_STEPS, POSITION_STEPS, words
 from ptycho.io.readers.mapped import QUANTITIES
 from ptycho.io.reading import MappedEntry, Reading
 from ptycho.io.units import length_factor
-from ptycho.physics.experiment import Geometry, electron_wavelength, photon_wavelength
 from ptycho.settings.shared import ScanFileSettings
 
 

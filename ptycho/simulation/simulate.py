@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Complex, Complex64, Float
 
 from ptycho.errors import DataError
-from ptycho.physics.experiment import Experiment
+from ptycho.experiment import Experiment
 from ptycho.physics.forward import forward_model
 from ptycho.physics.patches import cut_patches, window_corners
 from ptycho.physics.probe import shift_probe

@@ -8,7 +8,7 @@ import torch
 from tiny_scan import SIDE, problem_of, start_of, swept, truth_on_canvas
 
 from ptycho.engines.residuals import frame_residuals
-from ptycho.physics.experiment import Experiment
+from ptycho.experiment import Experiment
 from ptycho.scan.raw_data import RawData
 from ptycho.scan.scaling import scaled_probe
 from ptycho.simulation.objects import make_object

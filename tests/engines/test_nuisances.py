@@ -30,8 +30,8 @@ from ptycho.engines.nuisances import (
 )
 from ptycho.engines.residuals import frame_residuals
 from ptycho.errors import ConfigError, DataError
+from ptycho.experiment import Experiment
 from ptycho.physics.detector import Detector, Measured
-from ptycho.physics.experiment import Experiment
 from ptycho.physics.forward import forward_model
 from ptycho.physics.probe import shift_probe
 from ptycho.scan.raw_data import RawData

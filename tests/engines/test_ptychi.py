@@ -20,7 +20,7 @@ from ptycho.engines.nuisances import Refine
 from ptycho.engines.ptychi import PtyChi, _handover
 from ptycho.engines.ptychi_task import ROOM, Plan, contained, estimate_of, start_task
 from ptycho.errors import ConfigError, DataError
-from ptycho.physics.experiment import Experiment
+from ptycho.experiment import Experiment
 from ptycho.physics.forward import ForwardModel
 from ptycho.physics.patches import cut_patches, window_corners
 from ptycho.physics.probe import shift_probe

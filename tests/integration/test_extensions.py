@@ -16,10 +16,10 @@ import ptycho
 from ptycho.commands import cli
 from ptycho.engines import ENGINES
 from ptycho.engines.problem import Solution
+from ptycho.experiment import Experiment
 from ptycho.networks import NETWORKS
 from ptycho.networks.network import Network
 from ptycho.physics import INTERACTIONS, LOSSES
-from ptycho.physics.experiment import Experiment
 from ptycho.physics.interaction import Interaction
 from ptycho.physics.losses import Loss
 

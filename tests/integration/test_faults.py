@@ -71,8 +71,7 @@ def frames(**at):
     [
         ({"xcoords": None}, "no entry"),
         ({"diffraction": None}, "no entry"),
-        ({"probeGuess": None}, "no entry probeGuess"),
-        ({"ycoords": np.zeros(35)}, "ycoords holds 35 positions for 36 diffraction frames"),
+        ({"ycoords": np.zeros(35)}, "ycoords holds 35 positions and xcoords 36"),
         ({"diffraction": np.ones((36, 16, 12))}, "frames of shape (36, 16, 12)"),
         ({"diffraction": np.ones((35, 16, 16))}, "36 positions for 35 diffraction frames"),
         ({"probeGuess": np.ones((8, 8))}, "probe of shape (1, 8, 8); expected (16, 16)"),

@@ -9,7 +9,7 @@ import toy_format
 from small_scan import counts_scan
 
 from ptycho.errors import DataError
-from ptycho.io import FORMATS, NPZ, Container, Format, entries_of, read_fields, recognise
+from ptycho.io import FORMATS, NPZ, Container, Format, Reading, Recorded, entries_of, read_fields, recognise
 from ptycho.io.formats import write_fields
 from ptycho.scan.raw_data import RawData
 
@@ -83,7 +83,7 @@ def test_frames_are_indexed_as_an_array_is(tmp_path, name):
 
 def test_the_argument_wins_over_what_the_file_states(tmp_path, name):
     path = written(tmp_path, name, counts_scan())
-    assert read_fields(path, measurement="intensity")["measurement"] == "intensity"
+    assert read_fields(path, Reading(measurement="intensity"))["measurement"] == "intensity"
 
 
 def test_a_truncated_file_is_one_line_that_names_it(tmp_path, name):
@@ -116,7 +116,7 @@ def test_readers_named_by_their_module_exist():
 
 def test_of_two_fitting_rows_the_more_specific_one_is_taken(tmp_path, monkeypatch):
     entries = frozenset({"xcoords", "ycoords", "diffraction", "measurement"})
-    row = Format(container=NPZ, signatures=(entries,), reader=lambda path, measurement: {})
+    row = Format(container=NPZ, signatures=(entries,), reader=lambda path: Recorded(source="special"))
     monkeypatch.setitem(FORMATS, "special", row)
     assert recognise(written(tmp_path, "PtychoPINN NPZ", counts_scan())) == "special"
 
@@ -144,7 +144,7 @@ def test_a_missing_file_and_a_folder_are_reported_with_the_known_formats(tmp_pat
 def test_unknown_first_bytes_and_unknown_entries_list_what_is_known(tmp_path):
     foreign = tmp_path / "scan.npz"
     foreign.write_bytes(b"II* a picture")
-    with pytest.raises(DataError, match=r"unknown .* \(begins with b'II\* a pi'\); expected Ptyc"):
+    with pytest.raises(DataError, match=r"unknown .* \(begins with b'II\* a pi'\); expected a sc"):
         read_fields(foreign)
     path = tmp_path / "other.npz"
     np.savez(path, pixels=np.zeros(3), where=np.zeros(3))

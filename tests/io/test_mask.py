@@ -24,7 +24,7 @@ def test_a_file_without_a_mask_is_one_line(tmp_path):
     for name, message in (
         ("two.npz", "no entry mask .* expected one named mask"),
         ("objects.npy", "cannot be read"),
-        ("text.npy", "neither .npy nor .npz"),
+        ("text.npy", "neither .npy, .npz nor .tif"),
         ("gone.npy", "no such file"),
     ):
         with pytest.raises(DataError, match=message) as caught:

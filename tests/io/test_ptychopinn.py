@@ -166,8 +166,7 @@ def test_the_argument_wins_over_the_file_and_the_file_over_a_guess(path):
             r"no entry xcoords among those found \(diffraction, probeGuess, ycoords\); expe",
         ),
         ({"diffraction": None}, r"no entry diff3d or diffraction among those found \(probeG"),
-        ({"probeGuess": None}, r"no entry probeGuess"),
-        ({"ycoords": Y[:-1]}, r"ycoords holds 11 positions for 12 diffraction frames"),
+        ({"ycoords": Y[:-1]}, r"ycoords holds 11 positions and xcoords 12"),
         ({"diffraction": COUNTS[:-1]}, r"12 positions for 11 diffraction frames; expected one pos"),
         (
             {"xcoords": np.append(X[:-1], np.nan)},

@@ -5,8 +5,8 @@ import math
 import pytest
 import torch
 
+from ptycho.experiment import Experiment
 from ptycho.physics.detector import BlurredDetector, Detector, Measured, detector_of
-from ptycho.physics.experiment import Experiment
 from ptycho.physics.probe import probe_intensity
 
 CASES = [(8, 0.0), (7, 0.6), (8, 1.3), (5, 40.0)]

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from ptycho.errors import ConfigError
+from ptycho.experiment import Experiment
 from ptycho.physics import INTERACTIONS
 from ptycho.physics.detector import BlurredDetector, Detector, Measured
-from ptycho.physics.experiment import Experiment
 from ptycho.physics.forward import ForwardModel, forward_model, update_step
 from ptycho.physics.interaction import Interaction, ThinSample
 from ptycho.physics.patches import cut_patches, place_patches

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
+from ptycho.experiment import Experiment
 from ptycho.physics import INTERACTIONS
-from ptycho.physics.experiment import Experiment
 from ptycho.physics.interaction import Interaction, ThinSample
 from ptycho.physics.probe import probe_intensity
 

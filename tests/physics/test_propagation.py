@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from ptycho.errors import ConfigError
+from ptycho.experiment import Experiment, Geometry
 from ptycho.physics import PROPAGATORS
-from ptycho.physics.experiment import Experiment, Geometry
 from ptycho.physics.propagation import FarField, NearField
 
 SIZES = [(7, 0.6), (8, 0.6), (8, 40.0), (33, 1.0), (32, 1 / 32)]

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ptycho.errors import ConfigError, DataError
-from ptycho.physics.experiment import Experiment
+from ptycho.experiment import Experiment
 from ptycho.physics.forward import forward_model
 from ptycho.scan.dataset import GroupDataset, ManyScans, default_batch_size
 from ptycho.scan.raw_data import RawData

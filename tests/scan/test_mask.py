@@ -12,7 +12,7 @@ from ptycho.api.loading import report_pixels
 from ptycho.commands import cli
 from ptycho.engines.residuals import frame_residuals
 from ptycho.errors import DataError
-from ptycho.physics.experiment import Experiment
+from ptycho.experiment import Experiment
 from ptycho.scan.checks import suspicious_pixels
 from ptycho.scan.dataset import GroupDataset
 from ptycho.scan.raw_data import RawData

@@ -11,7 +11,7 @@ import torch
 from ptycho.api.simulation import simulated
 from ptycho.commands import simulate as workflow
 from ptycho.errors import ConfigError, DataError
-from ptycho.physics.experiment import Experiment, Geometry
+from ptycho.experiment import Experiment, Geometry
 from ptycho.physics.forward import ForwardModel
 from ptycho.scan.raw_data import RawData
 from ptycho.settings.base import from_mapping

@@ -10,11 +10,11 @@ import numpy as np
 from jaxtyping import Float
 
 from ptycho.errors import ConfigError, DataError
+from ptycho.experiment import Geometry, photon_wavelength
 from ptycho.io.hdf5 import Hdf5File
 from ptycho.io.reading import MappedEntry
 from ptycho.io.recorded import Recorded
 from ptycho.io.units import guessed_photon_energy_ev, metres_per
-from ptycho.physics.experiment import Geometry, photon_wavelength
 
 QUANTITIES = {
     "frames": "", "positions": "m", "x": "m", "y": "m", "probe": "", "object": "", "mask": "",

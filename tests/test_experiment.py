@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ptycho.errors import DataError
-from ptycho.physics.experiment import (
+from ptycho.experiment import (
     Experiment,
     Geometry,
     electron_wavelength,
@@ -133,5 +133,5 @@ def test_a_wrong_number_in_json_is_refused(text):
 
 
 def test_an_experiment_is_described_without_torch():
-    code = "import sys; import ptycho.physics.experiment; sys.exit('torch' in sys.modules)"
+    code = "import sys; import ptycho.experiment; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
