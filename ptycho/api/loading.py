@@ -15,20 +15,16 @@ from jaxtyping import Shaped
 from ptycho.errors import ConfigError, DataError
 from ptycho.io import Reading
 from ptycho.io.array_file import read_array
-from ptycho.scan.checks import suspicious_pixels
+from ptycho.scan.inspection import inspect_scan
 from ptycho.scan.raw_data import Measurement, RawData
 from ptycho.settings.base import from_mapping
-from ptycho.settings.reading import reading_of
+from ptycho.settings.reading import reading_of, skips_found
 from ptycho.settings.shared import ScanFileSettings
-from ptycho.spread import spread
 
 log = logging.getLogger(__name__)
 
-_LARGEST_SPREAD = 100
-"""Largest area of a scan in units of the area of all its windows."""
-
-_CHECKED_FRAMES = 64
-"""Frames, evenly spread over the scan, in which dead and hot pixels are searched."""
+PHOTONS_OF_AN_UNKNOWN_UNIT = 1e6
+"""Photons of the mean frame where its unit is unknown: so many that noise hardly matters."""
 
 
 def load(
@@ -67,7 +63,10 @@ def load(
     valid = read_array(Path(mask), "mask") if isinstance(mask, str | Path) else mask
     if valid is not None:
         reading = replace(reading, mask=valid)
-    return opened(Path(paths[0]), replace(reading, join=joined), N=N, nphotons=nphotons, scan=scan)
+    return opened(
+        Path(paths[0]), replace(reading, join=joined), N=N, nphotons=nphotons, scan=scan,
+        skip_found=skips_found(chosen),
+    )  # fmt: skip
 
 
 def opened(
@@ -77,20 +76,59 @@ def opened(
     N: int | None = None,
     nphotons: float | None = None,
     scan: int | None = None,
+    skip_found: bool = False,
 ) -> RawData:
-    """Return the scan in a file as a command reads it; see `load`."""
+    """Return the scan in a file as a command reads it, inspected; see `load`.
+
+    Args:
+        path: the scan file.
+        reading: how to read it.
+        N: see `load`.
+        nphotons: see `load`.
+        scan: see `load`.
+        skip_found: whether to leave out the frames that the inspection names.
+    """
     raw = RawData.from_file(path, reading)
     if N is not None and raw.frame_size != N:
         raise ConfigError(
             f"{path}: frames of {raw.frame_size} pixels; expected {N} (--N, or the size of the "
             "frames of the training)"
         )
-    _check_extent(path, raw)
-    report_pixels(raw)
+    if scan is not None:
+        raw = single_scan(raw, scan)
+    found = inspect_scan(raw)
+    frames = sorted({number for finding in found.findings for number in finding.frames})
+    if skip_found and frames:
+        if scan is None:
+            raw = RawData.from_file(path, replace(reading, skip=merged(reading.skip, frames, raw)))
+        else:
+            raw = raw.subset(np.setdiff1d(np.arange(raw.n_frames), frames))
+        found = inspect_scan(raw)
+    if found.errors:
+        raise DataError(f"{path}: {found.errors[0].sentence()}")
+    report_mask(raw)
+    for finding in found.warnings:
+        log.warning("%s: %s", path, finding.sentence())
+    raw = replace(raw, warnings=tuple(finding.sentence() for finding in found.warnings))
     if nphotons is not None:
         log.info("rescaling frames: mean %.3g -> %.3g photons", raw.photons_per_frame(), nphotons)
-        raw = raw.scaled_to(nphotons)
-    return raw if scan is None else single_scan(raw, scan)
+        return raw.scaled_to(nphotons)
+    if any(finding.name == "unknown_unit" for finding in found.findings):
+        log.info("%s: frames taken as %.0e photons each", path, PHOTONS_OF_AN_UNKNOWN_UNIT)
+        return raw.scaled_to(PHOTONS_OF_AN_UNKNOWN_UNIT)
+    return raw
+
+
+def merged(skipped: Sequence[int], found: Sequence[int], raw: RawData) -> tuple[int, ...]:
+    """Return frame numbers of the file: those skipped, and those found in what was left.
+
+    Args:
+        skipped: numbers in the file, ascending.
+        found: numbers in the scan without them.
+        raw: that scan.
+    """
+    left = np.setdiff1d(np.arange(raw.n_frames + len(skipped)), skipped)
+    return tuple(sorted({*skipped, *left[list(found)].tolist()}))
 
 
 def load_data(
@@ -136,32 +174,14 @@ def single_scan(raw: RawData, scan: int | None) -> RawData:
     return raw.subset(np.flatnonzero(raw.scan_index == scan))
 
 
-def report_pixels(raw: RawData) -> None:
-    """Log the number of valid pixels of a mask, and pixels that look dead or hot."""
+def report_mask(raw: RawData) -> None:
+    """Log the number of valid pixels of a mask."""
     if raw.mask is not None:
         n_valid = int(raw.mask.sum())
-        inverted = "; expected True on valid pixels" if 2 * n_valid < raw.mask.size else ""
+        inverted = 2 * n_valid < raw.mask.size
+        remedy = "; expected True on valid pixels; --mask_polarity bad inverts it"
         level = logging.WARNING if inverted else logging.INFO
-        log.log(level, "mask: %d of %d pixels valid%s", n_valid, raw.mask.size, inverted)
-    chosen = spread(raw.n_frames, _CHECKED_FRAMES)
-    odd = np.argwhere(suspicious_pixels(raw.intensity(chosen), raw.mask))
-    if len(odd):
-        named = ", ".join(f"({row}, {col})" for row, col in odd[:8].tolist())
-        log.warning(
-            "%d suspicious pixels, dead or hot: %s%s; exclude them by --mask if so", len(odd),
-            named, ", ..." if len(odd) > 8 else "",
+        log.log(
+            level, "mask: %d of %d pixels valid%s", n_valid, raw.mask.size,
+            remedy if inverted else "",
         )  # fmt: skip
-
-
-def _check_extent(path: Path, raw: RawData) -> None:
-    """Raise DataError if the positions are spread so far that one of them must be wrong."""
-    positions = raw.positions
-    extent = np.ptp(positions, axis=0) + raw.frame_size
-    if extent.prod() <= _LARGEST_SPREAD * raw.n_frames * raw.frame_size**2:
-        return
-    away = np.abs(positions - np.median(positions, axis=0)).max(axis=1)
-    raise DataError(
-        f"{path}: positions spread over {extent[0]:.3g} x {extent[1]:.3g} pixels, frame "
-        f"{away.argmax()} lies farthest out; expected windows that cover more of it; check "
-        "the unit of the positions, or exclude that frame"
-    )

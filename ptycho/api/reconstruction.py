@@ -157,7 +157,9 @@ def run(prepared: Prepared) -> Result:
         found = None
         if settings.uncertainty is not None:
             found = estimate_uncertainty(result, prepared.again, settings)
-    return dataclasses.replace(result, uncertainty=found, warnings=tuple(warnings), seconds=seconds)
+    return dataclasses.replace(
+        result, uncertainty=found, warnings=(*prepared.raw.warnings, *warnings), seconds=seconds
+    )
 
 
 def _reconstructed(prepared: Prepared) -> Result:

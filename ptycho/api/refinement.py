@@ -98,7 +98,8 @@ def run(prepared: Prepared) -> Result:
         found = continued(prepared)
     seconds = time.perf_counter() - began
     result = as_result(found, prepared.raw, frames[:, None], settings)
-    return dataclasses.replace(result, warnings=tuple(warnings), seconds=seconds)
+    known = (*prepared.raw.warnings, *warnings)
+    return dataclasses.replace(result, warnings=known, seconds=seconds)
 
 
 def continued(prepared: Prepared) -> engines.Reconstruction:

@@ -213,7 +213,7 @@ def learn(
         split=data.split,
         given_probe=data.scaled.probe.numpy() if settings.train_probe else None,
         history=(folder / HISTORY_FILE).read_text(encoding="utf-8"),
-        warnings=tuple(warnings),
+        warnings=(*data.raw.warnings, *warnings),
     )
 
 

@@ -19,6 +19,9 @@ MISTAKE, INTERRUPTED = 2, 130
 """Exit codes: a user error, and Ctrl-C as shells count it (128 + SIGINT)."""
 
 _package = logging.getLogger("ptycho")
+_console = logging.getLogger(__name__)
+
+_IN_SIGHT = 8  # lines after which a warning has scrolled away
 
 
 class _PlainFormatter(logging.Formatter):
@@ -52,6 +55,24 @@ class _ScreenHandler(logging.StreamHandler[TextIO]):
             tqdm.tqdm.write(self.format(record), file=self.stream)
 
 
+class _Reminder(logging.Handler):
+    """Keeps the warnings that other lines have followed, to show them again at the end."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.INFO)
+        self._lines = 0
+        self._warnings: dict[str, int] = {}
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._lines += 1
+        if record.levelno >= logging.WARNING:
+            self._warnings[record.getMessage()] = self._lines
+
+    def missed(self) -> list[str]:
+        """Return the warnings that have scrolled away, oldest first."""
+        return [text for text, line in self._warnings.items() if self._lines - line >= _IN_SIGHT]
+
+
 @contextlib.contextmanager
 def logging_to(
     *,
@@ -69,12 +90,18 @@ def logging_to(
     screen = _ScreenHandler(sys.stderr)
     screen.setLevel(logging.DEBUG if verbose else logging.WARNING if quiet else logging.INFO)
     screen.setFormatter(_JsonFormatter() if as_json else _PlainFormatter())
-    level = _package.level
+    level, reminder = _package.level, _Reminder()
     _package.setLevel(logging.DEBUG if verbose else logging.INFO)
     _package.addHandler(screen)
+    _package.addHandler(reminder)
     try:
         yield
+        if not as_json and (missed := reminder.missed()):
+            _console.info("warnings of this run:")
+            for text in missed:
+                _console.info("  %s", text)
     finally:
+        _package.removeHandler(reminder)
         _package.setLevel(level)
         _package.removeHandler(screen)
 

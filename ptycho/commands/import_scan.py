@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ptycho.api.loading import report_pixels
+from ptycho.api.loading import opened
 from ptycho.commands.outputs import check_output
 from ptycho.errors import DataError
 from ptycho.io import recognise
@@ -17,7 +17,7 @@ from ptycho.scan.raw_data import RawData
 from ptycho.scan.scaling import is_transmission
 from ptycho.scan.summary import ScanSummary, summarise_scan
 from ptycho.settings.import_scan import ImportConfig
-from ptycho.settings.reading import reading_of
+from ptycho.settings.reading import reading_of, skips_found
 
 log = logging.getLogger(__name__)
 
@@ -40,14 +40,12 @@ def run(config: ImportConfig) -> Path:
             )
     check_output(config.output, overwrite=config.overwrite)
     log.info("%s: read as %s", config.source, recognise(config.source))
-    raw = RawData.from_file(config.source, reading_of(config))
+    raw = opened(config.source, reading_of(config), skip_found=skips_found(config))
     found = summarise_scan(raw)
     log.info("%s", found.frames_sentence())
     raw = _prepared(raw, found, config)
     summary = summarise_scan(raw)
     log.info("%s", summary.scan_sentence())
-    report_pixels(raw)
-    _warn(summary)
     raw.save(config.output)
     log.info("%s: written, %.0f MB", config.output, config.output.stat().st_size / 1e6)
     return config.output
@@ -68,18 +66,3 @@ def _prepared(raw: RawData, found: ScanSummary, config: ImportConfig) -> RawData
         pixel_size_m=config.pixel_size_m or raw.pixel_size_m,
         metadata={**raw.metadata, "source_file": config.source.name},
     )
-
-
-def _warn(summary: ScanSummary) -> None:
-    """Say what will hurt a reconstruction and can be seen now."""
-    away = max(abs(place - summary.size // 2) for place in summary.centre)
-    if away > 0.05 * summary.size:
-        log.warning(
-            "frames are %.1f px off centre; expected the zero frequency at pixel %d",
-            away, summary.size // 2,
-        )  # fmt: skip
-    if summary.overlap < 0.4:
-        log.warning(
-            "neighbouring probes overlap by %.0f %%; expected 60 %% or more for a sound "
-            "reconstruction", 100 * summary.overlap,
-        )  # fmt: skip

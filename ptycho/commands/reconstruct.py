@@ -23,7 +23,7 @@ from ptycho.api.saving import write_result
 from ptycho.commands.running import begun
 from ptycho.scan.raw_data import RawData
 from ptycho.settings.base import part_of
-from ptycho.settings.reading import reading_of
+from ptycho.settings.reading import reading_of, skips_found
 from ptycho.settings.reconstruct import InferenceConfig, ReconstructSettings
 
 log = logging.getLogger(__name__)
@@ -58,7 +58,13 @@ def run(config: InferenceConfig) -> Path | Forecast:
 
 
 def _scan(config: InferenceConfig) -> RawData:
-    return opened(config.test_data, reading_of(config), N=config.N, scan=config.scan)
+    return opened(
+        config.test_data,
+        reading_of(config),
+        N=config.N,
+        scan=config.scan,
+        skip_found=skips_found(config),
+    )
 
 
 def _forecast(config: InferenceConfig, prepared: Prepared) -> Forecast:

@@ -23,7 +23,7 @@ from ptycho.runs import data_entry
 from ptycho.scan.raw_data import RawData
 from ptycho.scan.summary import summarise_scan
 from ptycho.settings.base import part_of
-from ptycho.settings.reading import reading_of
+from ptycho.settings.reading import reading_of, skips_found
 from ptycho.settings.refine import RefineConfig, RefineSettings
 
 log = logging.getLogger(__name__)
@@ -58,7 +58,9 @@ def run(config: RefineConfig) -> Path | Forecast:
 
 
 def _scan(config: RefineConfig) -> RawData:
-    return opened(config.test_data, reading_of(config), scan=config.scan)
+    return opened(
+        config.test_data, reading_of(config), scan=config.scan, skip_found=skips_found(config)
+    )
 
 
 def _prepared(config: RefineConfig, raw: RawData) -> Prepared:

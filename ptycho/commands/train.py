@@ -27,7 +27,7 @@ from ptycho.errors import ConfigError
 from ptycho.runs import Run
 from ptycho.scan.raw_data import RawData
 from ptycho.settings.base import part_of
-from ptycho.settings.reading import reading_of
+from ptycho.settings.reading import reading_of, skips_found
 from ptycho.settings.train import TrainConfig, TrainSettings
 
 log = logging.getLogger(__name__)
@@ -94,7 +94,13 @@ def _scans(config: TrainConfig) -> Scans:
 
 
 def _open(path: Path, config: TrainConfig) -> RawData:
-    return opened(path, reading_of(config), N=config.N, nphotons=config.nphotons)
+    return opened(
+        path,
+        reading_of(config),
+        N=config.N,
+        nphotons=config.nphotons,
+        skip_found=skips_found(config),
+    )
 
 
 def _further_files(config: TrainConfig) -> list[Path]:

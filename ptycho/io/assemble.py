@@ -18,7 +18,7 @@ from ptycho.experiment import Experiment, Geometry
 from ptycho.io.detector import FrameSteps, oriented_shape, processed, valid_pixels
 from ptycho.io.fields import FrameStack, LazyFrames, ScanFields
 from ptycho.io.measurement import Measurement, infer_measurement
-from ptycho.io.orientation import oriented, placed, turned
+from ptycho.io.orientation import PROBE_STEPS, oriented, placed, turned
 from ptycho.io.reading import Reading
 from ptycho.io.recorded import Recorded
 from ptycho.io.start_probe import estimated_probe
@@ -89,7 +89,7 @@ def assemble(where: str, recorded: Recorded, reading: Reading) -> ScanFields:
         DataError: If frames or positions are missing, or their parts do not fit.
         ConfigError: If a setting does not fit the file.
     """
-    recorded = _joined_by_number(where, recorded)
+    recorded = _without(where, _joined_by_number(where, recorded), reading.skip)
     stored = recorded.frames
     if stored is None:
         raise DataError(
@@ -113,7 +113,7 @@ def assemble(where: str, recorded: Recorded, reading: Reading) -> ScanFields:
     shrink = size * steps.bin / min(oriented_shape(stored.shape[1:], steps.orientation))
     positions = _positions(where, recorded, reading, pixel, shrink)
     notes += _position_words(recorded, reading, pixel)
-    probe, known = _probe(where, recorded, steps, frames, valid, measurement)
+    probe, known = _probe(recorded, reading, steps, frames, valid, measurement)
     if not known and recorded.probe is None:
         notes.append("probe: none in the file; estimated from the mean frame")
     whole = steps.crop is None and steps.bin == 1
@@ -183,6 +183,28 @@ def _joined_by_number(where: str, recorded: Recorded) -> Recorded:
     )
 
 
+def _without(where: str, recorded: Recorded, skip: Sequence[int]) -> Recorded:
+    """Return the content without some frames, and without their positions if these have them."""
+    frames, positions = recorded.frames, recorded.positions
+    if not skip or frames is None:
+        return recorded
+    n_frames = len(frames)
+    if skip[-1] >= n_frames:
+        raise ConfigError(f"skip_frames: {skip[-1]}; {where} has the frames 0 to {n_frames - 1}")
+    left = np.setdiff1d(np.arange(n_frames), skip)
+    if not len(left):
+        raise ConfigError(f"skip_frames: all {n_frames} frames of {where}; expected some to stay")
+    per_position = {}
+    if positions is not None and len(positions) == n_frames:
+        for name in ("positions", "start", "scan_index", "patches"):
+            values = getattr(recorded, name)
+            per_position[name] = None if values is None else np.asarray(values)[left]
+    note = f"{n_frames - len(left)} of {n_frames} frames left out"
+    return replace(
+        recorded, frames=_chosen(frames, left), notes=(*recorded.notes, note), **per_position
+    )
+
+
 def _chosen(frames: FrameStack, numbers: Shaped[np.ndarray, " n"]) -> FrameStack:
     shape = (len(numbers), *frames.shape[1:])
     return LazyFrames(shape, frames.dtype, lambda which: np.asarray(frames[numbers[which]]))
@@ -200,8 +222,8 @@ def _measurement(where: str, recorded: Recorded, reading: Reading) -> Measuremen
     found = infer_measurement(sample, amplitude_by_convention=recorded.amplitude_by_convention)
     if found is None:
         raise DataError(
-            f"{where}: {recorded.frames_entry} of type {frames.dtype} may hold intensity or amplitude; expected a "
-            "file that states which; set it with --measurement"
+            f"{where}: {recorded.frames_entry} of type {frames.dtype} may hold intensity or amplitude; "
+            "expected a file that states which; set it with --measurement"
         )
     logger.info("%s: %s read as %s (%s)", where, recorded.frames_entry, *found)
     return found[0]
@@ -426,12 +448,14 @@ def _position_words(recorded: Recorded, reading: Reading, pixel: float | None) -
 
 
 def _probe(
-    where: str, recorded: Recorded, steps: FrameSteps, frames: FrameStack,
+    recorded: Recorded, reading: Reading, steps: FrameSteps, frames: FrameStack,
     valid: Bool[np.ndarray, "row col"] | None, measurement: Measurement,
 ) -> tuple[Complex[np.ndarray, "mode n n"], bool]:  # fmt: skip
     """Return the probe on the grid of the processed frames, and whether it is known."""
     size = frames.shape[-1]
     probe = recorded.probe
+    for step in reading.probe if probe is not None else ():
+        probe = PROBE_STEPS[step](probe)
     if probe is None:
         return estimated_probe(frames, valid, measurement), False
     whole = min(np.shape(recorded.frames)[1:]) if recorded.frames is not None else size

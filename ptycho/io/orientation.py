@@ -32,6 +32,10 @@ POSITION_STEPS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 order."""
 
 
+PROBE_STEPS: dict[str, Callable[[np.ndarray], np.ndarray]] = {**FRAME_STEPS, "conjugate": np.conj}
+"""Steps on the probe of a file: those of frames, and the complex conjugate."""
+
+
 def oriented(
     frames: Shaped[np.ndarray, "*any row col"], steps: Sequence[str]
 ) -> Shaped[np.ndarray, "*any row2 col2"]:

@@ -97,5 +97,11 @@ class Reading:
     """(row, col) of the zero frequency in a stored frame after `frames`, or `auto`: the centre of
     mass of the mean frame. None takes pixel H//2, W//2."""
 
+    skip: tuple[int, ...] = ()
+    """Numbers of frames to be left out, ascending."""
+
+    probe: tuple[str, ...] = ()
+    """Rows of PROBE_STEPS, applied to the probe of the file from left to right."""
+
     bin: int = 1
     """Side of the squares of detector pixels that are summed."""

@@ -105,6 +105,9 @@ class RawData:
     photons_per_unit: float = 1.0
     """Photons that a stored intensity of 1 stands for; 1 when the frames are in photons."""
 
+    warnings: tuple[str, ...] = ()
+    """What the inspection of the file warned of; see `ptycho.scan.inspection`."""
+
     metadata: dict[str, Any] = field(default_factory=dict)
     """What else is known; plain values that JSON can hold."""
 

@@ -12,7 +12,7 @@ import numpy as np
 from ptycho.errors import ConfigError
 from ptycho.experiment import Geometry, electron_wavelength, photon_wavelength
 from ptycho.io.array_file import read_array
-from ptycho.io.orientation import FRAME_STEPS, POSITION_STEPS, words
+from ptycho.io.orientation import FRAME_STEPS, POSITION_STEPS, PROBE_STEPS, words
 from ptycho.io.readers.mapped import QUANTITIES
 from ptycho.io.reading import MappedEntry, Reading
 from ptycho.io.units import length_factor
@@ -58,12 +58,32 @@ def reading_of(settings: ScanFileSettings) -> Reading:
         positions_unit=settings.positions_unit,
         frames=words(settings.frames, list(FRAME_STEPS), "frames"),
         positions=words(settings.positions, list(POSITION_STEPS), "positions"),
+        probe=words(settings.probe, list(PROBE_STEPS), "probe"),
+        skip=_skipped(settings.skip_frames),
         crop=settings.crop,
         center="auto"
         if settings.center == "auto"
         else _numbers(settings.center, "center", 2, 2, zero=True),
         bin=settings.bin,
     )
+
+
+def _skipped(text: str | None) -> tuple[int, ...]:
+    """Return the numbers of frames that a setting names; none for `found`."""
+    numbers: set[int] = set()
+    for word in _lines(text):
+        first, dash, last = word.partition("-")
+        if word == "found":
+            continue
+        if not first.isdecimal() or (dash and not last.isdecimal()):
+            raise ConfigError(f"skip_frames: {word!r}; expected numbers such as 17 or 100-120")
+        numbers.update(range(int(first), int(last or first) + 1))
+    return tuple(sorted(numbers))
+
+
+def skips_found(settings: ScanFileSettings) -> bool:
+    """Return whether the frames that an inspection names are to be left out."""
+    return "found" in _lines(settings.skip_frames)
 
 
 def _wavelength(settings: ScanFileSettings) -> float | None:

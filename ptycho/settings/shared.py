@@ -126,6 +126,13 @@ class ScanFileSettings(Settings):
     bin: int = 1
     """Side of the squares of detector pixels that are summed to one."""
 
+    probe: str | None = also(None, many=0)
+    """Steps on the probe of the file, in order: those of frames, and conjugate."""
+
+    skip_frames: str | None = also(None, many=0)
+    """Frames to be left out, 17 or 100-120, separated by commas; `found` leaves out those that the
+    inspection names: blank, far too bright, repeated, far off."""
+
     dark: Path | None = also(None, must_exist="dark")
     """Frame to be subtracted from all others: an array in .npy, .npz or .tif. Negative values
     become 0."""
