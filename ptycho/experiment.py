@@ -39,6 +39,11 @@ def photon_wavelength(energy_ev: float) -> float:
     return _PLANCK_J_S * _LIGHT_M_S / (_CHARGE_C * energy_ev)
 
 
+def photon_energy_ev(wavelength_m: float) -> float:
+    """Return the energy of photons of some wavelength, eV."""
+    return _PLANCK_J_S * _LIGHT_M_S / (_CHARGE_C * wavelength_m)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Geometry:
     """Lengths of an experiment; what is unknown is None.

@@ -82,7 +82,8 @@ class SettingsCommand(click.Command):
         Words without a flag are the settings of the usage line not given by one, in its order.
         """
         args = _with_joined_words(_with_booleans(args, self.booleans), self.several)
-        return super().parse_args(ctx, _with_named_words(args, self.unnamed))
+        args = _with_joined_words(_with_named_words(args, self.unnamed), self.several)
+        return super().parse_args(ctx, args)
 
     def collect_usage_pieces(self, ctx: click.Context) -> list[str]:
         """Return the words of the usage line: the settings that may be given without a flag."""
@@ -162,6 +163,7 @@ def _is_number(word: str) -> bool:
 def _with_named_words(args: Sequence[str], unnamed: Sequence[Setting]) -> list[str]:
     """Return the arguments with words that belong to no flag written as `--name=word`."""
     named = {arg.partition("=")[0][2:].replace("-", "_") for arg in args if arg.startswith("--")}
+    endless = {s.name for s in unnamed if s.many == 0}
     free = [s.name for s in unnamed if named.isdisjoint((s.name, *s.aliases))]
     result: list[str] = []
     rest = list(args)
@@ -170,7 +172,7 @@ def _with_named_words(args: Sequence[str], unnamed: Sequence[Setting]) -> list[s
         if arg == "--":
             return [*result, arg, *rest]
         if not arg.startswith("-") and free:
-            arg = f"--{free.pop(0)}={arg}"
+            arg = f"--{free[0] if free[0] in endless else free.pop(0)}={arg}"
         elif arg.startswith("--") and "=" not in arg and arg != "--help" and rest:
             result.append(arg)
             arg = rest.pop(0)

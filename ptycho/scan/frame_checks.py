@@ -135,7 +135,27 @@ def zero_regions(sample: Sample) -> Bool[np.ndarray, "row col"]:
     expected = np.divide(blurred, weight, out=np.zeros_like(total), where=weight > 1e-4)
     gaps = ~lit & sample.valid & (expected > 50 * _quantum(sample))
     enclosed = ndimage.binary_fill_holes(lit | gaps) & ~lit & sample.valid & (weight <= 1e-4)
-    found: np.ndarray = gaps | enclosed
+    return _with_sharp_edges(gaps | enclosed, lit, total, expected)
+
+
+def _with_sharp_edges(
+    regions: Bool[np.ndarray, "row col"],
+    lit: Bool[np.ndarray, "row col"],
+    total: Float[np.ndarray, "row col"],
+    expected: Float[np.ndarray, "row col"],
+) -> Bool[np.ndarray, "row col"]:
+    """Return the regions next to which pixels hold what is expected there.
+
+    Around a zero of the diffraction pattern itself the intensity falls off gradually.
+    """
+    labels, _ = ndimage.label(regions)
+    found = np.zeros_like(regions)
+    for number, box in enumerate(ndimage.find_objects(labels), start=1):
+        grown = tuple(slice(max(s.start - 1, 0), s.stop + 1) for s in box)
+        part = labels[grown] == number
+        rim = ndimage.binary_dilation(part) & lit[grown]
+        if total[grown][rim].sum() > 0.4 * expected[grown][rim].sum() > 0:
+            found[grown] |= part
     return found
 
 

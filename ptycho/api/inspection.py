@@ -1,0 +1,158 @@
+"""The inspection of scan files: what they are, their numbers, what is wrong with them.
+
+Data flow: files -> Recorded -> RawData -> [report].
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ptycho.errors import DataError
+from ptycho.experiment import photon_energy_ev
+from ptycho.io import Reading
+from ptycho.io.formats import read_recorded
+from ptycho.io.recorded import Recorded
+from ptycho.scan.inspection import Inspection, inspect_scan
+from ptycho.scan.position_checks import probe_diameter
+from ptycho.scan.raw_data import RawData
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class InspectedScan:
+    """One scan, from one file or several."""
+
+    files: tuple[Path, ...]
+    """The files it was read from."""
+
+    source: str
+    """What they are, such as `CXI written by PyNX`."""
+
+    raw: RawData
+    """The scan."""
+
+    inspection: Inspection
+    """Its findings."""
+
+    def rows(self) -> list[tuple[str, str]]:
+        """Return its numbers as pairs of name and text."""
+        raw, sample = self.raw, self.inspection.sample
+        size, positions = raw.frame_size, raw.positions
+        low, high = positions.min(axis=0), positions.max(axis=0)
+        pixel = raw.pixel_size_m
+        photons = sample.photons
+        wide = probe_diameter(raw.probe)
+        known = "" if raw.probe_known else ", estimated from the mean frame"
+        rows = [
+            ("format", self.source),
+            ("frames", f"{raw.n_frames:,} of {size} x {size}, {raw.frames.dtype}, "
+             f"{raw.measurement}"),
+            ("photons", f"{np.median(photons):.3g} per frame (median), "
+             f"{photons.min():.3g} to {photons.max():.3g}"),
+            ("positions", f"rows {low[0]:.1f} to {high[0]:.1f}, columns {low[1]:.1f} to "
+             f"{high[1]:.1f} px, step {sample.step:.3g} px" + _metres(sample.step, pixel)),
+            ("probe", f"{len(raw.probe)} mode{'s' * (len(raw.probe) > 1)}, {wide:.3g} px wide "
+             f"(80 % of its power){known}"),
+            ("overlap", f"{max(0.0, 1 - sample.step / wide):.0%} of that width"),
+            ("geometry", _geometry(raw)),
+            ("mask", _mask(raw)),
+        ]  # fmt: skip
+        steps = raw.metadata.get("reading", {}).get("steps", [])
+        return [*rows, *(("read", step) for step in steps)]
+
+    def document(self) -> dict[str, Any]:
+        """Return numbers and findings as plain values for JSON."""
+        raw, sample = self.raw, self.inspection.sample
+        return {
+            "files": [str(path) for path in self.files],
+            "format": self.source,
+            "n_frames": raw.n_frames,
+            "frame_size": raw.frame_size,
+            "dtype": str(raw.frames.dtype),
+            "measurement": raw.measurement,
+            "photons_per_frame": float(np.median(sample.photons)),
+            "rows": [float(v) for v in (raw.ycoords.min(), raw.ycoords.max())],
+            "columns": [float(v) for v in (raw.xcoords.min(), raw.xcoords.max())],
+            "step": sample.step,
+            "pixel_size_m": raw.pixel_size_m,
+            "probe_known": raw.probe_known,
+            "probe_diameter": probe_diameter(raw.probe),
+            "findings": [
+                {"name": f.name, "severity": f.severity, "text": f.text, "remedy": f.remedy,
+                 "frames": list(f.frames)}
+                for f in self.inspection.findings
+            ],
+            "read": raw.metadata.get("reading", {}).get("steps", []),
+        }  # fmt: skip
+
+
+def inspect_files(files: Sequence[Path], reading: Reading) -> list[InspectedScan]:
+    """Return the scans in some files; parts of one scan are joined.
+
+    Args:
+        files: each a scan, or each a part of one.
+        reading: how to read them.
+
+    Raises:
+        DataError: If a file is no scan or no part of one.
+    """
+    parts = [read_recorded(path, reading) for path in files]
+    if len(files) > 1 and any(_is_part(part, reading) for part in parts):
+        whole = replace(reading, join=(*files[1:], *reading.join))
+        return [_inspected(tuple(files), parts, RawData.from_file(files[0], whole))]
+    return [
+        _inspected((path,), [part], RawData.from_file(path, reading))
+        for path, part in zip(files, parts, strict=True)
+    ]
+
+
+def _is_part(recorded: Recorded, reading: Reading) -> bool:
+    places = recorded.positions is not None or recorded.raster or reading.scan_shape
+    return recorded.frames is None or not places
+
+
+def _inspected(files: tuple[Path, ...], parts: Sequence[Recorded], raw: RawData) -> InspectedScan:
+    source = " and ".join(dict.fromkeys(part.source for part in parts))
+    return InspectedScan(files=files, source=source, raw=raw, inspection=inspect_scan(raw))
+
+
+def _metres(length: float, pixel: float | None) -> str:
+    return "" if pixel is None else f" = {1e9 * length * pixel:.4g} nm"
+
+
+def _geometry(raw: RawData) -> str:
+    known, parts = raw.experiment.geometry, []
+    if known.wavelength_m is not None:
+        parts.append(
+            f"wavelength {1e12 * known.wavelength_m:.4g} pm"
+            f" (photons of {photon_energy_ev(known.wavelength_m) / 1e3:.4g} keV)"
+        )
+    if known.distance_m is not None:
+        parts.append(f"distance {known.distance_m:.4g} m")
+    if known.detector_pixel_m is not None:
+        parts.append(f"detector pixel {1e6 * known.detector_pixel_m:.4g} um")
+    if raw.pixel_size_m is not None:
+        parts.append(f"object pixel {1e9 * raw.pixel_size_m:.4g} nm")
+    return ", ".join(parts) or "unknown: lengths in pixels"
+
+
+def _mask(raw: RawData) -> str:
+    if raw.mask is None:
+        return "none: all pixels valid"
+    valid = int(np.asarray(raw.mask).sum())
+    return f"{valid} of {math.prod(raw.mask.shape)} pixels valid"
+
+
+def write_mask(found: InspectedScan, path: Path) -> None:
+    """Write the proposed mask of a scan.
+
+    Raises:
+        DataError: If the file exists, or its name does not end in .npy.
+    """
+    if path.suffix.lower() != ".npy" or path.exists():
+        what = "exists" if path.exists() else "cannot be written as a mask"
+        raise DataError(f"{path}: {what}; expected a new name that ends in .npy")
+    np.save(path, found.inspection.proposed_mask(), allow_pickle=False)
