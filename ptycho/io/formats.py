@@ -14,9 +14,24 @@ from pathlib import Path
 
 from ptycho.errors import DataError
 from ptycho.io.containers import (
-    BLO, DM, EMD, EMPAD, HDF5, LONGEST_MAGIC, MAT5, MAT73, MIB, MRC, NPY, NPZ, TEXT, TIFF,
-    TIFF_FOLDER, ZARR, Container,
-)  # fmt: skip
+    BLO,
+    DM,
+    EMD,
+    EMPAD,
+    HDF5,
+    LONGEST_MAGIC,
+    MAT5,
+    MAT73,
+    MIB,
+    MRC,
+    NPY,
+    NPZ,
+    TEXT,
+    TIFF,
+    TIFF_FOLDER,
+    ZARR,
+    Container,
+)
 from ptycho.io.fields import ScanFields
 from ptycho.io.readers.presets import PRESETS, read_preset
 from ptycho.io.reading import Reading
