@@ -23,9 +23,12 @@ from ptycho.errors import ConfigError, DataError
 from ptycho.progress import drawn
 from ptycho.settings.base import Settings, canonical, describe, from_mapping, nearest
 from ptycho.settings.cache import CacheConfig
+from ptycho.settings.convert import ConvertConfig
 from ptycho.settings.evaluate import EvaluateConfig
+from ptycho.settings.export import ExportConfig
 from ptycho.settings.groups import GroupsConfig
 from ptycho.settings.import_scan import ImportConfig
+from ptycho.settings.inspect import InspectConfig
 from ptycho.settings.pretrain import PretrainConfig
 from ptycho.settings.reconstruct import InferenceConfig
 from ptycho.settings.refine import RefineConfig
@@ -140,6 +143,9 @@ def compare_command(ctx: click.Context, runs: tuple[Path, ...], as_json: bool) -
 
 simulate_command = _command("simulate", SimulateConfig, "simulate")
 import_command = _command("import", ImportConfig, "import_scan")
+inspect_command = _command("inspect", InspectConfig, "inspect")
+convert_command = _command("convert", ConvertConfig, "convert")
+export_command = _command("export", ExportConfig, "export")
 groups_command = _command("groups", GroupsConfig, "groups")
 train_command = _command("train", TrainConfig, "train")
 reconstruct_command = _command("reconstruct", InferenceConfig, "reconstruct")
@@ -177,12 +183,15 @@ ptycho = Commands(
     commands=[
         simulate_command,
         import_command,
+        inspect_command,
+        convert_command,
         groups_command,
         train_command,
         reconstruct_command,
         pretrain_command,
         refine_command,
         evaluate_command,
+        export_command,
         report_command,
         compare_command,
         view_command,

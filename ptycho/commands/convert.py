@@ -1,0 +1,47 @@
+"""`ptycho convert`: a scan file of any known format -> a file of another program.
+
+Data flow: [file -> RawData -> file].
+"""
+
+import logging
+from pathlib import Path
+
+from ptycho.api.conversion import write_scan
+from ptycho.errors import DataError
+from ptycho.io import recognise
+from ptycho.io.writers import format_for
+from ptycho.io.writers.writing import check_files
+from ptycho.runs.files import RECONSTRUCTION_FILE
+from ptycho.scan.raw_data import RawData
+from ptycho.settings.convert import ConvertConfig
+from ptycho.settings.reading import reading_of
+
+log = logging.getLogger(__name__)
+
+
+def run(config: ConvertConfig) -> Path:
+    """Convert a scan; what its new format cannot hold is logged.
+
+    Returns:
+        The file written.
+
+    Raises:
+        ConfigError: If the format to write is unknown, or the output exists.
+        DataError: If the source is no valid scan, lacks what the format needs, or would be
+            overwritten.
+    """
+    source = config.source
+    format_for(config.output, config.to)
+    if (source / RECONSTRUCTION_FILE).exists() or source.name == RECONSTRUCTION_FILE:
+        raise DataError(
+            f"{source}: a reconstruction; expected a scan (ptycho export writes reconstructions)"
+        )
+    reading = reading_of(config)
+    read = [path for path in (source, config.mask, config.dark) if path is not None]
+    read += reading.join
+    check_files([config.output], overwrite=config.overwrite, sources=read)
+    if not reading.mapped:
+        log.info("%s: read as %s", source, recognise(source))
+    raw = RawData.from_file(source, reading)
+    files = write_scan(raw, config.output, to=config.to, overwrite=config.overwrite, sources=read)
+    return files[0]
