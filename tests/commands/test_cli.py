@@ -10,7 +10,9 @@ import yaml
 from ptycho.commands import cli
 from ptycho.settings.base import describe
 from ptycho.settings.cache import CacheConfig
+from ptycho.settings.convert import ConvertConfig
 from ptycho.settings.evaluate import EvaluateConfig
+from ptycho.settings.export import ExportConfig
 from ptycho.settings.groups import GroupsConfig
 from ptycho.settings.import_scan import ImportConfig
 from ptycho.settings.reconstruct import InferenceConfig
@@ -25,6 +27,8 @@ VERBS = {
     "evaluate": EvaluateConfig,
     "simulate": SimulateConfig,
     "import": ImportConfig,
+    "convert": ConvertConfig,
+    "export": ExportConfig,
     "groups": GroupsConfig,
     "cache": CacheConfig,
 }
@@ -54,6 +58,8 @@ def ran(monkeypatch):
         cli.evaluate_command,
         cli.simulate_command,
         cli.import_command,
+        cli.convert_command,
+        cli.export_command,
         cli.groups_command,
         cli.cache_command,
     ):

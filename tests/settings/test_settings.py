@@ -11,7 +11,9 @@ import yaml
 from ptycho.errors import ConfigError
 from ptycho.settings.base import SECTIONS, canonical, describe, from_mapping, to_dict
 from ptycho.settings.cache import CacheConfig
+from ptycho.settings.convert import ConvertConfig
 from ptycho.settings.evaluate import EvaluateConfig
+from ptycho.settings.export import ExportConfig
 from ptycho.settings.groups import GroupsConfig
 from ptycho.settings.import_scan import ImportConfig
 from ptycho.settings.pretrain import PretrainConfig
@@ -65,6 +67,8 @@ def test_settings_are_keyword_only_and_frozen():
 
 CONFIGS = [
     *CLASSES,
+    ConvertConfig,
+    ExportConfig,
     GroupsConfig,
     CacheConfig,
     PretrainConfig,

@@ -18,6 +18,8 @@ _BLOCK_BYTES = 2**25
 _ONE_EV_WAVELENGTH_M = photon_wavelength(1.0)
 _PHOTONS_EV = (10.0, 200e3)
 JOULES_PER_EV = 1.602176634e-19
+SAME_PIXEL = 0.01
+"""Relative difference up to which two sizes of an object pixel are the same one."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -15,7 +15,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from ptycho.io.writers.content import JOULES_PER_EV, Content, Writer
+from ptycho.io.writers.content import JOULES_PER_EV, SAME_PIXEL, Content, Writer
 from ptycho.io.writers.hdf5 import bad_pixels, write_frames, write_values
 
 _INSTRUMENT = "entry_1/instrument_1"
@@ -70,17 +70,29 @@ def _write_detector(file: h5py.File, content: Content) -> None:
 
 
 def _write_motors(file: h5py.File, content: Content) -> None:
-    assert content.pixel_size_m is not None
     sample = _group(file, "entry_1/sample_1", "NXsample")
     write_values(sample, {"name": content.title})
     motors = _group(file, _MOTORS, "NXtransformations")
-    row, col = (-content.positions * content.pixel_size_m).T  # the sample moves, not the probe
+    row, col = (-content.positions * _object_pixel(content)).T  # the sample moves, not the probe
     common = {"units": "m", "transformation_type": "translation"}
     write_values(motors, {"x": col}, **common, vector=np.array([1, 0, 0]), depends_on="y")
     write_values(motors, {"y": row}, **common, vector=np.array([0, 1, 0]), depends_on=".")
     translation = np.stack([col, row, np.zeros_like(row)], axis=1)
     described = {"axes": "translation:y:x", "interpretation": "image", "units": "m"}
     write_values(file[_DETECTOR], {"translation": translation}, **described)
+
+
+def _object_pixel(content: Content) -> float:
+    """Return the side of an object pixel in metres as the geometry in the file gives it.
+
+    The definition has no object pixel, so a reader divides by that one. One that was set to another
+    value on purpose is kept.
+    """
+    stated = content.pixel_size_m
+    assert stated is not None
+    implied = content.geometry.object_pixel_m(content.probe.shape[-1])
+    close = implied is not None and abs(stated / implied - 1) <= SAME_PIXEL
+    return implied if implied is not None and close else stated
 
 
 def _write_links(file: h5py.File) -> None:

@@ -12,11 +12,9 @@ from ptycho.errors import ConfigError, DataError
 from ptycho.io.atomic import replacing
 from ptycho.io.npz import reason
 from ptycho.io.writers import WRITERS, format_for
-from ptycho.io.writers.content import Content, Writer
+from ptycho.io.writers.content import SAME_PIXEL, Content, Writer
 
 logger = logging.getLogger(__name__)
-
-_MISFIT = 0.01  # relative difference of two pixel sizes that is worth a warning
 
 _PIXEL_HINT = (
     "the size of an object pixel, as positions are in metres there: --object_pixel_nm, or "
@@ -119,7 +117,7 @@ def _warn_of_two_pixels(content: Content) -> None:
     )
     if stated is None or by_geometry is None:
         return
-    if abs(stated / by_geometry - 1) > _MISFIT:
+    if abs(stated / by_geometry - 1) > SAME_PIXEL:
         logger.warning(
             "%s: object pixel %.4g nm, %.4g nm by its geometry; other programs may use either",
             content.source, 1e9 * stated, 1e9 * by_geometry,

@@ -54,6 +54,12 @@ def test_the_sample_moves_against_the_probe(tmp_path):
         np.testing.assert_allclose(translation[0], [-30 * PIXEL, -20 * PIXEL, 0], rtol=1e-12)
 
 
+@pytest.mark.parametrize(("stated", "used"), [(1.001 * PIXEL, PIXEL), (2 * PIXEL, 2 * PIXEL)])
+def test_positions_are_in_the_pixels_that_a_reader_computes(tmp_path, stated, used):
+    with h5py.File(written(tmp_path, "scan.nxs", pixel_size_m=stated)) as file:
+        np.testing.assert_allclose(file["entry_1/data/x"][0], -30 * used, rtol=1e-12)
+
+
 def test_electrons_are_named(tmp_path):
     electrons = Experiment(geometry=Geometry(wavelength_m=2e-12))
     with h5py.File(written(tmp_path, "scan.nxs", experiment=electrons)) as file:
