@@ -53,7 +53,7 @@ def _hdf5_entries(path: Path) -> frozenset[str]:
 
 
 def _mat5_entries(path: Path) -> frozenset[str]:
-    from ptycho.io.readers.matlab import names_5
+    from ptycho.io.readers.matlab_variables import names_5
 
     return names_5(path)
 

@@ -97,7 +97,8 @@ def _axes(dims: list[_Dim]) -> Axes:
     if len(reciprocal) != 2:
         return Axes.leading(len(dims))
     scan = [i for i in range(len(dims)) if i not in reciprocal]
-    return Axes(scan=tuple(_rows_first(dims, scan)), frame=_rows_first(dims, reciprocal)[:2])
+    row, col = _rows_first(dims, reciprocal)
+    return Axes(scan=_rows_first(dims, scan), frame=(row, col))
 
 
 def _is_reciprocal(dim: _Dim) -> bool:
@@ -107,7 +108,8 @@ def _is_reciprocal(dim: _Dim) -> bool:
     )
 
 
-def _rows_first(dims: list[_Dim], axes: list[int]) -> tuple[int, int] | tuple[int, ...]:
+def _rows_first(dims: list[_Dim], axes: list[int]) -> tuple[int, ...]:
+    """Return axes with the rows before the columns."""
     names = [dims[axis].name.lower() for axis in axes]
     image_like = names in (["x", "y"], ["kx", "ky"])
     return tuple(reversed(axes)) if image_like else tuple(axes)

@@ -2,8 +2,7 @@
 
 Data flow: [file] -> Recorded -> fields -> RawData -> ...
 
-Layout of 7.3: an HDF5 file in which all axes are reversed and complex numbers are the pair
-{real, imag}; groups are structures. Frames are the last axes, (H, W, M) or (H, W, rows, columns),
+Frames are the last axes, (H, W, M) or (H, W, rows, columns),
 unless only the last two axes are square.
 
 Names: PtychoShelves results `object`, `probe` (row, col, mode[, variable]), `outputs.
@@ -13,19 +12,23 @@ indices count; `p.lambda`, `p.dx_spec`, `p.z`, `p.ds` metres, `p.energy` keV. fo
 `pos_xy` (um, columns 1 and 2; 0 is a count). Masks of PtychoShelves are 1 on valid pixels.
 """
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 from jaxtyping import Float
 
 from ptycho.errors import DataError
 from ptycho.experiment import Geometry, photon_wavelength
 from ptycho.io.fields import FrameStack
-from ptycho.io.hdf5 import Hdf5File, check_filter
-from ptycho.io.npz import UNREADABLE, reason
+from ptycho.io.hdf5 import Hdf5File
+from ptycho.io.readers.matlab_variables import (
+    Stored,
+    Variables,
+    variables_5,
+    variables_73,
+    whole,
+)
 from ptycho.io.readers.stacks import Axes, OpenHdf5, frames_of
 from ptycho.io.recorded import Recorded
 
@@ -35,99 +38,22 @@ _FRAMES = (
 _NOT_FRAMES = {"object", "probe", "obj", "mask", "valid_mask", "background"}
 
 
-class _Stored:
-    """A real array of a 7.3 file that may hold frames, its axes in MATLAB's order."""
-
-    def __init__(self, path: Path, data: h5py.Dataset) -> None:
-        self.path, self.name, self.dtype = path, data.name, data.dtype
-        self.shape: tuple[int, ...] = tuple(reversed(data.shape))
-        self.ndim = data.ndim
-
-
-Variables = Mapping[str, Any]
-"""Name, with dots for structures -> array, text, or `_Stored`."""
-
-
 def read_5(path: Path) -> Recorded:
-    """Return what a file of version 5 holds; it has to be loaded whole.
+    """Return what a file of version 5 holds.
 
     Raises:
         DataError: If it is damaged, or holds nothing of a scan.
     """
-    import scipy.io
-
-    try:
-        found = scipy.io.loadmat(path, simplify_cells=True)
-    except (*UNREADABLE, TypeError, KeyError, IndexError, NotImplementedError) as problem:
-        raise DataError(f"{path}: {reason(problem)}; expected a complete MATLAB file") from None
-    plain = {name: value for name, value in found.items() if not name.startswith("__")}
-    return _recorded(path, dict(_flat(plain)), "MATLAB 5")
+    return _recorded(path, variables_5(path), "MATLAB 5")
 
 
 def read_73(path: Path) -> Recorded:
-    """Return what a file of version 7.3 holds.
+    """Return what a file of version 7.3 holds, its frames still in it.
 
     Raises:
         DataError: If it is damaged, or holds nothing of a scan.
     """
-    with Hdf5File(path) as file:
-        found: dict[str, Any] = {}
-        waiting = [name for name in file.names() if not name.startswith("#")]
-        while waiting:
-            name = waiting.pop()
-            entry = file.get(name)
-            if isinstance(entry, h5py.Group):
-                waiting += [f"{name}/{each}" for each in entry]
-            elif isinstance(entry, h5py.Dataset):
-                found[name.replace("/", ".")] = _variable(path, entry)
-    return _recorded(path, found, "MATLAB 7.3")
-
-
-def names_5(path: Path) -> frozenset[str]:
-    """Return the names of the variables in a file of version 5.
-
-    Raises:
-        DataError: If it is damaged.
-    """
-    import scipy.io
-
-    try:
-        return frozenset(name for name, _, _ in scipy.io.whosmat(path))
-    except (*UNREADABLE, TypeError, KeyError, IndexError, NotImplementedError) as problem:
-        raise DataError(f"{path}: {reason(problem)}; expected a complete MATLAB file") from None
-
-
-def _flat(found: Mapping[str, Any], place: str = "") -> list[tuple[str, Any]]:
-    values: list[tuple[str, Any]] = []
-    for name, value in found.items():
-        if isinstance(value, dict):
-            values += _flat(value, f"{place}{name}.")
-        else:
-            values.append((f"{place}{name}", value))
-    return values
-
-
-def _variable(path: Path, data: h5py.Dataset) -> Any:
-    """Return a variable of a 7.3 file in MATLAB's order of axes; None for what is no number."""
-    names = data.dtype.names
-    if names is not None and {"real", "imag"} <= set(names):
-        check_filter(path, data)
-        pair = data[()]
-        return (pair["real"] + 1j * pair["imag"]).transpose()
-    if data.dtype.kind not in "iufb" or data.attrs.get("MATLAB_empty", 0):
-        return None
-    if data.ndim in (3, 4):
-        check_filter(path, data)
-        return _Stored(path, data)
-    return np.asarray(data[()]).transpose()
-
-
-def _whole(value: Any) -> Any:
-    """Return an array, read now where it is still in its file."""
-    if not isinstance(value, _Stored):
-        return value
-    with Hdf5File(value.path) as file:
-        return np.asarray(file.dataset(value.name)[()]).transpose()
+    return _recorded(path, variables_73(path), "MATLAB 7.3")
 
 
 def _recorded(path: Path, found: Variables, source: str) -> Recorded:
@@ -136,7 +62,7 @@ def _recorded(path: Path, found: Variables, source: str) -> Recorded:
     obj, probe = _object(found), _probe(found)
     positions, unit, notes = _positions(path, found, obj, probe)
     mask = found.get("mask", found.get("valid_mask"))
-    valid = _whole(mask) if mask is not None and np.ndim(_whole(mask)) == 2 else None
+    valid = whole(mask) if mask is not None and np.ndim(whole(mask)) == 2 else None
     if all(each is None for each in (frames, positions, obj, probe, valid)):
         raise DataError(
             f"{path}: variables {', '.join(sorted(found))[:120] or 'none'}; expected frames with "
@@ -203,7 +129,7 @@ def _frames(
     numbers = None
     if raster is not None and frames_last:
         numbers = np.arange(raster[0] * raster[1]).reshape(raster, order="F").reshape(-1)
-    if not isinstance(value, _Stored):
+    if not isinstance(value, Stored):
         ordered = np.transpose(value, (*axes.scan, *axes.frame))
         return ordered.reshape(-1, *ordered.shape[-2:]), raster, numbers
     reversed_axes = Axes(
@@ -218,7 +144,7 @@ def _frames(
 
 def _object(found: Variables) -> np.ndarray | None:
     """Return the first layer of an object."""
-    value = _whole(found.get("object", found.get("obj")))
+    value = whole(found.get("object", found.get("obj")))
     if getattr(value, "ndim", 0) not in (2, 3) or value.dtype.kind not in "fc":
         return None
     return value if value.ndim == 2 else value[..., 0]
@@ -226,7 +152,7 @@ def _object(found: Variables) -> np.ndarray | None:
 
 def _probe(found: Variables) -> np.ndarray | None:
     """Return the modes of a probe (mode, row, col), the first of its variable modes."""
-    value = _whole(found.get("probe"))
+    value = whole(found.get("probe"))
     if getattr(value, "ndim", 0) not in (2, 3, 4) or value.dtype.kind not in "fc":
         return None
     if value.ndim == 4:
@@ -246,7 +172,7 @@ def _positions(
         centre = np.ceil((sides - n) / 2) - 1 + n // 2
         return xy[:, ::-1] + centre, "px", ["outputs.probe_positions as (x, y), indices from 1"]
     if "ppX" in found and "ppY" in found:
-        x, y = (np.asarray(_whole(found[name]), np.float64).reshape(-1) for name in ("ppX", "ppY"))
+        x, y = (np.asarray(whole(found[name]), np.float64).reshape(-1) for name in ("ppX", "ppY"))
         if len(x) != len(y):
             raise DataError(f"{path}: {len(x)} of ppX and {len(y)} of ppY; expected as many")
         return np.stack([y, x], axis=1), "A" if _in_angstrom(found) else "m", []
@@ -265,7 +191,7 @@ def _positions(
 
 def _table(value: Any, columns: int) -> Float[np.ndarray, "position column"] | None:
     """Return a table with so many columns, also if it is stored the other way round."""
-    table = _whole(value)
+    table = whole(value)
     if getattr(table, "ndim", 0) != 2 or table.dtype.kind not in "iuf":
         return None
     if table.shape[1] != columns and table.shape[0] == columns:

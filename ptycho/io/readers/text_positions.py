@@ -45,7 +45,7 @@ def suits(path: Path, head: bytes) -> bool:
     """Return whether a file is text that may hold a table, by its name or its first lines."""
     if not head or b"\0" in head or path.is_dir():
         return False
-    text = head.decode("utf-8", "ignore")
+    text = head.decode("utf-8-sig", "ignore")
     if sum(c.isprintable() or c in "\r\n\t" for c in text) < 0.99 * len(text):
         return False
     if path.suffix.lower() in ENDINGS:

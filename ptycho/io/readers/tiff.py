@@ -8,6 +8,8 @@ read one by one when they are asked for. The files of a folder are taken in natu
 """
 
 import re
+import struct
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,43 +23,73 @@ from ptycho.io.readers.stacks import Axes, frames_of
 from ptycho.io.recorded import Recorded
 
 _ENDINGS = (".tif", ".tiff")
-_FAULTS = (OSError, ValueError, IndexError, KeyError, TypeError, RuntimeError, NotImplementedError)
+_FAULTS = (OSError, ValueError, LookupError, TypeError, RuntimeError, struct.error)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Found:
+    """The pages that are read: those of one series, or of all (series None)."""
+
+    series: int | None
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any] | None
+    samples: int
+    n_pages: int
+    end: int | None
+    """Last byte + 1 where the pages can be mapped."""
 
 
 def read(path: Path) -> Recorded:
-    """Return the pages of a TIFF file.
+    """Return the pages of a TIFF file, those of its largest series.
 
     Raises:
         DataError: If it is damaged, or holds colours or complex numbers.
     """
     try:
         with tifffile.TiffFile(path) as file:
-            series = file.series[0]
-            shape, dtype, n_pages = tuple(series.shape), series.dtype, len(series.pages)
-            mapped = series.dataoffset is not None
-            samples = series.keyframe.samplesperpixel
-            size = path.stat().st_size
-            complete = not mapped or series.dataoffset + series.nbytes <= size
+            found = _found(file)
     except (*_FAULTS, tifffile.TiffFileError) as problem:
         raise DataError(f"{path}: {_line(problem)}; expected a complete TIFF file") from None
-    if samples != 1 or dtype is None or dtype.kind not in "iuf":
+    shape, dtype, size = found.shape, found.dtype, path.stat().st_size
+    if found.samples != 1 or dtype is None or dtype.kind not in "iuf":
         raise DataError(
-            f"{path}: {samples} values per pixel of type {dtype}; expected one real number"
+            f"{path}: {found.samples} values per pixel of type {dtype}; expected one real number"
         )
-    if not complete:
-        raise DataError(f"{path}: {size} bytes; expected room for shape {shape}; it is cut short")
+    if found.end is not None and found.end > size:
+        raise DataError(f"{path}: {size} bytes; expected {found.end}; the file is cut short")
     leading = shape[:-2]
     raster = (int(leading[0]), int(leading[1])) if len(leading) == 2 and 1 not in leading else None
     n = int(np.prod(leading)) if leading else 1
     frame = (int(shape[-2]), int(shape[-1]))
-    if mapped:
-        opened = _Map(path, (n, *frame))
+    if found.end is not None and found.series is not None:
+        opened = _Map(path, found.series, (n, *frame))
         frames = frames_of(str(path), opened(), Axes.leading(3), opened)
-    elif n_pages == n:
-        frames = LazyFrames((n, *frame), dtype.newbyteorder("="), _Pages(path))
+    elif found.n_pages == n:
+        reader = _Pages(path, found.series, frame)
+        frames = LazyFrames((n, *frame), dtype.newbyteorder("="), reader)
     else:
-        raise DataError(f"{path}: {n_pages} pages for shape {shape}; expected one page per frame")
+        raise DataError(
+            f"{path}: {found.n_pages} pages for shape {shape}; expected one page per frame"
+        )
     return Recorded(source="TIFF", frames=frames, raster=raster)
+
+
+def _found(file: tifffile.TiffFile) -> _Found:
+    """Return the largest series; all pages where each is a series of the same shape."""
+    series = list(file.series)
+    number = max(range(len(series)), key=lambda i: series[i].size)
+    chosen = series[number]
+    single = len(series) > 1 and len({(s.shape, s.dtype) for s in series}) == 1
+    single = single and len(chosen.shape) == 2
+    begin = chosen.dataoffset
+    return _Found(
+        series=None if single else number,
+        shape=(len(series), *chosen.shape) if single else tuple(chosen.shape),
+        dtype=chosen.dtype,
+        samples=chosen.keyframe.samplesperpixel,
+        n_pages=len(series) if single else len(chosen.pages),
+        end=None if begin is None or single else begin + chosen.nbytes,
+    )
 
 
 def read_folder(path: Path) -> Recorded:
@@ -79,33 +111,31 @@ def read_folder(path: Path) -> Recorded:
 class _Map:
     """Maps the pages of one file."""
 
-    def __init__(self, path: Path, shape: tuple[int, int, int]) -> None:
-        self._path, self._shape = path, shape
+    def __init__(self, path: Path, series: int, shape: tuple[int, int, int]) -> None:
+        self._path, self._series, self._shape = path, series, shape
 
     def __call__(self) -> np.ndarray:
         """Return the pages, read only."""
-        pages: np.ndarray = tifffile.memmap(self._path, mode="r", series=0)
+        pages: np.ndarray = tifffile.memmap(self._path, mode="r", series=self._series)
         return pages.reshape(self._shape)
 
 
 class _Pages:
     """Reads pages one by one, which compression asks for."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, path: Path, series: int | None, shape: tuple[int, int]) -> None:
+        self._path, self._series, self._shape = path, series, shape
 
     def __call__(self, numbers: Int[np.ndarray, " n"]) -> Shaped[np.ndarray, "n row col"]:
         """Return pages by ascending number."""
         try:
             with tifffile.TiffFile(self._path) as file:
-                series = file.series[0]
-                found = [series.pages[int(i)].asarray() for i in numbers]
-                empty = np.empty((0, *series.keyframe.shape), series.dtype)
+                found = [file.asarray(key=int(i), series=self._series) for i in numbers]
         except (*_FAULTS, tifffile.TiffFileError) as problem:
             raise DataError(
                 f"{self._path}: pages cannot be read ({_line(problem)}); expected a complete file"
             ) from None
-        return np.stack(found) if found else empty
+        return np.stack(found) if found else np.empty((0, *self._shape))
 
 
 class _Files:

@@ -4,8 +4,9 @@ Data flow: [file] -> Recorded -> fields -> RawData -> ...
 
 Layout: Zarr 2 or 3, by the `zarr` library. A group holds one array with 3 or 4 axes, or one called
 frames, data, patterns or dp; `positions` (M, 2) as (row, col), in metres if none exceeds 0.01, else
-object pixels, unless its attribute `units` says otherwise; `mask` (True on valid pixels) or `bad_pixels`; `probe`, `object`. Attributes
-of the group: `energy_eV`, `distance_m`, `detector_pixel_m`, `object_pixel_m`.
+in object pixels, unless its attribute `units` says otherwise; `mask` (True on valid pixels) or
+`bad_pixels`; `probe`, `object`. Attributes of the group: `energy_eV`, `distance_m`,
+`detector_pixel_m`, `object_pixel_m`.
 """
 
 from pathlib import Path
@@ -61,7 +62,7 @@ class _Opened:
         """Return the array."""
         import zarr
 
-        root = zarr.open(str(self._path), mode="r")
+        root: Any = zarr.open(str(self._path), mode="r")
         return root[self._name] if self._name else root
 
 
