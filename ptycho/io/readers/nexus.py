@@ -22,12 +22,12 @@ x and y are (79, 1, 1) and the energy has no unit.
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Bool, Float, Shaped
+from jaxtyping import Bool, Float
 
 from ptycho.errors import DataError
 from ptycho.experiment import Geometry
 from ptycho.io.fields import FrameStack
-from ptycho.io.hdf5 import Hdf5File
+from ptycho.io.hdf5 import Hdf5File, plain_text
 from ptycho.io.readers.linked import counts_or_intensity, linked_frames
 from ptycho.io.readers.mapped import as_rows
 from ptycho.io.readers.quantities import first_number, length_factor_of, length_m, wavelength_m
@@ -143,7 +143,7 @@ def _by_frame(
             return x, y
     elif len(x) * len(y) == n_frames:
         # Ambiguous only where both have the same length; then the order of the axes counts.
-        if leading == (len(x), len(y)) and (len(x) != len(y) or _x_first(file, group)):
+        if leading == (len(x), len(y)) and (len(x) != len(y) or _x_first(file)):
             return np.repeat(x, len(y)), np.tile(y, len(x))
         return np.tile(x, len(y)), np.repeat(y, len(x))
     shown = "an unknown number of" if n_frames is None else n_frames
@@ -153,13 +153,14 @@ def _by_frame(
     )
 
 
-def _x_first(file: Hdf5File, group: str) -> bool:
-    axes = [str(_plain(axis)) for axis in np.atleast_1d(file.attribute(group, "axes") or [])]
+def _x_first(file: Hdf5File) -> bool:
+    """Return whether x is a slower axis of the frames than y, by the attribute `axes`."""
+    stated = file.attribute("entry_1/data", "axes")
+    if stated is None:
+        return False
+    named = stated.split(":") if isinstance(stated, str) else np.asarray(stated).reshape(-1)
+    axes = [plain_text(axis) for axis in named]
     return "x" in axes and "y" in axes and axes.index("x") < axes.index("y")
-
-
-def _plain(value: Shaped[np.ndarray, ""] | str | bytes) -> str:
-    return value.decode() if isinstance(value, bytes) else str(value)
 
 
 def _mask(file: Hdf5File) -> Bool[np.ndarray, "row col"] | None:

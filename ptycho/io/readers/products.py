@@ -20,7 +20,7 @@ class Product:
     probe: Complex[np.ndarray, "mode row col"] | None = None
     """Modes of the probe."""
 
-    obj: Complex[np.ndarray, "row col"] | None = None
+    obj: Complex[np.ndarray, "height width"] | None = None
     """Object, its layers multiplied."""
 
     obj_centre: tuple[float, float] | None = None
