@@ -62,7 +62,7 @@ class Content:
     origin: tuple[float, float] = (0.0, 0.0)
     """(row, col) of the first pixel of `obj` in scan coordinates."""
 
-    mask: Shaped[np.ndarray, "row col"] | None = None
+    mask: Shaped[np.ndarray, "n n"] | None = None
     """True on valid pixels."""
 
     background: Shaped[np.ndarray, "..."] | None = None

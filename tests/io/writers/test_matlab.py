@@ -35,7 +35,7 @@ def test_frames_are_last_and_keep_their_type(tmp_path, kind):
 
 
 def test_a_variable_that_is_too_large_is_refused(tmp_path):
-    huge = LazyFrames((70000, 128, 128), np.uint16, lambda numbers: numbers)
+    huge = LazyFrames((70000, 128, 128), "u2", lambda numbers: numbers)
     with pytest.raises(DataError, match=r"frames of 2\.3 GB; expected at most 2\.1 GB"):
         written(tmp_path, "s.mat", frames=huge)
     assert list(tmp_path.iterdir()) == []
