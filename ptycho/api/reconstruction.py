@@ -214,6 +214,7 @@ def as_result(
         free_residual=tuple(found.free_residual),
         iterations=found.iterations,
         unexplained=found.unexplained,
+        unexplained_variation=found.unexplained_variation,
         scan=raw,
         groups=members,
         settings=settings,

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,6 +67,10 @@ class Result(Shown):
     unexplained: tuple[float | None, float] | None = None
     """Fraction of the photons beyond counting noise that the object of the network and the final
     one leave unexplained; None where it was not computed."""
+
+    unexplained_variation: float = math.nan
+    """Fraction of the variation from frame to frame, beyond counting noise, that the object leaves
+    unexplained; above 0.25 the scan is not as told. NaN if unknown."""
 
     uncertainty: ResampledUncertainty | None = None
     """Uncertainty of each pixel; None if not asked for."""

@@ -4,6 +4,7 @@ Data flow: ... -> object -> [files].
 """
 
 import logging
+import math
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -225,7 +226,11 @@ def metrics_of(result: Result) -> dict[str, Any]:
     document["free_residual"] = list(result.free_residual)
     if result.unexplained is not None:
         network, final = result.unexplained
-        document["unexplained_light"] = {"network": network, "object": final}
+        varies = result.unexplained_variation
+        document["unexplained_light"] = {
+            "network": network, "object": final,
+            "variation": None if math.isnan(varies) else varies,
+        }  # fmt: skip
     if result.uncertainty is not None:
         document["uncertainty"] = result.uncertainty.document(result.pixel_size_m)
     return document

@@ -7,6 +7,7 @@ all frames, which fixes the fine detail.
 """
 
 import logging
+import math
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -19,7 +20,7 @@ from ptycho.engines import ENGINES
 from ptycho.engines.ending import Ending
 from ptycho.engines.nuisances import Nuisances, Refine, log_modes, more_modes
 from ptycho.engines.problem import Engine, Estimate, Problem, Solution
-from ptycho.engines.residuals import frame_residuals, unexplained_intensity
+from ptycho.engines.residuals import Unexplained, frame_residuals, unexplained_intensity
 from ptycho.engines.stitching import Stitched, illumination_on, stitch
 from ptycho.learning.model import PtychoModel
 from ptycho.learning.prediction import predict_patches
@@ -43,6 +44,12 @@ WRONG = 0.03
 """The same after an engine, above which probe or positions are in doubt: 0.04 to 2.5 % on correctly
 described scans, 1.4 to 8 % with a defocused probe or positions transposed or mirrored. No threshold
 separates them for certain; this one raises few false alarms."""
+
+WRONG_VARIATION = 0.25
+"""Share of the variation from frame to frame left unexplained by an engine, above which
+orientation, unit or order of the positions, the probe or single frames are in doubt: 0.00 to 0.1 on
+correctly described scans; 0.3 to 1 with axes swapped or negated, frames transposed, positions
+reversed, turned by 30 degrees or all in one place."""
 
 UNLIT = 1e-3
 """Illumination, relative to the maximum of one probe, below which no object is returned."""
@@ -119,6 +126,10 @@ class Reconstruction(NamedTuple):
     """Share of the intensity beyond counting noise that the network's object and the final one
     leave unexplained; None when no network was used."""
 
+    unexplained_variation: float = math.nan
+    """The share of the variation from frame to frame that the final object leaves unexplained; NaN
+    if it is unknown."""
+
 
 def reconstruct(
     model: PtychoModel,
@@ -173,13 +184,11 @@ def reconstruct(
         first = _checked_start(problem, solution.estimate)
     result = _result(problem, solution, coverage.numpy(), given, scaled.transmission, plan)
     final = unexplained_intensity(problem, solution.estimate)
-    if plan.ending.iterations != 0 and solution.kept > 0 and final > WRONG:
-        log.warning(
-            "%.1f %% of the intensity is unexplained beyond counting noise after the last "
-            "iteration; check probe and positions (order, sign, unit), or try --refine probe, "
-            "positions or background", 100 * final,
-        )  # fmt: skip
-    return result._replace(unexplained=(first, final))
+    if plan.ending.iterations != 0 and solution.kept > 0:
+        _warn_of_misfit(final)
+    return result._replace(
+        unexplained=(first, final.of_all), unexplained_variation=final.of_variation
+    )
 
 
 def continue_from(
@@ -277,9 +286,22 @@ def _solve(engine: Engine, problem: Problem, start: Estimate, plan: Plan) -> Sol
     return found
 
 
+def _warn_of_misfit(found: Unexplained) -> None:
+    """Log a warning if the object of an engine leaves more than the model of a scan should."""
+    if found.of_all > WRONG or found.of_variation > WRONG_VARIATION:
+        log.warning(
+            "%.1f %% of the intensity, and %.0f %% of its variation from frame to frame, is "
+            "unexplained beyond counting noise after the last iteration: orientation, unit or "
+            "order of the positions, the probe, or single frames are not as the file says; `ptycho "
+            "inspect FILE` tries other orientations, --refine probe, positions or background may "
+            "help",
+            100 * found.of_all, 100 * found.of_variation,
+        )  # fmt: skip
+
+
 def _checked_start(problem: Problem, found: Estimate) -> float:
     """Return the intensity that a network's object leaves unexplained; warn where it is high."""
-    share = unexplained_intensity(problem, found)
+    share = unexplained_intensity(problem, found).of_all
     if share > FOREIGN:
         log.warning(
             "%.1f %% of the intensity is not explained by the network's object, expected below "

@@ -222,8 +222,8 @@ def _measurement(where: str, recorded: Recorded, reading: Reading) -> Measuremen
     found = infer_measurement(sample, amplitude_by_convention=recorded.amplitude_by_convention)
     if found is None:
         raise DataError(
-            f"{where}: {recorded.frames_entry} of type {frames.dtype} may hold intensity or amplitude; "
-            "expected a file that states which; set it with --measurement"
+            f"{where}: {recorded.frames_entry} of type {frames.dtype} may hold intensity or "
+            "amplitude; expected a file that states which; set it with --measurement"
         )
     logger.info("%s: %s read as %s (%s)", where, recorded.frames_entry, *found)
     return found[0]

@@ -99,7 +99,10 @@ def metrics_table(document: Mapping[str, Any]) -> Rows:
 
 def _unexplained_rows(light: Mapping[str, Any]) -> Rows:
     """Return the share of the intensity beyond counting noise that the object does not explain."""
-    parts = {"network": "network alone", "object": "final object"}
+    parts = {
+        "network": "network alone", "object": "final object",
+        "variation": "of the variation from frame to frame",
+    }  # fmt: skip
     known = [f"{100 * light[key]:.3g} % ({name})" for key, name in parts.items()
              if light.get(key) is not None]  # fmt: skip
     return [("unexplained intensity", ", ".join(known))] if known else []

@@ -19,6 +19,7 @@ from ptycho.spread import spread
 _NEIGHBOURS = 8
 _RIM = 3.0  # pixels around a gap that show what it should hold
 _FRAMES_FOR_FLASHES = 64
+_SMALL_REGION = 8  # pixels
 _FEWEST_PHOTONS = 300.0  # below, no engine finds an object in a frame of usual size
 
 
@@ -135,26 +136,40 @@ def zero_regions(sample: Sample) -> Bool[np.ndarray, "row col"]:
     expected = np.divide(blurred, weight, out=np.zeros_like(total), where=weight > 1e-4)
     gaps = ~lit & sample.valid & (expected > 50 * _quantum(sample))
     enclosed = ndimage.binary_fill_holes(lit | gaps) & ~lit & sample.valid & (weight <= 1e-4)
-    return _with_sharp_edges(gaps | enclosed, lit, total, expected)
+    return _with_sharp_edges(gaps | enclosed, lit, (total, expected), 10 * _quantum(sample))
 
 
 def _with_sharp_edges(
     regions: Bool[np.ndarray, "row col"],
     lit: Bool[np.ndarray, "row col"],
-    total: Float[np.ndarray, "row col"],
-    expected: Float[np.ndarray, "row col"],
+    held: tuple[Float[np.ndarray, "row col"], Float[np.ndarray, "row col"]],
+    least: float,
 ) -> Bool[np.ndarray, "row col"]:
     """Return the regions next to which pixels hold what is expected there.
 
     Around a zero of the diffraction pattern itself the intensity falls off gradually.
+
+    Args:
+        regions: pixels that read 0.
+        lit: pixels that do not.
+        held: what each pixel holds in all frames, and what is expected there.
+        least: what most pixels around a region have to hold.
     """
+    total = held[0]
     labels, _ = ndimage.label(regions)
     found = np.zeros_like(regions)
+    expected = np.maximum(held[1], np.finfo(float).tiny)
     for number, box in enumerate(ndimage.find_objects(labels), start=1):
         grown = tuple(slice(max(s.start - 1, 0), s.stop + 1) for s in box)
         part = labels[grown] == number
+        around = ndimage.binary_dilation(part, np.ones((3, 3))) & ~part
+        share = 50 if part.sum() >= _SMALL_REGION else 25
+        if np.percentile(total[grown][around], share) < least:
+            continue  # the last lit pixels before the dark
         rim = ndimage.binary_dilation(part) & lit[grown]
-        if total[grown][rim].sum() > 0.4 * expected[grown][rim].sum() > 0:
+        # The mean of the pixels around exceeds what a pixel holds where the intensity falls off
+        # steeply: the ratio is 0.2 to 3 at gaps, 0.02 to 0.04 around zeros of a pattern.
+        if rim.any() and np.percentile((total / expected)[grown][rim], 75) > 0.12:
             found[grown] |= part
     return found
 

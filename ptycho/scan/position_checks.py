@@ -234,6 +234,7 @@ def _slope(
 
 
 POSITION_CHECKS = (
-    one_spot, far_off, scattered, stuck_positions, field_of_view, overlap, probe_in_corner, probe_and_frames,
+    one_spot, far_off, scattered, stuck_positions, field_of_view, overlap, probe_in_corner,
+    probe_and_frames,
 )  # fmt: skip
 """All checks of positions and probe, in the order of their findings."""
