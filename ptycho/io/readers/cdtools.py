@@ -25,9 +25,8 @@ from jaxtyping import Float
 from ptycho.errors import DataError
 from ptycho.experiment import Geometry
 from ptycho.io.hdf5 import Hdf5File
-from ptycho.io.readers.mapped import as_rows
 from ptycho.io.readers.products import layers_as_one, modes_of
-from ptycho.io.readers.quantities import length_m
+from ptycho.io.readers.quantities import length_m, numbers, table
 from ptycho.io.recorded import Recorded
 
 
@@ -43,12 +42,12 @@ def read(path: Path) -> Recorded:
         stored = file.array("probe")
         probe = None if stored is None else modes_of(path, stored)
         obj, notes = layers_as_one(path, file.array("obj"))
-        corner = file.array("state_dict/min_translation")
+        corner = numbers(file, "state_dict/min_translation")
         centre = None
         if obj is not None and probe is not None and corner is not None and corner.size == 2:
             half = probe.shape[-1] // 2
             centre = (half - float(corner.reshape(-1)[0]), half - float(corner.reshape(-1)[1]))
-        mask = file.array("state_dict/mask")
+        mask = numbers(file, "state_dict/mask")
         detector = None
         if "state_dict/det_basis" in file:
             detector = float(np.linalg.norm(_basis(file, "state_dict/det_basis")[0]))
@@ -74,7 +73,8 @@ def read(path: Path) -> Recorded:
 
 def _basis(file: Hdf5File, name: str) -> Float[np.ndarray, "2 3"]:
     """Return the steps to the next row and column, metres."""
-    basis = np.asarray(file.dataset(name)[()], np.float64)
+    file.dataset(name)  # raises if it is missing
+    basis = np.asarray(numbers(file, name), np.float64)
     if basis.shape != (3, 2) or np.linalg.matrix_rank(basis) < 2:
         raise DataError(
             f"{file.path}: {name} of shape {basis.shape} spans no plane; expected (3, 2), the "
@@ -88,4 +88,4 @@ def _positions(
 ) -> Float[np.ndarray, "position 2"]:
     """Return (row, col) of the probe in metres along the rows and columns of the object."""
     lengths = np.linalg.norm(basis, axis=1)
-    return as_rows(file, name, 3) @ np.linalg.pinv(basis) * lengths
+    return table(file, name, 3) @ np.linalg.pinv(basis) * lengths

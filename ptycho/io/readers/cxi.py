@@ -31,7 +31,7 @@ from ptycho.experiment import Geometry
 from ptycho.io.hdf5 import Hdf5File, read_whole
 from ptycho.io.readers.linked import counts_or_intensity, linked_frames
 from ptycho.io.readers.products import Product, indices_of_centre, layers_as_one, modes_of
-from ptycho.io.readers.quantities import first_number, length_m, wavelength_m
+from ptycho.io.readers.quantities import first_number, length_m, numbers, wavelength_m
 from ptycho.io.recorded import Recorded
 
 _DETECTOR = "entry_1/instrument_1/detector_1"
@@ -111,7 +111,7 @@ def _translations(
     """Return (x, y, z) of the sample in metres, and whether they are stored as (3, M)."""
     for name in _TRANSLATIONS:
         found = file.first(name)
-        if found is None or found.ndim != 2:
+        if found is None or found.ndim != 2 or found.dtype.kind not in "iuf":
             continue  # (3,) is the place of the detector, or of a sample that stands still
         values = np.asarray(read_whole(file.path, found), np.float64)
         fits = (None, values.shape[0]), (None, values.shape[1])
@@ -139,10 +139,10 @@ def _table_words(table: tuple[Float[np.ndarray, "position 3"], bool] | None) -> 
 def _directions(file: Hdf5File) -> tuple[Float[np.ndarray, "2 3"], tuple[str, ...]]:
     """Return unit vectors along the rows and columns of the detector, and notes about them."""
     name = f"{_DETECTOR}/basis_vectors"
-    found = file.array(name)
+    found = numbers(file, name)
     if found is None:
         return _DEFAULT_BASIS, ()
-    basis = np.asarray(found, np.float64)
+    basis = np.atleast_1d(np.asarray(found, np.float64))
     if basis.shape == (3, 2):
         basis = basis.T
     lengths = np.linalg.norm(basis, axis=-1, keepdims=True)
@@ -205,7 +205,7 @@ def _mask(file: Hdf5File) -> Bool[np.ndarray, "row col"] | None:
 
 
 def _dark(file: Hdf5File) -> Shaped[np.ndarray, "row col"] | None:
-    dark = file.array(f"{_DETECTOR}/data_dark", f"{_DETECTOR}/dark")
+    dark = numbers(file, f"{_DETECTOR}/data_dark", f"{_DETECTOR}/dark")
     if dark is None or dark.ndim < 2:
         return None
     return np.asarray(dark if dark.ndim == 2 else dark.mean(axis=tuple(range(dark.ndim - 2))))
@@ -216,14 +216,12 @@ def _product(file: Hdf5File) -> Product:
     own = "entry_1/ptychodus"
     probe, obj = file.array("entry_1/image_1/data"), file.array("entry_1/image_2/data")
     pixel = file.number(f"{own}/object_pixel_width_m")
-    numbers: dict[str, float | None] = {
-        axis: file.number(f"{own}/object_center_{axis}_m") for axis in "xy"
-    }
+    centre = {axis: file.number(f"{own}/object_center_{axis}_m") for axis in "xy"}
     layer, notes = layers_as_one(file.path, obj)
     return Product(
         probe=None if probe is None else modes_of(file.path, probe),
         obj=layer,
-        obj_centre=indices_of_centre(layer, pixel, numbers["y"], numbers["x"]),
+        obj_centre=indices_of_centre(layer, pixel, centre["y"], centre["x"]),
         object_pixel_m=pixel or None,
         numbers=file.array(f"{own}/probe_position_indexes"),
         notes=notes,

@@ -29,7 +29,7 @@ from ptycho.experiment import Geometry, electron_wavelength, photon_wavelength
 from ptycho.io.fields import FrameStack, LazyFrames
 from ptycho.io.hdf5 import Hdf5File
 from ptycho.io.readers.linked import counts_or_intensity, gap_pixels, linked_frames, stacked
-from ptycho.io.readers.quantities import first_number, length_m
+from ptycho.io.readers.quantities import first_number, length_m, numbers
 from ptycho.io.recorded import Recorded
 
 _DATA = "entry/data"
@@ -109,7 +109,7 @@ def _mask(
     file: Hdf5File, frames: FrameStack, gaps: Bool[np.ndarray, "row col"] | None
 ) -> Bool[np.ndarray, "row col"] | None:
     """Return the valid pixels: 0 in `pixel_mask`, and no mark of a gap."""
-    stored = file.array(f"{_SPECIFIC}/pixel_mask", f"{_DETECTOR}/pixel_mask")
+    stored = numbers(file, f"{_SPECIFIC}/pixel_mask", f"{_DETECTOR}/pixel_mask")
     if stored is None:
         return None if gaps is None else ~gaps
     bad = np.asarray(stored if stored.ndim == 2 else stored.reshape(-1, *stored.shape[-2:])[0]) != 0

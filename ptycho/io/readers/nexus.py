@@ -29,8 +29,14 @@ from ptycho.experiment import Geometry
 from ptycho.io.fields import FrameStack
 from ptycho.io.hdf5 import Hdf5File, plain_text
 from ptycho.io.readers.linked import counts_or_intensity, linked_frames
-from ptycho.io.readers.mapped import as_rows
-from ptycho.io.readers.quantities import first_number, length_factor_of, length_m, wavelength_m
+from ptycho.io.readers.quantities import (
+    first_number,
+    length_factor_of,
+    length_m,
+    numbers,
+    table,
+    wavelength_m,
+)
 from ptycho.io.recorded import Recorded
 
 _INSTRUMENT = "entry_1/instrument_1"
@@ -108,7 +114,7 @@ def _positions(
     for name in _TRANSLATIONS:
         found = file.first(name)
         if found is not None and found.ndim == 2:
-            metres = as_rows(file, name, 3) * length_factor_of(file, name)
+            metres = table(file, name, 3) * length_factor_of(file, name)
             return -metres[:, 1::-1], ("positions are minus the translation of the sample",)
     return None, ()
 
@@ -136,7 +142,7 @@ def _by_frame(
     file: Hdf5File, group: str, n_frames: int | None, leading: tuple[int, ...]
 ) -> tuple[Float[np.ndarray, " position"], Float[np.ndarray, " position"]]:
     """Return x and y of each frame; the axes of a raster are meshed."""
-    values = [file.array(f"{group}/{name}") for name in ("x", "y")]
+    values = [numbers(file, f"{group}/{name}") for name in ("x", "y")]
     x, y = (np.asarray(each, np.float64).reshape(-1) for each in values)
     if n_frames is None or len(x) == len(y) == n_frames:
         if len(x) == len(y):
@@ -165,7 +171,7 @@ def _x_first(file: Hdf5File) -> bool:
 
 def _mask(file: Hdf5File) -> Bool[np.ndarray, "row col"] | None:
     """Return the valid pixels; the definition has no mask, writers add `pixel_mask` or `mask`."""
-    bad = file.array(f"{_DETECTOR}/pixel_mask", f"{_DETECTOR}/mask")
+    bad = numbers(file, f"{_DETECTOR}/pixel_mask", f"{_DETECTOR}/mask")
     if bad is None or bad.ndim < 2:
         return None
     return np.asarray((bad == 0).all(axis=tuple(range(bad.ndim - 2))))

@@ -160,7 +160,6 @@ def read_preset(name: str, path: Path) -> Recorded:
         DataError: If an entry cannot be read, or has an unexpected shape or unit.
     """
     from ptycho.io.hdf5 import Hdf5File
-    from ptycho.io.readers.linked import counts_or_intensity, gap_pixels, linked_frames
     from ptycho.io.readers.mapped import read_mapped
 
     preset = PRESETS[name]
@@ -170,29 +169,33 @@ def read_preset(name: str, path: Path) -> Recorded:
             for quantity, places in preset.entries.items()
             if (place := next((p for p in places if file.first(p.path) is not None), None))
         }
-        stored = found.pop("frames", None)
-        table = found.pop("positions", None)
-        for axis in ("distance", "energy"):
-            if axis in found and not file.number(found[axis].path):
-                del found[axis]  # 0 stands for unknown
+        stored, table = found.pop("frames", None), found.pop("positions", None)
+        for quantity in ("distance", "energy"):
+            if quantity in found and not file.number(found[quantity].path):
+                del found[quantity]  # 0 stands for unknown
         recorded = read_mapped(path, found, source=name)
         if table is not None:
             recorded = replace(recorded, positions=_table(file, table, preset.columns))
         if recorded.positions is not None:
             recorded = replace(recorded, notes=preset.notes)
-        if stored is None:
-            return recorded
-        frames = linked_frames(file, stored.path)
-        bad = gap_pixels(frames, preset.gaps)
-        geometry = recorded.geometry
-        if preset.pixel_attribute:
-            pixel = _number(file.attribute(stored.path, preset.pixel_attribute))
-            geometry = replace(geometry, detector_pixel_m=pixel)
+        return recorded if stored is None else _with_frames(file, stored.path, preset, recorded)
+
+
+def _with_frames(file: "Hdf5File", entry: str, preset: Preset, recorded: Recorded) -> Recorded:
+    """Return the content with its frames, and the mask that follows from marks of gaps."""
+    from ptycho.io.readers.linked import counts_or_intensity, gap_pixels, linked_frames
+
+    frames = linked_frames(file, entry)
+    bad = gap_pixels(frames, preset.gaps)
     gaps = () if bad is None else (f"{int(bad.sum())} pixels hold the mark of a gap: masked",)
+    geometry = recorded.geometry
+    if preset.pixel_attribute:
+        pixel = _number(file.attribute(entry, preset.pixel_attribute))
+        geometry = replace(geometry, detector_pixel_m=pixel)
     return replace(
         recorded,
         frames=frames,
-        frames_entry=stored.path,
+        frames_entry=entry,
         frame_steps=preset.frame_steps,
         corner=preset.corner,
         measurement=preset.measurement or counts_or_intensity(frames),
@@ -213,8 +216,8 @@ def _table(
     file: "Hdf5File", place: MappedEntry, columns: tuple[int, int]
 ) -> Float[np.ndarray, "position 2"]:
     """Return (row, col) in metres from two columns of a table."""
-    from ptycho.io.readers.mapped import as_rows
+    from ptycho.io.readers.quantities import table
     from ptycho.io.units import length_factor
 
-    values = as_rows(file, place.path, max(columns) + 1)[:, list(columns)]
+    values = table(file, place.path, max(columns) + 1)[:, list(columns)]
     return values * (place.scale * length_factor(place.unit, place.path))

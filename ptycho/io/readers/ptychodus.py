@@ -100,6 +100,8 @@ def _recorded(path: Path, frames: FrameStack | None, array: _Array, number: _Num
         raise DataError(f"{path}: patterns of shape {frames.shape}; expected (frames, rows, cols)")
     positions, unit = _positions(path, array)
     bad, probe = array("bad_pixels"), array("probe")
+    if bad is not None and bad.dtype.kind not in "iub":
+        raise DataError(f"{path}: bad_pixels of type {bad.dtype}; expected True on bad pixels")
     obj, notes = layers_as_one(path, array("object"))
     pixel = number("object_pixel_width_m") or number("probe_pixel_width_m")
     energy = number("photon_energy_eV") or number("probe_energy_eV")
@@ -143,6 +145,11 @@ def _positions(path: Path, array: _Array) -> tuple[Float[np.ndarray, "position 2
         row, col = (array(f"probe_position_{axis}_{unit}") for axis in "yx")
         if row is None or col is None:
             continue
+        for values, axis in ((row, "y"), (col, "x")):
+            if values.dtype.kind not in "iuf":
+                raise DataError(
+                    f"{path}: probe_position_{axis}_{unit} of type {values.dtype}; expected numbers"
+                )
         if row.size != col.size:
             raise DataError(
                 f"{path}: probe_position_y_{unit} holds {row.size} and probe_position_x_{unit} "

@@ -27,9 +27,8 @@ from ptycho.experiment import Geometry
 from ptycho.io.hdf5 import Hdf5File
 from ptycho.io.orientation import oriented
 from ptycho.io.readers.linked import counts_or_intensity, linked_frames
-from ptycho.io.readers.mapped import as_rows
 from ptycho.io.readers.products import layers_as_one, modes_of
-from ptycho.io.readers.quantities import length_m
+from ptycho.io.readers.quantities import length_m, numbers, table
 from ptycho.io.recorded import Recorded
 
 _FOURIER = ("zled", "magnification")
@@ -97,14 +96,14 @@ def _positions(
     if "encoder" not in file:
         return None, None, ()
     shape = file.dataset("encoder").shape
-    encoder, notes = as_rows(file, "encoder", 2), []
+    encoder, notes = table(file, "encoder", 2), []
     if len(shape) == 2 and shape[1] != 2:
         encoder = encoder - encoder.mean(axis=0)
         notes = [f"encoder is {shape}: turned and centred on its mean, as PtyLab does"]
     corrected = file.first("encoder_corrected")
     if corrected is None or corrected.size != encoder.size:
         return encoder, None, tuple(notes)
-    return as_rows(file, "encoder_corrected", 2), encoder, tuple(notes)
+    return table(file, "encoder_corrected", 2), encoder, tuple(notes)
 
 
 def _modes(probe: Shaped[np.ndarray, "..."]) -> Shaped[np.ndarray, "..."]:
@@ -119,5 +118,5 @@ def _one_state(obj: Shaped[np.ndarray, "..."] | None) -> Complex[np.ndarray, "..
 
 def _background(file: Hdf5File, steps: tuple[str, ...]) -> Shaped[np.ndarray, "row col"] | None:
     """Return the upright background, if there is any."""
-    found = file.array("background")
+    found = numbers(file, "background")
     return oriented(found, steps) if found is not None and found.ndim == 2 and found.any() else None

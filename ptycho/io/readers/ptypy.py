@@ -30,9 +30,8 @@ from ptycho.experiment import Geometry
 from ptycho.io.fields import FrameStack
 from ptycho.io.hdf5 import Hdf5File
 from ptycho.io.readers.linked import counts_or_intensity, linked_frames, stacked
-from ptycho.io.readers.mapped import as_rows
 from ptycho.io.readers.products import layers_as_one, modes_of
-from ptycho.io.readers.quantities import wavelength_m
+from ptycho.io.readers.quantities import table, wavelength_m
 from ptycho.io.recorded import Recorded
 
 _OPAQUE = ("pickle", "None", "record_array")
@@ -101,7 +100,7 @@ def read_result(path: Path) -> Recorded:
             probe=None if probe is None else modes_of(path, probe),
             obj=None if centre is None else obj,
             obj_centre=centre,
-            positions=as_rows(file, f"content/positions/{tables[0]}", 2) if tables else None,
+            positions=table(file, f"content/positions/{tables[0]}", 2) if tables else None,
             object_pixel_m=None if pixel is None else pixel[0],
             geometry=Geometry(wavelength_m=wavelength),
             notes=(*notes, *energy_notes, *chosen),
@@ -158,11 +157,11 @@ def _positions(
 ) -> Float[np.ndarray, "position 2"] | None:
     found, scan = [], None
     if _plain(file, "info/positions_scan"):
-        scan = as_rows(file, "info/positions_scan", 2)
+        scan = table(file, "info/positions_scan", 2)
     first = 0
     for chunk, n in zip(chunks, lengths, strict=True):
         if _plain(file, f"{chunk}/positions"):
-            part = as_rows(file, f"{chunk}/positions", 2)
+            part = table(file, f"{chunk}/positions", 2)
         elif scan is not None:
             indices = file.array(f"{chunk}/indices")
             wanted = np.arange(first, first + n) if indices is None else indices.reshape(-1)

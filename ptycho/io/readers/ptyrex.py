@@ -15,7 +15,7 @@ import numpy as np
 from ptycho.errors import DataError
 from ptycho.io.hdf5 import Hdf5File
 from ptycho.io.readers.products import modes_of
-from ptycho.io.readers.quantities import length_m
+from ptycho.io.readers.quantities import length_m, numbers
 from ptycho.io.recorded import Recorded
 
 _OUTPUT = "entry_1/process_1/output_1"
@@ -28,7 +28,7 @@ def read(path: Path) -> Recorded:
         DataError: If the file is damaged, or modulus and phase differ in shape.
     """
     with Hdf5File(path) as file:
-        modulus, phase = (file.array(f"{_OUTPUT}/probe_{part}") for part in ("modulus", "phase"))
+        modulus, phase = (numbers(file, f"{_OUTPUT}/probe_{part}") for part in ("modulus", "phase"))
         if modulus is None or phase is None or modulus.shape != phase.shape:
             raise DataError(
                 f"{path}: {_OUTPUT}: probe_modulus and probe_phase are missing or differ in shape; "

@@ -5,10 +5,12 @@ Serves readers of HDF5 formats; knows none of them.
 """
 
 import numpy as np
+from jaxtyping import Float, Shaped
 
 from ptycho.errors import DataError
 from ptycho.experiment import photon_wavelength
 from ptycho.io.hdf5 import Hdf5File
+from ptycho.io.readers.mapped import as_rows
 from ptycho.io.units import guessed_photon_energy_ev, metres_per
 
 
@@ -46,6 +48,30 @@ def length_factor_of(file: Hdf5File, name: str, unit: str = "m") -> float:
     if factor is None:
         raise DataError(f"{file.path}: {name} in {stated!r}; expected a length such as m or um")
     return factor
+
+
+def numbers(file: Hdf5File, *names: str) -> Shaped[np.ndarray, "..."] | None:
+    """Return the values of the first of these data sets that exists; None without one.
+
+    Raises:
+        DataError: If they are no real numbers.
+    """
+    values = file.array(*names)
+    if values is not None and values.dtype.kind not in "iufb":
+        raise DataError(
+            f"{file.path}: {names[0]} of type {values.dtype}; expected an array of real numbers"
+        )
+    return values
+
+
+def table(file: Hdf5File, name: str, columns: int) -> Float[np.ndarray, "row column"]:
+    """Return a table with a row for each position, also where it is stored the other way round.
+
+    Raises:
+        DataError: If it is missing, holds no numbers, or neither axis has that many columns.
+    """
+    numbers(file, name)
+    return as_rows(file, name, columns)
 
 
 def first_number(file: Hdf5File, name: str) -> float | None:

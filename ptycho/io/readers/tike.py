@@ -58,7 +58,7 @@ def _recorded(
     path: Path, frames: FrameStack, array: Callable[[str], Shaped[np.ndarray, "..."] | None]
 ) -> Recorded:
     scan, probe = array("scan"), array("probe")
-    if scan is None or scan.ndim != 2 or scan.shape[1] != 2:
+    if scan is None or scan.ndim != 2 or scan.shape[1] != 2 or scan.dtype.kind not in "iuf":
         raise DataError(
             f"{path}: scan has shape {None if scan is None else scan.shape}; expected "
             "(positions, 2)"
