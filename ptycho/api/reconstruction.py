@@ -132,6 +132,7 @@ def prepare(
         named = str(folder)
     described = _chosen_gridsize(settings, described, named)
     _check_model(settings, described, raw, named)
+    settings = _with_probe_refined(settings, raw)
     members = _groups_of(in_user_cache(settings, raw), described, raw)
     if settings.uncertainty is not None:
         check_positions(raw, members)
@@ -139,6 +140,14 @@ def prepare(
         settings=settings, raw=raw, model=network, description=described, members=members,
         scaled=_start_probe(settings, described, network, raw), device=device,
     )  # fmt: skip
+
+
+def _with_probe_refined(settings: ReconstructSettings, raw: RawData) -> ReconstructSettings:
+    """Return settings that refine a probe which is only an estimate from the frames."""
+    if raw.probe_known or settings.refine_probe or settings.sweeps == 0:
+        return settings
+    log.info("probe: estimated from the mean frame, so it is refined with the object")
+    return replace(settings, refine_probe=True)
 
 
 def run(prepared: Prepared) -> Result:

@@ -174,14 +174,16 @@ def reconstruct(
         obj = torch.where(coverage > 0, found, found[coverage > 0].mean())
     start = Estimate(obj, given)
     if whole:
-        illumination = illumination_on(canvas, positions, scaled.probe)
-        coverage = torch.where(illumination > UNLIT, illumination, 0)
+        coverage = _illuminated(canvas, positions, scaled.probe)
     first = None if whole else _checked_start(problem, start)
     solution = Solution(*start, [], 0)
     if whole or plan.ending.iterations != 0:
         solution = _solve(engine, problem, start, plan)
     if whole and plan.ending.iterations == 0:
         first = _checked_start(problem, solution.estimate)
+    if whole and plan.refine.probe:
+        # A refined probe may be wider than the one that it started from.
+        coverage = _illuminated(canvas, positions, solution.estimate.nuisances.probe.cpu())
     result = _result(problem, solution, coverage.numpy(), given, scaled.transmission, plan)
     final = unexplained_intensity(problem, solution.estimate)
     if plan.ending.iterations != 0 and solution.kept > 0:
@@ -189,6 +191,14 @@ def reconstruct(
     return result._replace(
         unexplained=(first, final.of_all), unexplained_variation=final.of_variation
     )
+
+
+def _illuminated(
+    canvas: Canvas, positions: Float[Tensor, "frame 2"], probe: Complex[Tensor, "mode n n"]
+) -> Float[Tensor, "height width"]:
+    """Return the illumination of the object, 0 where there is hardly any."""
+    illumination = illumination_on(canvas, positions, probe)
+    return torch.where(illumination > UNLIT, illumination, 0)
 
 
 def continue_from(

@@ -6,37 +6,28 @@ Every step that changes something is logged and kept in the metadata of the scan
 
 import dataclasses
 import logging
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
-from jaxtyping import Bool, Complex, Float, Shaped
+from jaxtyping import Bool, Complex, Shaped
 
 from ptycho.errors import ConfigError, DataError
 from ptycho.experiment import Experiment, Geometry
 from ptycho.io.detector import FrameSteps, oriented_shape, processed, valid_pixels
 from ptycho.io.fields import FrameStack, LazyFrames, ScanFields
 from ptycho.io.measurement import Measurement, infer_measurement
-from ptycho.io.orientation import PROBE_STEPS, oriented, placed, turned
+from ptycho.io.orientation import PROBE_STEPS, oriented
+from ptycho.io.placing import geometry_of, in_pixels, object_pixel, position_words, positions_of
 from ptycho.io.reading import Reading
 from ptycho.io.recorded import Recorded
 from ptycho.io.start_probe import estimated_probe
-from ptycho.io.units import length_factor
 from ptycho.spread import spread
 
 logger = logging.getLogger(__name__)
 
 _SAMPLED_FRAMES = 16
 _FRAMES_OF_THE_MEAN = 64
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class _Pixels:
-    """Sizes of the pixels of the processed frames."""
-
-    geometry: Geometry
-    object_pixel_m: float | None
 
 
 def join(where: str, parts: Sequence[Recorded]) -> Recorded:
@@ -107,12 +98,12 @@ def assemble(where: str, recorded: Recorded, reading: Reading) -> ScanFields:
     frames = processed(stored, steps, measurement)
     notes += steps.words(oriented_shape(stored.shape[1:], steps.orientation))
     valid = _valid(where, recorded, reading, steps)
-    geometry = _geometry(recorded, reading, steps.bin)
+    geometry = geometry_of(recorded, reading, steps.bin)
     size = frames.shape[-1]
-    pixel = _object_pixel(where, recorded, reading, geometry, steps, frames)
+    pixel = object_pixel(where, recorded, reading, geometry, steps, frames)
     shrink = size * steps.bin / min(oriented_shape(stored.shape[1:], steps.orientation))
-    positions = _positions(where, recorded, reading, pixel, shrink)
-    notes += _position_words(recorded, reading, pixel)
+    positions = positions_of(where, recorded, reading, pixel, shrink)
+    notes += position_words(recorded, reading, pixel)
     probe, known = _probe(recorded, reading, steps, frames, valid, measurement)
     if not known and recorded.probe is None:
         notes.append("probe: none in the file; estimated from the mean frame")
@@ -121,7 +112,7 @@ def assemble(where: str, recorded: Recorded, reading: Reading) -> ScanFields:
         logger.info("%s: %s", where, note)
     start = recorded.start
     if start is not None:
-        start = _in_pixels(where, start, recorded, reading, pixel, shrink)
+        start = in_pixels(where, start, recorded, reading, pixel, shrink)
     steps_taken = {"reading": {"source": recorded.source, "steps": notes}} if notes else {}
     return {
         "frames": frames,
@@ -302,149 +293,6 @@ def _valid(
     if not chosen.any():
         raise DataError(f"{where}: mask without a valid pixel; expected True on valid ones")
     return valid_pixels(chosen, stored, steps)
-
-
-def _geometry(recorded: Recorded, reading: Reading, binned: int) -> Geometry:
-    lengths = {
-        f.name: getattr(reading.geometry, f.name) or getattr(recorded.geometry, f.name)
-        for f in dataclasses.fields(Geometry)
-    }
-    if lengths["detector_pixel_m"] is not None:
-        lengths["detector_pixel_m"] *= binned
-    return Geometry(**lengths)
-
-
-def _object_pixel(
-    where: str, recorded: Recorded, reading: Reading, geometry: Geometry, steps: FrameSteps,
-    frames: FrameStack,
-) -> float | None:  # fmt: skip
-    """Return the side of an object pixel, metres: the user's, by geometry, or the file's."""
-    if reading.object_pixel_m is not None:
-        return reading.object_pixel_m
-    if reading.semiangle is not None:
-        return _by_bright_field(where, reading.semiangle, geometry, frames)
-    known = geometry.object_pixel_m(frames.shape[-1])
-    stated = recorded.object_pixel_m
-    if stated is not None and recorded.frames is not None:
-        whole = min(recorded.frames.shape[1:])
-        stated = stated * whole / (frames.shape[-1] * steps.bin)
-    if known is not None and stated is not None and not math.isclose(known, stated, rel_tol=0.01):
-        logger.warning(
-            "%s: object pixel %.4g nm in the file, %.4g nm by its geometry; the file's is used; "
-            "set it with --object_pixel_nm", where, 1e9 * stated, 1e9 * known,
-        )  # fmt: skip
-    return known if stated is None else stated
-
-
-def _by_bright_field(where: str, semiangle: float, geometry: Geometry, frames: FrameStack) -> float:
-    """Return the object pixel from the radius of the bright-field disc.
-
-    Its edge is at the convergence semi-angle, so a detector pixel is semiangle / radius, and an
-    object pixel wavelength / (N x that).
-    """
-    if geometry.wavelength_m is None:
-        raise ConfigError("semiangle_mrad: without a wavelength; set --voltage_kv as well")
-    mean = np.asarray(frames[spread(len(frames), _FRAMES_OF_THE_MEAN)], np.float64).mean(axis=0)
-    plateau = np.median(mean[mean > 0.5 * np.percentile(mean, 99)])
-    radius = math.sqrt((mean > 0.5 * plateau).sum() / math.pi)
-    pixel = geometry.wavelength_m * radius / (semiangle * frames.shape[-1])
-    logger.info(
-        "%s: bright-field disc of radius %.1f px taken as %.4g mrad: object pixel %.4g pm",
-        where, radius, 1e3 * semiangle, 1e12 * pixel,
-    )  # fmt: skip
-    return pixel
-
-
-def _positions(
-    where: str, recorded: Recorded, reading: Reading, pixel: float | None, shrink: float
-) -> Float[np.ndarray, "position 2"]:
-    """Return (row, col) of each frame in object pixels."""
-    frames = recorded.frames
-    assert frames is not None
-    if reading.scan_shape is not None or recorded.positions is None:
-        return _raster(where, recorded, reading, pixel, len(frames))
-    return _in_pixels(where, recorded.positions, recorded, reading, pixel, shrink)
-
-
-def _in_pixels(
-    where: str, stated: Shaped[np.ndarray, "..."], recorded: Recorded, reading: Reading,
-    pixel: float | None, shrink: float,
-) -> Float[np.ndarray, "position 2"]:  # fmt: skip
-    """Return positions of the file in object pixels of the processed frames.
-
-    Args:
-        where: the file, for errors.
-        stated: (row, col) as the file states them.
-        recorded: its content.
-        reading: what the user says about it.
-        pixel: the object pixel, metres; None if unknown.
-        shrink: object pixel of the stored frames / that of the processed ones.
-    """
-    positions = np.asarray(stated, np.float64)
-    unit = reading.positions_unit or recorded.positions_unit
-    if unit != "px":
-        metres = positions * length_factor(unit, "positions_unit")
-        known = _known_pixel(where, unit, pixel)
-        positions = metres / known
-        if recorded.obj is not None and recorded.obj_centre is not None:
-            positions = positions + np.array(recorded.obj_centre)
-    else:
-        positions = positions * shrink
-    if reading.rotation:
-        middle = positions.mean(axis=0)
-        positions = turned(positions - middle, reading.rotation) + middle
-    return placed(positions, reading.positions)
-
-
-def _raster(
-    where: str, recorded: Recorded, reading: Reading, pixel: float | None, n_frames: int
-) -> Float[np.ndarray, "position 2"]:
-    shape = reading.scan_shape or recorded.raster
-    if shape is None:
-        raise DataError(
-            f"{where}: no positions in this {recorded.source} file; expected them in another file "
-            "(--join FILE), or a raster (--scan_shape ROWS COLUMNS --step_nm STEP)"
-        )
-    if shape[0] * shape[1] != n_frames:
-        raise ConfigError(
-            f"{where}: scan_shape {shape[0]} x {shape[1]} for {n_frames} frames; expected a "
-            "product that equals their number"
-        )
-    step_m = reading.step_m or recorded.raster_step_m
-    if reading.step_px is not None:
-        step = reading.step_px
-    elif step_m is not None:
-        known = _known_pixel(where, "m", pixel)
-        step = (step_m[0] / known, step_m[1] / known)
-    else:
-        raise DataError(
-            f"{where}: raster of {shape[0]} x {shape[1]} without a step; expected it in the file, "
-            "or --step_nm, or --step_px"
-        )
-    row, col = np.divmod(np.arange(n_frames), shape[1])
-    grid = np.stack([row * step[0], col * step[1]], axis=1).astype(np.float64)
-    return placed(turned(grid, recorded.raster_rotation + reading.rotation), reading.positions)
-
-
-def _known_pixel(where: str, unit: str, pixel: float | None) -> float:
-    if pixel is None:
-        raise DataError(
-            f"{where}: positions in {unit}, but the size of an object pixel is unknown; expected "
-            "wavelength, distance and detector pixel: --energy_kev, --distance_m and "
-            "--detector_pixel_um, or --object_pixel_nm, or --voltage_kv and --semiangle_mrad"
-        )
-    return pixel
-
-
-def _position_words(recorded: Recorded, reading: Reading, pixel: float | None) -> list[str]:
-    done = []
-    if pixel is not None and recorded.positions_unit != "px":
-        done.append(f"positions in {recorded.positions_unit} / object pixel {1e9 * pixel:.4g} nm")
-    if reading.rotation:
-        done.append(f"positions rotated by {math.degrees(reading.rotation):.4g} degrees")
-    if reading.positions:
-        done.append(f"positions: {', '.join(reading.positions)}")
-    return done
 
 
 def _probe(

@@ -138,9 +138,11 @@ class Hdf5File:
             DataError: If it is no such stack, a source of it is missing, or its filter is.
         """
         data = self.dataset(name)
-        check_sources(self.path, data)
-        check_filter(self.path, data)
-        return frames_in(self.path, data)
+        # Behind an external link a data set is named after its place in the target file.
+        path = Path(data.file.filename)
+        check_sources(path, data)
+        check_filter(path, data)
+        return frames_in(path, data)
 
 
 def entries(path: Path) -> frozenset[str]:
@@ -150,7 +152,12 @@ def entries(path: Path) -> frozenset[str]:
         DataError: If the file is damaged.
     """
     with Hdf5File(path) as file:
-        return frozenset(_walk(file))
+        try:
+            return frozenset(_walk(file))
+        except (OSError, RuntimeError, KeyError, ValueError) as problem:
+            raise DataError(
+                f"{path}: cannot be listed ({_reason(problem)}); expected a complete file"
+            ) from None
 
 
 def _walk(file: Hdf5File) -> Iterator[str]:

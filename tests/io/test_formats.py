@@ -9,7 +9,17 @@ import toy_format
 from small_scan import counts_scan
 
 from ptycho.errors import DataError
-from ptycho.io import FORMATS, NPZ, Container, Format, Reading, Recorded, entries_of, read_fields, recognise
+from ptycho.io import (
+    FORMATS,
+    NPZ,
+    Container,
+    Format,
+    Reading,
+    Recorded,
+    entries_of,
+    read_fields,
+    recognise,
+)
 from ptycho.io.formats import write_fields
 from ptycho.scan.raw_data import RawData
 
@@ -53,7 +63,12 @@ def written(folder, name, raw, ending=".npz"):
 
 
 def test_every_row_is_tested_here():
-    assert set(WRITERS) == set(FORMATS)
+    """Formats that a test writes here obey the laws below; the others have tests of their own."""
+    for name, row in FORMATS.items():
+        reader = row.load()
+        module = getattr(reader, "func", reader).__module__.split(".")[-1]
+        own = Path(__file__).parent / "readers" / f"test_{module}.py"
+        assert name in WRITERS or own.exists(), name
 
 
 @pytest.mark.parametrize("ending", [".npz", ".h5", ""])
@@ -116,7 +131,9 @@ def test_readers_named_by_their_module_exist():
 
 def test_of_two_fitting_rows_the_more_specific_one_is_taken(tmp_path, monkeypatch):
     entries = frozenset({"xcoords", "ycoords", "diffraction", "measurement"})
-    row = Format(container=NPZ, signatures=(entries,), reader=lambda path: Recorded(source="special"))
+    row = Format(
+        container=NPZ, signatures=(entries,), reader=lambda path: Recorded(source="special")
+    )
     monkeypatch.setitem(FORMATS, "special", row)
     assert recognise(written(tmp_path, "PtychoPINN NPZ", counts_scan())) == "special"
 

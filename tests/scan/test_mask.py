@@ -8,13 +8,14 @@ import pytest
 import torch
 from tiny_scan import SIDE, problem_of, simulated, start_of, swept, truth_on_canvas, untrained
 
-from ptycho.api.loading import report_pixels
+from ptycho.api.loading import report_mask
 from ptycho.commands import cli
 from ptycho.engines.residuals import frame_residuals
 from ptycho.errors import DataError
 from ptycho.experiment import Experiment
 from ptycho.scan.checks import suspicious_pixels
 from ptycho.scan.dataset import GroupDataset
+from ptycho.scan.inspection import inspect_scan
 from ptycho.scan.raw_data import RawData
 from ptycho.scan.scaling import scaled_probe
 from ptycho.simulation.simulate import simulate_scan
@@ -138,12 +139,11 @@ def test_dead_and_hot_pixels_are_named_and_sound_ones_are_not(caplog):
     frames = raw.frames.copy()
     frames[:, 8, 7], frames[:, 2, 3], frames[:, 4, 4] = 0, 60000, 77
     odd = replace(raw, frames=frames)
-    with caplog.at_level(logging.INFO):
-        report_pixels(odd)
-    assert "3 suspicious pixels, dead or hot: (2, 3), (4, 4), (8, 7); exclude" in caplog.text
+    found = {finding.name: finding.sentence() for finding in inspect_scan(odd).findings}
+    assert "2 suspicious pixels, dead or hot: (2, 3), (4, 4); exclude" in found["suspicious_pixels"]
+    assert "rows 8-8, columns 7-7" in found["zero_regions"]
     known = replace(odd, mask=~suspicious_pixels(odd.intensity(np.arange(49)), None))
-    caplog.clear()
     with caplog.at_level(logging.INFO):
-        report_pixels(known)
+        report_mask(known)
     assert "253 of 256 pixels valid" in caplog.text
-    assert "suspicious" not in caplog.text
+    assert not inspect_scan(known).findings

@@ -29,7 +29,7 @@ from jaxtyping import Bool, Float, Shaped
 from ptycho.errors import DataError
 from ptycho.experiment import Geometry
 from ptycho.io.hdf5 import Hdf5File, read_whole
-from ptycho.io.readers.linked import counts_or_intensity, linked_frames
+from ptycho.io.readers.linked import counts_or_intensity
 from ptycho.io.readers.products import Product, indices_of_centre, layers_as_one, modes_of
 from ptycho.io.readers.quantities import first_number, length_m, numbers, wavelength_m
 from ptycho.io.recorded import Recorded
@@ -56,7 +56,7 @@ def read(path: Path) -> Recorded:
     """
     with Hdf5File(path) as file:
         entry = next((name for name in _FRAMES if file.first(name) is not None), None)
-        frames = None if entry is None else linked_frames(file, entry)
+        frames = None if entry is None else file.frames(entry)
         table = _translations(file, None if frames is None else len(frames))
         writer = _writer(file, transposed=table is not None and table[1])
         directions, mirrored = _directions(file)

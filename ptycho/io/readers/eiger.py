@@ -28,7 +28,7 @@ from ptycho.errors import DataError
 from ptycho.experiment import Geometry, electron_wavelength, photon_wavelength
 from ptycho.io.fields import FrameStack, LazyFrames
 from ptycho.io.hdf5 import Hdf5File
-from ptycho.io.readers.linked import counts_or_intensity, gap_pixels, linked_frames, stacked
+from ptycho.io.readers.linked import counts_or_intensity, gap_pixels, stacked
 from ptycho.io.readers.quantities import first_number, length_m, numbers
 from ptycho.io.recorded import Recorded
 
@@ -93,7 +93,7 @@ def _frames(file: Hdf5File) -> tuple[FrameStack, tuple[str, ...]]:
 def _one_channel(file: Hdf5File, name: str) -> tuple[FrameStack, tuple[str, ...]]:
     """Return the frames of a data set, of its first channel (threshold) if it has several."""
     shape = file.dataset(name).shape
-    frames = linked_frames(file, name)
+    frames = file.frames(name)
     channels = shape[1] if len(shape) == 4 else 1
     if channels == 1:
         return frames, ()

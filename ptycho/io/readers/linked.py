@@ -1,36 +1,20 @@
-"""Frames of HDF5 files behind links and in several parts, and what their values give away.
+"""Frames in several parts, and what their values give away.
 
 Data flow: [file] -> Recorded -> fields -> RawData -> ...
 Serves readers of HDF5 formats; knows none of them.
 """
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 from jaxtyping import Bool, Int, Shaped
 
 from ptycho.errors import DataError
 from ptycho.io.fields import FrameStack, LazyFrames
-from ptycho.io.hdf5 import Hdf5File, check_filter, check_sources, frames_in
 from ptycho.io.measurement import Measurement, infer_measurement
 from ptycho.spread import spread
 
 _SAMPLED_FRAMES = 16
-
-
-def linked_frames(file: Hdf5File, name: str) -> LazyFrames:
-    """Return a stack of frames, also one behind an external link, still in its file.
-
-    Raises:
-        DataError: See `Hdf5File.frames`.
-    """
-    data = file.dataset(name)
-    # HDF5 names a linked data set after its place in the target, which is opened again later.
-    path = Path(data.file.filename)
-    check_sources(path, data)
-    check_filter(path, data)
-    return frames_in(path, data)
 
 
 def stacked(where: str, parts: Sequence[FrameStack]) -> FrameStack:

@@ -12,6 +12,7 @@ from jaxtyping import Float
 from ptycho.errors import ConfigError, DataError
 from ptycho.experiment import Geometry, photon_wavelength
 from ptycho.io.hdf5 import Hdf5File
+from ptycho.io.readers.quantities import as_rows, numbers
 from ptycho.io.reading import MappedEntry
 from ptycho.io.recorded import Recorded
 from ptycho.io.units import guessed_photon_energy_ev, metres_per
@@ -115,11 +116,9 @@ def _positions(
     columns = []
     for name in ("y", "x"):
         entry = mapped[name]
-        values = file.array(entry.path)
-        if values is None:
-            file.dataset(entry.path)
-            raise AssertionError("unreachable: the line above raises")
-        columns.append(np.asarray(values, np.float64).reshape(-1) * entry.scale)
+        file.dataset(entry.path)  # raises if it is missing
+        values = np.asarray(numbers(file, entry.path), np.float64)
+        columns.append(values.reshape(-1) * entry.scale)
     if len(columns[0]) != len(columns[1]):
         raise DataError(
             f"{file.path}: {len(columns[1])} values of x and {len(columns[0])} of y; expected one "
@@ -140,22 +139,6 @@ def _in_metres(
     if factor is None:
         raise ConfigError(f"map: positions: unit {unit!r}; expected a length such as um, or px")
     return values * factor, "m"
-
-
-def as_rows(file: Hdf5File, name: str, columns: int) -> Float[np.ndarray, "row column"]:
-    """Return a table with a row for each position, also where it is stored the other way round.
-
-    Raises:
-        DataError: If neither axis has that many columns.
-    """
-    values = np.asarray(file.dataset(name)[()], np.float64)
-    if values.ndim == 2 and values.shape[1] != columns and values.shape[0] == columns:
-        values = values.T
-    if values.ndim != 2 or values.shape[1] < columns:
-        raise DataError(
-            f"{file.path}: {name} has shape {values.shape}; expected (positions, {columns})"
-        )
-    return values[:, :columns]
 
 
 def _modes(file: Hdf5File, mapped: Mapping[str, MappedEntry]) -> np.ndarray | None:

@@ -28,7 +28,7 @@ from ptycho.errors import DataError
 from ptycho.experiment import Geometry
 from ptycho.io.fields import FrameStack
 from ptycho.io.hdf5 import Hdf5File, plain_text
-from ptycho.io.readers.linked import counts_or_intensity, linked_frames
+from ptycho.io.readers.linked import counts_or_intensity
 from ptycho.io.readers.quantities import (
     first_number,
     length_factor_of,
@@ -59,7 +59,7 @@ def read(path: Path) -> Recorded:
     """
     with Hdf5File(path) as file:
         entry = next((name for name in _FRAMES if file.first(name) is not None), None)
-        frames = None if entry is None else linked_frames(file, entry)
+        frames = None if entry is None else file.frames(entry)
         shape = () if entry is None else file.dataset(entry).shape
         positions, position_notes = _positions(file, frames, shape[:-2])
         wavelength, notes = _photons(file)

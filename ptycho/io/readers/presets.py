@@ -183,9 +183,9 @@ def read_preset(name: str, path: Path) -> Recorded:
 
 def _with_frames(file: "Hdf5File", entry: str, preset: Preset, recorded: Recorded) -> Recorded:
     """Return the content with its frames, and the mask that follows from marks of gaps."""
-    from ptycho.io.readers.linked import counts_or_intensity, gap_pixels, linked_frames
+    from ptycho.io.readers.linked import counts_or_intensity, gap_pixels
 
-    frames = linked_frames(file, entry)
+    frames = file.frames(entry)
     bad = gap_pixels(frames, preset.gaps)
     gaps = () if bad is None else (f"{int(bad.sum())} pixels hold the mark of a gap: masked",)
     geometry = recorded.geometry

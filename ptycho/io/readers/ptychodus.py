@@ -30,7 +30,7 @@ from ptycho.experiment import Geometry, photon_wavelength
 from ptycho.io.fields import FrameStack
 from ptycho.io.hdf5 import Hdf5File
 from ptycho.io.npz import open_npz
-from ptycho.io.readers.linked import counts_or_intensity, linked_frames
+from ptycho.io.readers.linked import counts_or_intensity
 from ptycho.io.readers.products import indices_of_centre, layers_as_one, modes_of
 from ptycho.io.recorded import Recorded
 
@@ -48,7 +48,7 @@ def read_hdf5(path: Path) -> Recorded:
     """
     with Hdf5File(path) as file:
         patterns = file.first("patterns")
-        frames = None if patterns is None else linked_frames(file, "patterns")
+        frames = None if patterns is None else file.frames("patterns")
         return _recorded(path, frames, file.array, lambda name: _of_hdf5(file, name))
 
 

@@ -26,7 +26,7 @@ from ptycho.errors import DataError
 from ptycho.experiment import Geometry
 from ptycho.io.hdf5 import Hdf5File
 from ptycho.io.orientation import oriented
-from ptycho.io.readers.linked import counts_or_intensity, linked_frames
+from ptycho.io.readers.linked import counts_or_intensity
 from ptycho.io.readers.products import layers_as_one, modes_of
 from ptycho.io.readers.quantities import length_m, numbers, table
 from ptycho.io.recorded import Recorded
@@ -49,7 +49,7 @@ def read(path: Path) -> Recorded:
                 f"{path}: a Fourier ptychography file of PtyLab (entry {fourier[0]}); expected "
                 "diffraction frames of a scanned probe"
             )
-        frames = linked_frames(file, "ptychogram") if "ptychogram" in file else None
+        frames = file.frames("ptychogram") if "ptychogram" in file else None
         steps = _orientation(file)
         positions, start, notes = _positions(file)
         probe = file.array("probe")

@@ -29,7 +29,7 @@ from ptycho.errors import DataError
 from ptycho.experiment import Geometry
 from ptycho.io.fields import FrameStack
 from ptycho.io.hdf5 import Hdf5File
-from ptycho.io.readers.linked import counts_or_intensity, linked_frames, stacked
+from ptycho.io.readers.linked import counts_or_intensity, stacked
 from ptycho.io.readers.products import layers_as_one, modes_of
 from ptycho.io.readers.quantities import table, wavelength_m
 from ptycho.io.recorded import Recorded
@@ -49,7 +49,7 @@ def read_scan(path: Path) -> Recorded:
         chunks = [chunk for chunk in chunks if _plain(file, f"{chunk}/data")]
         if not chunks:
             raise DataError(f"{path}: chunks without frames; expected chunks/0/data")
-        parts = [linked_frames(file, f"{chunk}/data") for chunk in chunks]
+        parts = [file.frames(f"{chunk}/data") for chunk in chunks]
         frames = stacked(str(path), parts)
         wavelength, notes = _wavelength(file, "meta/energy", "info/energy")
         centre, corner, centre_notes = _centre(file, frames)
@@ -214,7 +214,7 @@ def _mask(
                 f"{file.path}: {name} has shape {weights.shape}; expected the size of the frames, "
                 f"{tuple(frames.shape[1:])}"
             )
-        blocks = linked_frames(file, name)
+        blocks = file.frames(name)
         for begin in range(0, len(blocks), _BLOCK):
             above: Shaped[np.ndarray, "n h w"] = blocks[begin : begin + _BLOCK] > 0
             good = above.all(axis=0) if good is None else good & above.all(axis=0)

@@ -10,7 +10,6 @@ from jaxtyping import Float, Shaped
 from ptycho.errors import DataError
 from ptycho.experiment import photon_wavelength
 from ptycho.io.hdf5 import Hdf5File
-from ptycho.io.readers.mapped import as_rows
 from ptycho.io.units import guessed_photon_energy_ev, metres_per
 
 
@@ -104,3 +103,20 @@ def wavelength_m(
     clear = stated or unit or read_in == "J"  # no other unit has numbers so small
     guessed = f"{name} = {value:g} without a unit: read in {read_in}"
     return photon_wavelength(energy), () if clear else (guessed,)
+
+
+def as_rows(file: Hdf5File, name: str, columns: int) -> Float[np.ndarray, "row column"]:
+    """Return a table with a row for each position, also where it is stored the other way round.
+
+    Raises:
+        DataError: If neither axis has that many columns.
+    """
+    file.dataset(name)  # raises if it is missing
+    values = np.asarray(numbers(file, name), np.float64)
+    if values.ndim == 2 and values.shape[1] != columns and values.shape[0] == columns:
+        values = values.T
+    if values.ndim != 2 or values.shape[1] < columns:
+        raise DataError(
+            f"{file.path}: {name} has shape {values.shape}; expected (positions, {columns})"
+        )
+    return values[:, :columns]

@@ -25,7 +25,7 @@ from ptycho.errors import DataError
 from ptycho.io.fields import FrameStack
 from ptycho.io.hdf5 import Hdf5File
 from ptycho.io.npz import open_npz
-from ptycho.io.readers.linked import counts_or_intensity, linked_frames
+from ptycho.io.readers.linked import counts_or_intensity
 from ptycho.io.readers.products import layers_as_one, modes_of
 from ptycho.io.recorded import Recorded
 
@@ -51,7 +51,7 @@ def read_hdf5(path: Path) -> Recorded:
         DataError: If the file is damaged, or an array has an unexpected shape.
     """
     with Hdf5File(path) as file:
-        return _recorded(path, linked_frames(file, "data"), file.array)
+        return _recorded(path, file.frames("data"), file.array)
 
 
 def _recorded(

@@ -7,7 +7,7 @@ from hdf5_file import COUNTS, M, N, h5py, write
 from ptycho.errors import DataError
 from ptycho.io.fields import LazyFrames
 from ptycho.io.hdf5 import Hdf5File
-from ptycho.io.readers.linked import counts_or_intensity, gap_pixels, linked_frames, stacked
+from ptycho.io.readers.linked import counts_or_intensity, gap_pixels, stacked
 
 
 def test_frames_behind_a_link_of_another_name_are_read_in_their_file(tmp_path):
@@ -15,7 +15,7 @@ def test_frames_behind_a_link_of_another_name_are_read_in_their_file(tmp_path):
     link = h5py.ExternalLink("target.h5", "/inner/frames")
     path = write(tmp_path / "master.h5", {"entry/data": link})
     with Hdf5File(path) as file:
-        frames = linked_frames(file, "entry/data")
+        frames = file.frames("entry/data")
     np.testing.assert_array_equal(frames[[2, 0, 4]], COUNTS[[2, 0, 4]])
 
 
@@ -25,7 +25,7 @@ def test_a_virtual_data_set_without_its_source_is_an_error(tmp_path):
     with h5py.File(tmp_path / "virtual.h5", "w") as file:
         file.create_virtual_dataset("frames", layout)
     with Hdf5File(tmp_path / "virtual.h5") as file, pytest.raises(DataError, match=r"gone\.h5"):
-        linked_frames(file, "frames")
+        file.frames("frames")
 
 
 @pytest.mark.parametrize("cuts", [(), (2,), (1, 1, 4)])
