@@ -104,7 +104,10 @@ def test_a_scan_cut_short(home, refused, tmp_path, command, share):
 def test_a_file_that_is_no_scan(home, refused, tmp_path, command):
     text = tmp_path / "scan.txt"
     text.write_text("x y\n")
-    assert "unknown kind of file" in refused(command, scan=text)
+    assert "text without a table of numbers" in refused(command, scan=text)
+    other = tmp_path / "scan.bin"
+    other.write_bytes(bytes(range(256)))
+    assert "unknown kind of file" in refused(command, scan=other)
     assert "a folder; expected a scan file" in refused(command, scan=home)
 
 
