@@ -8,6 +8,7 @@ import dataclasses
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Complex, Shaped
@@ -185,7 +186,7 @@ def _without(where: str, recorded: Recorded, skip: Sequence[int]) -> Recorded:
     left = np.setdiff1d(np.arange(n_frames), skip)
     if not len(left):
         raise ConfigError(f"skip_frames: all {n_frames} frames of {where}; expected some to stay")
-    per_position = {}
+    per_position: dict[str, Any] = {}
     if positions is not None and len(positions) == n_frames:
         for name in ("positions", "start", "scan_index", "patches"):
             values = getattr(recorded, name)
@@ -197,7 +198,8 @@ def _without(where: str, recorded: Recorded, skip: Sequence[int]) -> Recorded:
 
 
 def _chosen(frames: FrameStack, numbers: Shaped[np.ndarray, " n"]) -> FrameStack:
-    shape = (len(numbers), *frames.shape[1:])
+    _, height, width = frames.shape
+    shape = (len(numbers), height, width)
     return LazyFrames(shape, frames.dtype, lambda which: np.asarray(frames[numbers[which]]))
 
 
@@ -273,7 +275,7 @@ def _valid(
     """Return the valid pixels of the processed frames; None if all are."""
     frames = recorded.frames
     assert frames is not None
-    stored = tuple(frames.shape[1:])
+    stored = (frames.shape[1], frames.shape[2])
     mask = recorded.mask
     if mask is not None and reading.mask_inverted:
         mask = ~np.asarray(mask, bool)
@@ -302,10 +304,10 @@ def _probe(
     """Return the probe on the grid of the processed frames, and whether it is known."""
     size = frames.shape[-1]
     probe = recorded.probe
-    for step in reading.probe if probe is not None else ():
-        probe = PROBE_STEPS[step](probe)
     if probe is None:
         return estimated_probe(frames, valid, measurement), False
+    for step in reading.probe:
+        probe = PROBE_STEPS[step](probe)
     whole = min(np.shape(recorded.frames)[1:]) if recorded.frames is not None else size
     sides = probe.shape[-2:]
     if sides != (whole, whole) or (size == whole and steps.bin == 1):

@@ -209,13 +209,15 @@ class _Slices:
         self, path: Path, name: str, leading: tuple[int, ...], frame: tuple[int, int]
     ) -> None:
         self._path, self._name, self._leading, self._frame = path, name, leading, frame
-        self._owner, self._file = -1, None
+        self._owner = -1
+        self._file: h5py.File | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_owner": -1, "_file": None}
 
     def _data(self) -> h5py.Dataset:
-        if self._owner != os.getpid():  # a forked process must not share the handle
+        if self._file is None or self._owner != os.getpid():
+            # A forked process must not share the handle.
             self._file, self._owner = h5py.File(self._path, "r"), os.getpid()
         return self._file[self._name]
 

@@ -150,7 +150,7 @@ class RawData:
             DataError: If the file is missing, damaged, in an unknown format or not a valid scan.
         """
         given = {"measurement": measurement, "mask": mask}
-        chosen = {name: value for name, value in given.items() if value is not None}
+        chosen: dict[str, Any] = {name: v for name, v in given.items() if v is not None}
         fields = read_fields(path, dataclasses.replace(reading or Reading(), **chosen))
         text = fields.get("experiment")
         known = Experiment() if text is None else Experiment.from_json(text, str(path))

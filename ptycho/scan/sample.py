@@ -97,7 +97,8 @@ def _photons(
     raw: RawData, counted: Int[np.ndarray, " counted"]
 ) -> tuple[Float[np.ndarray, " counted"], Int[np.ndarray, " repeated"]]:
     """Return the photons of each frame, and the frames that repeat the one before."""
-    sums, repeated, last, before_sum = [], [], None, -1.0
+    sums, repeated = [], []
+    last, before_sum = np.empty((0, 0), np.float32), -1.0
     for first in range(0, len(counted), _FRAMES_AT_ONCE):
         frames = raw.intensity(counted[first : first + _FRAMES_AT_ONCE])
         found = frames.sum(axis=(1, 2), dtype=np.float64)
@@ -106,7 +107,7 @@ def _photons(
             before = frames[i - 1] if i else last
             number = counted[first + i]
             follows = first + i > 0 and counted[first + i - 1] == number - 1
-            same = follows and found[i] > 0 and before is not None and found[i] == before_sum
+            same = follows and found[i] > 0 and found[i] == before_sum
             if same and np.array_equal(frames[i], before):
                 repeated.append(int(number))
             before_sum = found[i]

@@ -6,6 +6,7 @@ The flags are words and numbers that a user types; each fault names its flag.
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -148,8 +149,8 @@ def _one_mapped(line: str) -> tuple[str, MappedEntry]:
     return name, MappedEntry(path=path.strip(), **_options(line, options))
 
 
-def _options(line: str, options: Sequence[str]) -> dict[str, str | float]:
-    values: dict[str, str | float] = {}
+def _options(line: str, options: Sequence[str]) -> dict[str, Any]:
+    values: dict[str, Any] = {}
     for option in options:
         key, _, value = (part.strip() for part in option.partition("="))
         if key == "unit":

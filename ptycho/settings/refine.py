@@ -11,10 +11,10 @@ from ptycho.settings.shared import (
     ComputeSettings,
     ConsoleSettings,
     DryRunSettings,
-    Measurement,
     PageSettings,
     ProgressSettings,
     RefinementSettings,
+    ScanFileSettings,
 )
 
 
@@ -48,7 +48,7 @@ class RefineSettings(RefinementSettings, ComputeSettings, ProgressSettings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class RefineConfig(RefineSettings, PageSettings, DryRunSettings, ConsoleSettings):
+class RefineConfig(RefineSettings, ScanFileSettings, PageSettings, DryRunSettings, ConsoleSettings):
     """Continue a reconstruction with another engine; those of pty-chi need ptycho[refine]."""
 
     reconstruction: Path = also(must_exist="reconstruction")
@@ -62,9 +62,6 @@ class RefineConfig(RefineSettings, PageSettings, DryRunSettings, ConsoleSettings
 
     scan: int | None = None
     """Scan to take from a file that holds several (its scan_index)."""
-
-    measurement: Measurement | None = None
-    """What the frames of the file hold; none takes it from the file."""
 
     comparison_plot: bool = False
     """Write a figure of object and ground truth, if the scan file holds one."""
