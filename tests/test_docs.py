@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from ptycho.commands import cli
+from ptycho.io.format_table import markdown_table
 from ptycho.settings.base import from_mapping
 from ptycho.settings.train import TrainConfig
 
@@ -22,7 +23,10 @@ PROGRAMS = {
     "ptycho_evaluate": cli.evaluate_command,
     "ptycho_simulate": cli.simulate_command,
 }
-COMMANDS = [*PROGRAMS.values(), cli.refine_command, cli.import_command, cli.doctor_command]
+COMMANDS = [
+    *PROGRAMS.values(), cli.refine_command, cli.import_command, cli.inspect_command,
+    cli.convert_command, cli.export_command, cli.doctor_command,
+]  # fmt: skip
 
 
 def test_every_program_is_installed_under_its_name():
@@ -32,6 +36,18 @@ def test_every_program_is_installed_under_its_name():
         module, function = target.split(":")
         assert module == "ptycho.commands.cli"
         assert callable(getattr(cli, function))
+
+
+def test_the_table_of_formats_is_that_of_the_readers():
+    assert markdown_table() in (ROOT / "docs" / "FILE_FORMATS.md").read_text(encoding="utf-8")
+
+
+def test_every_finding_of_the_inspection_is_explained():
+    sources = [ROOT / "ptycho" / "scan" / f"{name}_checks.py" for name in ("frame", "position")]
+    names = {n for path in sources for n in re.findall(r'name="(\w+)"', path.read_text())}
+    text = (ROOT / "docs" / "FILE_FORMATS.md").read_text(encoding="utf-8")
+    assert len(names) > 15
+    assert {name for name in names if f"`{name}`" not in text} == set()
 
 
 def code_of(path: Path) -> list[str]:

@@ -256,3 +256,14 @@ FORMATS: dict[str, Format] = {
 }
 """Every format that is known, by name. A row added here, or by a script at run time, is read by
 every command; of several rows that fit a file, the one with the most entries is taken."""
+
+
+def markdown_table() -> str:
+    """Return the formats as the table of docs/FILE_FORMATS.md."""
+    lines = ["| format | file | holds | recognised by | needs |", "|---|---|---|---|---|"]
+    for name, row in FORMATS.items():
+        signs = [" ".join(f"`{entry}`" for entry in sorted(s)) for s in row.signatures if s]
+        known = " or ".join(signs) or "its first bytes or name"
+        needs = f"`ptycho[{row.extra}]`" if row.extra else ""
+        lines.append(f"| {name} | {row.container.name} | {row.holds} | {known} | {needs} |")
+    return "\n".join(lines) + "\n"

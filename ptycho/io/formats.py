@@ -126,7 +126,11 @@ def _misfit(found: frozenset[str], rows: dict[str, Format]) -> str:
         if 2 * len(signature & found) >= len(signature)
     }
     if not missing:
-        return f"entries {_shortened(found)} fit no known format; expected {_known(rows.items())}"
+        of_hdf5 = any(row.container is HDF5 for row in rows.values())
+        remedy = "name its paths: --map frames=/PATH --map x=/PATH,unit=um --map y=/PATH,unit=um"
+        return f"entries {_shortened(found)} fit no known format; expected " + (
+            f"those of one in docs/FILE_FORMATS.md; {remedy}" if of_hdf5 else _known(rows.items())
+        )
     fewest = min(len(names) for names in missing.values())
     name = next(key[0] for key, names in missing.items() if len(names) == fewest)
     lacking = [
@@ -141,11 +145,8 @@ def _misfit(found: frozenset[str], rows: dict[str, Format]) -> str:
 
 
 def _known(rows: Iterable[tuple[str, Format]]) -> str:
-    names: dict[str, list[str]] = {}
-    for name, row in rows:
-        names.setdefault(row.container.name, []).append(name)
-    listed = "; ".join(f"{kind} ({', '.join(of_it)})" for kind, of_it in names.items())
-    return f"a scan file: {listed}"
+    kinds = dict.fromkeys(row.container.name for _, row in rows)
+    return f"a scan file: {', '.join(kinds)}; docs/FILE_FORMATS.md lists the formats"
 
 
 def _shortened(names: frozenset[str], most: int = 8) -> str:

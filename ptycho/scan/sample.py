@@ -16,6 +16,7 @@ from ptycho.spread import spread
 _BYTES_OF_FRAMES = 64e6  # of the frames kept
 _MOST_FRAMES_KEPT = 512
 _VALUES_SUMMED = 4e8  # pixels read for the photons of each frame
+_BLOCKS = 64  # of consecutive frames, where not all are read
 _FRAMES_AT_ONCE = 128
 
 
@@ -75,7 +76,7 @@ def sampled(raw: RawData) -> Sample:
     n_kept = int(np.clip(_BYTES_OF_FRAMES / (4 * pixels), 16, _MOST_FRAMES_KEPT))
     kept = spread(raw.n_frames, n_kept)
     intensity = raw.intensity(kept)
-    counted = spread(raw.n_frames, max(int(_VALUES_SUMMED / pixels), n_kept))
+    counted = _blocks(raw.n_frames, max(int(_VALUES_SUMMED / pixels), n_kept))
     photons, repeated = _photons(raw, counted)
     return Sample(
         raw=raw,
@@ -91,6 +92,19 @@ def sampled(raw: RawData) -> Sample:
         high=intensity.max(axis=0),
         step=_step(raw),
     )
+
+
+def _blocks(n: int, most: int) -> Int[np.ndarray, " chosen"]:
+    """Return all n indices, or about `most` of them in blocks spread over all.
+
+    Blocks, because a frame is compared with those before and after it, and because files are read
+    faster in one piece.
+    """
+    if n <= most:
+        return np.arange(n)
+    length = max(1, most // _BLOCKS)
+    starts = spread(n - length + 1, _BLOCKS)
+    return np.unique(starts[:, None] + np.arange(length))
 
 
 def _photons(
