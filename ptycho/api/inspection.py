@@ -89,12 +89,15 @@ class InspectedScan:
         }  # fmt: skip
 
 
-def inspect_files(files: Sequence[Path], reading: Reading) -> list[InspectedScan]:
+def inspect_files(
+    files: Sequence[Path], reading: Reading, *, trial: bool = False
+) -> list[InspectedScan]:
     """Return the scans in some files; parts of one scan are joined.
 
     Args:
         files: each a scan, or each a part of one.
         reading: how to read them.
+        trial: whether to reconstruct a few frames of scans without errors; see `orientation`.
 
     Raises:
         DataError: If a file is no scan or no part of one.
@@ -102,9 +105,9 @@ def inspect_files(files: Sequence[Path], reading: Reading) -> list[InspectedScan
     parts = [read_recorded(path, reading) for path in files]
     if len(files) > 1 and any(_is_part(part, reading) for part in parts):
         whole = replace(reading, join=(*files[1:], *reading.join))
-        return [_inspected(tuple(files), parts, RawData.from_file(files[0], whole))]
+        return [_inspected(tuple(files), parts, RawData.from_file(files[0], whole), trial)]
     return [
-        _inspected((path,), [part], RawData.from_file(path, reading))
+        _inspected((path,), [part], RawData.from_file(path, reading), trial)
         for path, part in zip(files, parts, strict=True)
     ]
 
@@ -114,9 +117,16 @@ def _is_part(recorded: Recorded, reading: Reading) -> bool:
     return recorded.frames is None or not places
 
 
-def _inspected(files: tuple[Path, ...], parts: Sequence[Recorded], raw: RawData) -> InspectedScan:
+def _inspected(
+    files: tuple[Path, ...], parts: Sequence[Recorded], raw: RawData, trial: bool
+) -> InspectedScan:
     source = " and ".join(dict.fromkeys(part.source for part in parts))
-    return InspectedScan(files=files, source=source, raw=raw, inspection=inspect_scan(raw))
+    found = inspect_scan(raw)
+    if trial and not found.errors:
+        from ptycho.api.orientation import check_orientation  # torch takes seconds to load
+
+        found = replace(found, findings=(*found.findings, *check_orientation(raw)))
+    return InspectedScan(files=files, source=source, raw=raw, inspection=found)
 
 
 def _metres(length: float, pixel: float | None) -> str:

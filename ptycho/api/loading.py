@@ -63,13 +63,13 @@ def load(
     valid = read_array(Path(mask), "mask") if isinstance(mask, str | Path) else mask
     if valid is not None:
         reading = replace(reading, mask=valid)
-    return opened(
+    return read_scan(
         Path(paths[0]), replace(reading, join=joined), N=N, nphotons=nphotons, scan=scan,
         skip_found=skips_found(chosen),
     )  # fmt: skip
 
 
-def opened(
+def read_scan(
     path: Path,
     reading: Reading,
     *,

@@ -13,7 +13,7 @@ import numpy as np
 from ptycho.api.coverage import save_coverage
 from ptycho.api.grouping import all_groups_of, groups_of
 from ptycho.api.groups import Groups
-from ptycho.api.loading import opened
+from ptycho.api.loading import read_scan
 from ptycho.api.page import record_scan
 from ptycho.commands.running import begun
 from ptycho.grouping import SAMPLERS, Coverage, axis_ratio
@@ -53,7 +53,7 @@ def run(config: GroupsConfig) -> Path | None:
 
 def _compared(config: GroupsConfig, run: Run | None = None) -> tuple[Groups, dict[str, Coverage]]:
     """Log what a sample of each method covers; return that of the chosen one, and all."""
-    raw = opened(config.data, reading_of(config), skip_found=skips_found(config))
+    raw = read_scan(config.data, reading_of(config), skip_found=skips_found(config))
     if run is not None:
         record_scan(run, "data", raw, config.data)
     _report_steps(raw, config)

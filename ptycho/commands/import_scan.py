@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ptycho.api.loading import opened
+from ptycho.api.loading import read_scan
 from ptycho.commands.outputs import check_output
 from ptycho.errors import DataError
 from ptycho.io import recognise
@@ -40,7 +40,7 @@ def run(config: ImportConfig) -> Path:
             )
     check_output(config.output, overwrite=config.overwrite)
     log.info("%s: read as %s", config.source, recognise(config.source))
-    raw = opened(config.source, reading_of(config), skip_found=skips_found(config))
+    raw = read_scan(config.source, reading_of(config), skip_found=skips_found(config))
     found = summarise_scan(raw)
     log.info("%s", found.frames_sentence())
     raw = _prepared(raw, found, config)

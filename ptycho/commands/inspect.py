@@ -18,7 +18,7 @@ def run(config: InspectConfig) -> str:
         DataError: If a file is no scan.
     """
     files = [Path(name).expanduser() for name in config.files.split("\n")]
-    found = inspect_files(files, reading_of(config))
+    found = inspect_files(files, reading_of(config), trial=config.trial)
     if config.write_mask is not None:
         write_mask(found[0], config.write_mask)
     if config.picture is not None:

@@ -15,7 +15,7 @@ from ptycho.api.forecast import (
     reconstruction_rows,
     scan_rows,
 )
-from ptycho.api.loading import opened
+from ptycho.api.loading import read_scan
 from ptycho.api.page import record_model, record_scan
 from ptycho.api.reconstruction import Prepared, prepare
 from ptycho.api.reconstruction import run as reconstruct
@@ -58,7 +58,7 @@ def run(config: InferenceConfig) -> Path | Forecast:
 
 
 def _scan(config: InferenceConfig) -> RawData:
-    return opened(
+    return read_scan(
         config.test_data,
         reading_of(config),
         N=config.N,

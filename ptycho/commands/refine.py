@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ptycho.api.forecast import Forecast, forecast, memory_words, output_row, peak_memory
-from ptycho.api.loading import opened
+from ptycho.api.loading import read_scan
 from ptycho.api.page import record_scan
 from ptycho.api.reconstruction_file import file_of
 from ptycho.api.refinement import Prepared, continued, prepare
@@ -58,7 +58,7 @@ def run(config: RefineConfig) -> Path | Forecast:
 
 
 def _scan(config: RefineConfig) -> RawData:
-    return opened(
+    return read_scan(
         config.test_data, reading_of(config), scan=config.scan, skip_found=skips_found(config)
     )
 

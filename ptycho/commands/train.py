@@ -17,7 +17,7 @@ from ptycho.api.forecast import (
     training_rows,
 )
 from ptycho.api.grouping import groups_of
-from ptycho.api.loading import opened
+from ptycho.api.loading import read_scan
 from ptycho.api.page import record_model, record_scan
 from ptycho.api.saving import write_selection_of, write_trained
 from ptycho.api.training import Prepared, learn, prepare
@@ -94,7 +94,7 @@ def _scans(config: TrainConfig) -> Scans:
 
 
 def _open(path: Path, config: TrainConfig) -> RawData:
-    return opened(
+    return read_scan(
         path,
         reading_of(config),
         N=config.N,

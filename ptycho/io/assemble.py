@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Complex, Shaped
+from jaxtyping import Bool, Shaped
 
 from ptycho.errors import ConfigError, DataError
 from ptycho.experiment import Experiment, Geometry
@@ -131,7 +131,7 @@ def assemble(where: str, recorded: Recorded, reading: Reading) -> ScanFields:
         "background": recorded.background,
         "pixel_size_m": pixel,
         "metadata": {**recorded.metadata, **steps_taken},
-        "experiment": _experiment(recorded, geometry),
+        "experiment": _experiment(where, recorded, geometry),
     }
 
 
@@ -300,7 +300,7 @@ def _valid(
 def _probe(
     recorded: Recorded, reading: Reading, steps: FrameSteps, frames: FrameStack,
     valid: Bool[np.ndarray, "row col"] | None, measurement: Measurement,
-) -> tuple[Complex[np.ndarray, "mode n n"], bool]:  # fmt: skip
+) -> tuple[Shaped[np.ndarray, "..."], bool]:  # fmt: skip
     """Return the probe on the grid of the processed frames, and whether it is known."""
     size = frames.shape[-1]
     probe = recorded.probe
@@ -321,10 +321,10 @@ def _probe(
     return back[..., begin : begin + size, begin : begin + size], recorded.probe_known
 
 
-def _experiment(recorded: Recorded, geometry: Geometry) -> str | None:
+def _experiment(where: str, recorded: Recorded, geometry: Geometry) -> str | None:
     """Return the physics as JSON text, with the geometry that is known by now."""
     if recorded.experiment is not None:
-        known = Experiment.from_json(recorded.experiment, recorded.source)
+        known = Experiment.from_json(recorded.experiment, where)
         if geometry == Geometry() or known.geometry == geometry:
             return recorded.experiment
         return replace(known, geometry=geometry).to_json()

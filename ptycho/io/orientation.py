@@ -27,9 +27,13 @@ POSITION_STEPS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "negate_rows": lambda positions: positions * (-1.0, 1.0),
     "negate_cols": lambda positions: positions * (1.0, -1.0),
     "reverse": lambda positions: positions[::-1],
+    "snake": lambda positions: _snake(positions),
+    "late": lambda positions: np.roll(positions, 1, axis=0),
+    "early": lambda positions: np.roll(positions, -1, axis=0),
 }
 """Steps on positions (row, col): exchange both coordinates; negate one of them; reverse their
-order."""
+order; reverse the order in every other row of a raster; let each frame have the position of the
+frame before it, or after it."""
 
 
 PROBE_STEPS: dict[str, Callable[[np.ndarray], np.ndarray]] = {**FRAME_STEPS, "conjugate": np.conj}
@@ -65,6 +69,24 @@ def turned(
     """
     cos, sin = np.cos(angle), np.sin(angle)
     return positions @ np.array([[cos, sin], [-sin, cos]])
+
+
+def _snake(positions: Float[np.ndarray, "position 2"]) -> Float[np.ndarray, "position 2"]:
+    """Return positions with the order reversed in every other row of a raster.
+
+    A row ends where the next position is much farther away than usual, or the direction turns.
+    """
+    if len(positions) < 3:
+        return positions
+    moves = np.diff(positions, axis=0)
+    length = np.hypot(*moves.T)
+    jumps = length > 3 * np.median(length)
+    turns = np.zeros(len(moves), bool)
+    turns[1:] = (moves[1:] * moves[:-1]).sum(axis=1) < 0
+    starts = np.flatnonzero(jumps if jumps.any() else turns) + 1
+    rows = np.split(np.arange(len(positions)), starts)
+    order = [row[::-1] if i % 2 else row for i, row in enumerate(rows)]
+    return positions[np.concatenate(order)]
 
 
 def words(text: str | None, known: Sequence[str], setting: str) -> tuple[str, ...]:

@@ -18,6 +18,10 @@ class InspectConfig(ScanFileSettings, ConsoleSettings):
     """The scan files. Files that hold parts of one scan, frames in one and positions in another,
     are inspected together."""
 
+    trial: bool = True
+    """Reconstruct a few frames for seconds, in the orientation read and, if that does not explain
+    the frames, in others."""
+
     json: bool = False
     """Print JSON: numbers and findings of each scan."""
 

@@ -108,7 +108,8 @@ class ScanFileSettings(Settings):
     """Angle of the scan against the frames in degrees, from the row axis to the column axis."""
 
     positions: str | None = also(None, many=0)
-    """Steps on the positions, in order: swap, negate_rows, negate_cols, reverse."""
+    """Steps on the positions, in order: swap, negate_rows, negate_cols, reverse (their order),
+    snake (reverses every other row), late and early (by one frame)."""
 
     positions_unit: str | None = None
     """Unit of the positions: m, mm, um, nm, A or px; none takes it from the file."""

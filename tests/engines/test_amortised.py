@@ -153,5 +153,5 @@ def test_an_object_that_explains_little_is_doubted(scans, tmp_path, caplog):
                 )
             )
         share = json.loads((out / "metrics.json").read_text())["unexplained_light"]["object"]
-        assert ("check probe and positions" in caplog.text) == (name == "wrong")
+        assert ("not as the file says" in caplog.text) == (name == "wrong")
         assert (share > scan_object.WRONG) == (name == "wrong")
