@@ -123,20 +123,23 @@ def silent_regions(sample: Sample) -> Iterator[Finding]:
 def zero_regions(sample: Sample) -> Bool[np.ndarray, "row col"]:
     """Return valid pixels that read 0 in every frame although pixels around them hold light.
 
-    What a pixel should hold is the mean of the pixels around it that are not 0. In a dark part of
-    the frame these hold a photon or two; around a gap, as many as any pixel.
+    What a pixel should hold is the geometric mean of the pixels around it that are not 0. In a dark
+    part of the frame these hold a photon or two; around a gap, as many as any pixel.
     """
     total = np.where(sample.valid, sample.mean * len(sample.kept), 0)
     lit = total > 0
     if not lit.any():
         return np.zeros(total.shape, bool)
+    quantum = _quantum(sample)
     blurred, weight = (
-        ndimage.gaussian_filter(np.asarray(a, np.float64), _RIM) for a in (total, lit)
+        ndimage.gaussian_filter(np.asarray(a, np.float64), _RIM)
+        for a in (np.log1p(total / quantum), lit)
     )
-    expected = np.divide(blurred, weight, out=np.zeros_like(total), where=weight > 1e-4)
-    gaps = ~lit & sample.valid & (expected > 50 * _quantum(sample))
+    mean_log = np.divide(blurred, weight, out=np.zeros_like(total), where=weight > 1e-4)
+    expected = quantum * np.expm1(mean_log)
+    gaps = ~lit & sample.valid & (expected > 50 * quantum)
     enclosed = ndimage.binary_fill_holes(lit | gaps) & ~lit & sample.valid & (weight <= 1e-4)
-    return _with_sharp_edges(gaps | enclosed, lit, (total, expected), 10 * _quantum(sample))
+    return _with_sharp_edges(gaps | enclosed, lit, (total, expected), 10 * quantum)
 
 
 def _with_sharp_edges(
@@ -194,7 +197,8 @@ def _region(box: tuple[slice, slice], size: int) -> str:
 def lone_pixels(sample: Sample) -> Iterator[Finding]:
     """Dead and hot pixels: unlike all around them in every frame."""
     regions = zero_regions(sample)
-    odd = suspicious_pixels(sample.intensity, sample.raw.mask) & ~regions
+    clipped = sample.low == sample.high.max()  # that is what saturation reports
+    odd = suspicious_pixels(sample.intensity, sample.raw.mask) & ~regions & ~clipped
     where = np.argwhere(odd)
     # Many at once are no broken pixels but values of another kind: a pedestal, a gain.
     if 0 < len(where) <= 0.02 * odd.size:

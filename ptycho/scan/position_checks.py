@@ -222,7 +222,7 @@ def _slope(
     bright = spectrum >= order[int(np.searchsorted(held, 0.97 * held[-1]))]
     chosen = bright & (mean > 0)
     x, y = np.log(spectrum[chosen].astype(np.float64)), np.log(mean[chosen])
-    if len(x) < 30 or np.ptp(x) < 1.5:
+    if len(x) < 16 or np.ptp(x) < 1.5:
         return None
     # Total least squares: both sides scatter, and a regression on one would flatten the slope.
     cov = np.cov(x, y)
