@@ -6,7 +6,7 @@ Data flow: [file] -> Recorded -> fields -> RawData -> groups -> ...
 from collections.abc import Iterable
 from pathlib import Path
 
-from ptycho.errors import DataError
+from ptycho.errors import ConfigError, DataError
 from ptycho.io.containers import HDF5, LONGEST_MAGIC
 from ptycho.io.fields import ScanFields
 from ptycho.io.format_table import FORMATS, Format
@@ -29,7 +29,10 @@ def read_fields(path: Path | str, reading: Reading | None = None) -> ScanFields:
     from ptycho.io.assemble import assemble, join
 
     path, reading = Path(path), reading or Reading()
-    parts = [read_recorded(each, reading) for each in (path, *reading.join)]
+    files = (path, *reading.join)
+    if reading.mapped and not any(HDF5.holds(_head(each), each) for each in files):
+        raise ConfigError(f"map: paths in HDF5 files; {path} is none")
+    parts = [read_recorded(each, reading) for each in files]
     fields = assemble(str(path), join(str(path), parts), reading)
     return {**fields, "path": path}
 
