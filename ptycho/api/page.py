@@ -38,6 +38,7 @@ def record_scan(run: Run, role: str, raw: RawData, path: Path | None) -> None:
         "photons_per_frame": raw.photons_per_frame(),
         "pixel_size_m": raw.pixel_size_m,
         "probe_diameter": probe_diameter(raw),
+        "skipped": raw.metadata.get("reading", {}).get("skipped", []),
     }
     run.add_data(data_entry(role, path, facts))
 

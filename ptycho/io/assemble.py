@@ -114,7 +114,11 @@ def assemble(where: str, recorded: Recorded, reading: Reading) -> ScanFields:
     start = recorded.start
     if start is not None:
         start = in_pixels(where, start, recorded, reading, pixel, shrink)
-    steps_taken = {"reading": {"source": recorded.source, "steps": notes}} if notes else {}
+    steps_taken: dict[str, Any] = {}
+    if notes:
+        steps_taken["reading"] = {"source": recorded.source, "steps": notes}
+    if reading.skip:
+        steps_taken["reading"]["skipped"] = list(reading.skip)
     return {
         "frames": frames,
         "measurement": measurement,

@@ -41,10 +41,15 @@ def replacing(path: Path) -> Iterator[Path]:
 def write_text(path: Path, text: str) -> None:
     """Write a text file (UTF-8); an existing one is replaced in one step.
 
+    Bytes of a file name that are not UTF-8 are written escaped.
+
     Raises:
         OSError: If the folder cannot be written; `path` is as it was.
     """
-    with replacing(path) as temporary, temporary.open("x", encoding="utf-8") as file:
+    with (
+        replacing(path) as temporary,
+        temporary.open("x", encoding="utf-8", errors="backslashreplace") as file,
+    ):
         file.write(text)
         file.flush()
         os.fsync(file.fileno())

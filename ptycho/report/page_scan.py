@@ -7,17 +7,16 @@ import math
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Bool
 
 from ptycho.errors import GroupingError, PtychoError
 from ptycho.grouping import SAMPLERS, GroupRule, sample_groups, summarise
-from ptycho.io import read_mask
 from ptycho.io.atomic import file_checksum
 from ptycho.physics.probe import largest_pair_distance
 from ptycho.report.quantise import Thumbnails, thumbnails
 from ptycho.report.scan_view import Sample
 from ptycho.runs.folder import RunFolder, Selection
 from ptycho.scan.raw_data import RawData
+from ptycho.settings.reading import reading_of_run
 
 FRAMES_BUDGET = 4.2e6
 """Bytes of the thumbnails of all frames together, before they are encoded as text."""
@@ -69,10 +68,10 @@ def frames_of(
     """
     path = Path(str(run.scan.get("path")))
     try:
-        if file_checksum(path) != run.scan.get("sha256"):
+        if path.is_file() and file_checksum(path) != run.scan.get("sha256"):
             return None, f"No frames are shown: {path} has changed since the run."
-        measurement = run.settings.get("measurement")
-        raw = _same_scan(run, RawData.from_file(path, measurement=measurement, mask=_mask(run)))
+        reading = reading_of_run(run.settings, run.scan.get("skipped") or ())
+        raw = _same_scan(run, RawData.from_file(path, reading))
         if raw.n_frames != len(selection.positions):
             return None, (
                 f"No frames are shown: {path} holds {raw.n_frames:,} frames, the run used "
@@ -97,11 +96,6 @@ def _rule(run: RunFolder, diameter: float, gridsize: int) -> GroupRule:
         min_distance=settings.get("min_distance") or 0.0,
         metric=settings.get("metric") or "pixels",
     )  # fmt: skip
-
-
-def _mask(run: RunFolder) -> Bool[np.ndarray, "row col"] | None:
-    named = run.settings.get("mask")
-    return None if named is None else read_mask(Path(named))
 
 
 def _same_scan(run: RunFolder, raw: RawData) -> RawData:

@@ -16,7 +16,7 @@ def data_entry(
         role: name of the setting that it came from, for example `test_data`.
         path: of the file; None for a scan made in memory.
         facts: more about it: `n_frames`, `frame_size` (pixels), `photons_per_frame`,
-            `pixel_size_m`, `probe_diameter` (object pixels).
+            `pixel_size_m`, `probe_diameter` (object pixels), `skipped` (numbers of frames).
 
     Returns:
         `role`, `path`, `sha256` and `bytes`, null for what is no file, and the facts.

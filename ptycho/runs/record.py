@@ -270,7 +270,8 @@ def _undo(run: Run, earlier: Earlier | None) -> None:
 
 
 def _log_file(folder: Path) -> logging.Handler:
-    lines = logging.FileHandler(folder / LOG_FILE, encoding="utf-8", delay=True)
+    path = folder / LOG_FILE
+    lines = logging.FileHandler(path, encoding="utf-8", errors="backslashreplace", delay=True)
     lines.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(message)s"))
     return lines
 

@@ -195,7 +195,7 @@ def probe_and_frames(sample: Sample) -> Iterator[Finding]:
     slope = _slope(spectrum, np.where(sample.valid, sample.mean, 0))
     if slope is None:
         return
-    if slope < 0.57 and raw.measurement != "amplitude":
+    if slope < 0.54 and raw.measurement != "amplitude":
         yield Finding(
             name="amplitudes_as_intensity",
             severity="warning",

@@ -4,7 +4,8 @@ The flags are words and numbers that a user types; each fault names its flag.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from ptycho.io.orientation import FRAME_STEPS, POSITION_STEPS, PROBE_STEPS, word
 from ptycho.io.readers.mapped import QUANTITIES
 from ptycho.io.reading import MappedEntry, Reading
 from ptycho.io.units import length_factor
+from ptycho.settings.base import describe, from_mapping
 from ptycho.settings.shared import ScanFileSettings
 
 
@@ -80,6 +82,22 @@ def _skipped(text: str | None) -> tuple[int, ...]:
             raise ConfigError(f"skip_frames: {word!r}; expected numbers such as 17 or 100-120")
         numbers.update(range(int(first), int(last or first) + 1))
     return tuple(sorted(numbers))
+
+
+def reading_of_run(settings: Mapping[str, Any], skipped: Sequence[int] = ()) -> Reading:
+    """Return how a run read its scan, from the settings in its record.
+
+    Args:
+        settings: of the run, by name; those that are none of a scan file are ignored.
+        skipped: numbers of the frames that it left out, found by the inspection or named.
+
+    Raises:
+        PtychoError: See `reading_of`.
+    """
+    known = describe(ScanFileSettings)
+    chosen = {name: value for name, value in settings.items() if name in known}
+    reading = reading_of(from_mapping(ScanFileSettings, chosen, where="settings of the run"))
+    return replace(reading, skip=tuple(skipped)) if skipped else reading
 
 
 def skips_found(settings: ScanFileSettings) -> bool:
