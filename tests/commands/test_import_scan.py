@@ -57,11 +57,11 @@ def test_a_probe_that_a_sample_could_have_dimmed_is_believed(tmp_path, factor, s
     assert power == pytest.approx(photons if scaled else factor * photons, rel=1e-5)
 
 
-def test_import_warns_of_frames_off_centre(tmp_path, caplog):
+def test_import_warns_of_frames_in_a_corner(tmp_path, caplog):
     raw = counts_scan(frames=np.pad(np.full((12, 4, 4), 50, np.uint16), ((0, 0), (0, 12), (0, 12))))
     source = saved(tmp_path / "in.npz", raw)
     import_scan.run(ImportConfig(source=source, output=tmp_path / "out.npz"))
-    assert "frames are 6.5 px off centre; expected the zero frequency at pixel 8" in caplog.text
+    assert "zero frequency at pixel (0, 0); --frames fftshift" in caplog.text
 
 
 def test_import_never_writes_over_its_source(counts_file):
