@@ -129,7 +129,7 @@ def assemble(where: str, recorded: Recorded, reading: Reading) -> ScanFields:
         "scan_index": recorded.scan_index,
         "probe": probe,
         "probe_known": known,
-        "obj": recorded.obj if whole else None,
+        "obj": recorded.obj if whole and _shows_something(recorded.obj) else None,
         "patches": recorded.patches if whole else None,
         "mask": valid,
         "background": recorded.background,
@@ -137,6 +137,11 @@ def assemble(where: str, recorded: Recorded, reading: Reading) -> ScanFields:
         "metadata": {**recorded.metadata, **steps_taken},
         "experiment": _experiment(where, recorded, geometry),
     }
+
+
+def _shows_something(obj: Shaped[np.ndarray, "..."] | None) -> bool:
+    """Return whether an object is known: a constant one stands for none."""
+    return obj is not None and obj.size > 0 and not bool((obj == obj.flat[0]).all())
 
 
 def _joined_by_number(where: str, recorded: Recorded) -> Recorded:

@@ -48,6 +48,9 @@ _TRANSLATIONS = (
     "entry_1/sample_1/geometry_1/translation",
     f"{_DETECTOR}/translation",
 )
+OBJECT_PIXEL = "entry_1/ptycho/object_pixel_size"
+"""Our own entry, metres, next to those of the definition, which has none."""
+
 _LARGEST_JOULE = 1e-10  # far above any photon, far below any number in eV
 
 
@@ -77,6 +80,7 @@ def read(path: Path) -> Recorded:
                     file, f"{_DETECTOR}/x_pixel_size", f"{_DETECTOR}/y_pixel_size"
                 ),
             ),
+            object_pixel_m=length_m(file, OBJECT_PIXEL),
             notes=(*notes, *position_notes),
         )
 
@@ -85,6 +89,7 @@ def _photons(file: Hdf5File) -> tuple[float | None, tuple[str, ...]]:
     """Return the wavelength of the photons, and notes."""
     ring = f"{_INSTRUMENT}/source_1/energy"
     found, notes = wavelength_m(file, f"{_INSTRUMENT}/beam_1/energy")
+    found = found or length_m(file, f"{_INSTRUMENT}/beam_1/incident_wavelength")
     value = first_number(file, ring)
     if found is not None or value is None:
         return found, notes

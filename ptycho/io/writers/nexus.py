@@ -15,6 +15,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
+from ptycho.io.readers.nexus import OBJECT_PIXEL
 from ptycho.io.writers.content import JOULES_PER_EV, SAME_PIXEL, Content, Writer
 from ptycho.io.writers.hdf5 import bad_pixels, write_frames, write_values
 
@@ -73,7 +74,10 @@ def _write_motors(file: h5py.File, content: Content) -> None:
     sample = _group(file, "entry_1/sample_1", "NXsample")
     write_values(sample, {"name": content.title})
     motors = _group(file, _MOTORS, "NXtransformations")
-    row, col = (-content.positions * _object_pixel(content)).T  # the sample moves, not the probe
+    pixel = _object_pixel(content)
+    ours = _group(file, OBJECT_PIXEL.rpartition("/")[0], "NXcollection")
+    write_values(ours, {OBJECT_PIXEL.rpartition("/")[2]: pixel}, units="m")
+    row, col = (-content.positions * pixel).T  # the sample moves, not the probe
     common = {"units": "m", "transformation_type": "translation"}
     write_values(motors, {"x": col}, **common, vector=np.array([1, 0, 0]), depends_on="y")
     write_values(motors, {"y": row}, **common, vector=np.array([0, 1, 0]), depends_on=".")
@@ -85,8 +89,8 @@ def _write_motors(file: h5py.File, content: Content) -> None:
 def _object_pixel(content: Content) -> float:
     """Return the side of an object pixel in metres as the geometry in the file gives it.
 
-    The definition has no object pixel, so a reader divides by that one. One that was set to another
-    value on purpose is kept.
+    The definition has no object pixel, so other readers divide by that one. One that was set to
+    another value on purpose is kept.
     """
     stated = content.pixel_size_m
     assert stated is not None
