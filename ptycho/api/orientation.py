@@ -6,6 +6,7 @@ another order, leave 1 % of the photons unexplained and half of what varies from
 """
 
 import math
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -19,11 +20,17 @@ from ptycho.io.orientation import FRAME_STEPS, POSITION_STEPS, PROBE_STEPS
 from ptycho.scan.findings import Finding
 from ptycho.scan.raw_data import RawData
 
-_FRAMES = 144
-_ITERATIONS = 12
+_FRAMES, _PIXELS = 144, 144 * 64**2
+"""Largest number of frames of a trial, and of their pixels."""
+_FEWEST_FRAMES = 36
+_ITERATIONS, _ITERATIONS_OF_A_PROBE = 12, 30
+_SECONDS = 60.0
+"""Time after which no further orientation is tried."""
 _FITS, _FITS_WELL = 0.08, 0.02
 """Shares of the variation left unexplained up to which an orientation is believed, and up to which
 not even a shift by one frame is looked for."""
+_BY_ITS_PROBE = 0.25
+"""A refined probe has to leave less than this part of what the given one leaves."""
 _CLEARLY = 0.5
 """Another orientation has to leave less than this part of what the given one leaves."""
 _NEARLY = 1.25
@@ -76,12 +83,20 @@ class Orientation:
         )  # fmt: skip
 
 
-def unexplained(raw: RawData, orientation: Orientation) -> float:
-    """Return the share of the variation that a short reconstruction leaves; NaN if unknown."""
+def unexplained(raw: RawData, orientation: Orientation, *, refine: str | None = None) -> float:
+    """Return the share of the variation that a short reconstruction leaves; NaN if unknown.
+
+    Args:
+        raw: the scan.
+        orientation: of its positions, frames and probe.
+        refine: what is refined with the object.
+    """
+    most = max(_FEWEST_FRAMES, min(_FRAMES, _PIXELS // raw.frame_size**2))
     with muted():
         try:
             found = reconstruct(
-                orientation.applied(raw, _FRAMES), engine="sweeps", iterations=_ITERATIONS,
+                orientation.applied(raw, most), engine="sweeps", refine=refine,
+                iterations=_ITERATIONS if refine is None else _ITERATIONS_OF_A_PROBE,
                 device="cpu", progress=False, cache=False,
             )  # fmt: skip
         except PtychoError:
@@ -118,10 +133,27 @@ def check_orientation(raw: RawData) -> list[Finding]:
     told = unexplained(raw, Orientation())
     if math.isnan(told) or told <= _FITS_WELL:
         return []
-    tried = [(unexplained(raw, other), other) for other in candidates(raw, told)]
+    if told > _FITS and raw.probe_known:
+        refined = unexplained(raw, Orientation(), refine="probe")
+        if refined <= max(_FITS, _BY_ITS_PROBE * told):
+            return [_probe_finding(told, refined)]
+    began, tried = time.perf_counter(), []
+    for other in candidates(raw, told):
+        if time.perf_counter() - began < _SECONDS:
+            tried.append((unexplained(raw, other), other))
     known = sorted(((s, o) for s, o in tried if not math.isnan(s)), key=lambda pair: pair[0])
     better = bool(known) and known[0][0] < _CLEARLY * told
     return [_finding(told, known)] if better or told > _FITS else []
+
+
+def _probe_finding(told: float, refined: float) -> Finding:
+    return Finding(
+        name="probe_unexplained",
+        severity="warning",
+        text=f"with the probe of the file {told:.0%} of what varies from frame to frame is "
+        f"unexplained by a short reconstruction, {refined:.0%} with a refined one",
+        remedy="--refine_probe",
+    )
 
 
 def _finding(told: float, tried: Sequence[tuple[float, Orientation]]) -> Finding:
