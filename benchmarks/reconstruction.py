@@ -26,7 +26,8 @@ from reconstruction_ruler import Form, has_ptychi
 from reconstruction_table import as_markdown
 
 from ptycho.learning.model_folder import general_model
-from ptycho.report.drawing import new_figure, robust_range, save
+from ptycho.metrics import robust_range
+from ptycho.report.drawing import new_figure, save
 
 ROWS = ("1e+03/0.8", "1e+03/0.2", "1e+04/0.6", "1e+06/0.8", "1e+06/0.2")
 PICTURED = (

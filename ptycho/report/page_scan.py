@@ -68,7 +68,7 @@ def frames_of(
     """
     path = Path(str(run.scan.get("path")))
     try:
-        if path.is_file() and file_checksum(path) != run.scan.get("sha256"):
+        if not path.is_dir() and file_checksum(path) != run.scan.get("sha256"):
             return None, f"No frames are shown: {path} has changed since the run."
         reading = reading_of_run(run.settings, run.scan.get("skipped") or ())
         raw = _same_scan(run, RawData.from_file(path, reading))

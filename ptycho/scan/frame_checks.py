@@ -93,7 +93,8 @@ def saturation(sample: Sample) -> Iterator[Finding]:
     at_top = int((stored == top).sum())
     just_below = int(((stored > 0.98 * top) & (stored < top)).sum())
     frames = int((stored == top).any(axis=1).sum())
-    if at_top >= 10 and at_top > 3 * just_below and frames > 2:
+    several = int((stored == top).any(axis=0).sum()) > 1  # a single pixel is a hot one
+    if several and at_top >= 10 and at_top > 3 * just_below and frames > 2:
         yield Finding(
             name="saturation",
             severity="warning",
@@ -197,8 +198,11 @@ def _region(box: tuple[slice, slice], size: int) -> str:
 def lone_pixels(sample: Sample) -> Iterator[Finding]:
     """Dead and hot pixels: unlike all around them in every frame."""
     regions = zero_regions(sample)
-    clipped = sample.low == sample.high.max()  # that is what saturation reports
-    odd = suspicious_pixels(sample.intensity, sample.raw.mask) & ~regions & ~clipped
+    odd = suspicious_pixels(sample.intensity, sample.raw.mask) & ~regions
+    at_top = sample.high == sample.high.max()
+    around = np.ones((3, 3), bool)
+    around[1, 1] = False
+    odd &= ~(at_top & ndimage.binary_dilation(at_top, around))  # saturated with its neighbours
     where = np.argwhere(odd)
     # Many at once are no broken pixels but values of another kind: a pedestal, a gain.
     if 0 < len(where) <= 0.02 * odd.size:
