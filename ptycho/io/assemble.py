@@ -28,6 +28,7 @@ from ptycho.spread import spread
 logger = logging.getLogger(__name__)
 
 _SAMPLED_FRAMES = 16
+_FEW_FRAMES = 3
 _FRAMES_OF_THE_MEAN = 64
 
 
@@ -104,6 +105,7 @@ def assemble(where: str, recorded: Recorded, reading: Reading) -> ScanFields:
     pixel = object_pixel(where, recorded, reading, geometry, steps, frames)
     shrink = size * steps.bin / min(oriented_shape(stored.shape[1:], steps.orientation))
     positions = positions_of(where, recorded, reading, pixel, shrink)
+    _check_numbers(where, len(frames), len(positions))
     notes += position_words(recorded, reading, pixel)
     probe, known = _probe(recorded, reading, steps, frames, valid, measurement)
     if not known and recorded.probe is None:
@@ -137,6 +139,22 @@ def assemble(where: str, recorded: Recorded, reading: Reading) -> ScanFields:
         "metadata": {**recorded.metadata, **steps_taken},
         "experiment": _experiment(where, recorded, geometry),
     }
+
+
+def _check_numbers(where: str, n_frames: int, n_positions: int) -> None:
+    """Raise DataError unless there is one position per frame."""
+    if n_frames == n_positions:
+        return
+    extra, remedy = n_frames - n_positions, ""
+    if 0 < extra <= _FEW_FRAMES:
+        first, last = f"0-{extra - 1}", f"{n_positions}-{n_frames - 1}"
+        if extra == 1:
+            first, last = "0", f"{n_frames - 1}"
+        remedy = f"; leave out the first by --skip_frames {first}, or the last by {last}"
+    raise DataError(
+        f"{where}: {n_positions} positions for {n_frames} diffraction frames; expected one "
+        f"position per frame{remedy}"
+    )
 
 
 def _shows_something(obj: Shaped[np.ndarray, "..."] | None) -> bool:

@@ -136,13 +136,26 @@ def _frames_first(path: Path, key: str, frames: np.ndarray, *, n_positions: int)
     """Return the frames as (M, N, N); legacy files have M last, or a trailing axis of 1."""
     if frames.ndim == 4 and frames.shape[-1] == 1:
         frames = frames[..., 0]
-    if frames.ndim == 3 and frames.shape[0] != n_positions == frames.shape[2]:
+    last = frames.ndim == 3 and frames.shape[2] == n_positions
+    if last and (frames.shape[0] != n_positions or _varies_least_along_the_last_axis(frames)):
         logger.info(
             "%s: %s has shape %s with the frames last (legacy layout); reordered in memory, "
             "`ptycho import` writes them first", path, key, frames.shape,
         )  # fmt: skip
         return np.ascontiguousarray(np.moveaxis(frames, -1, 0))
     return frames
+
+
+def _varies_least_along_the_last_axis(frames: np.ndarray) -> bool:
+    """Return whether the last of three equal axes counts the frames.
+
+    Frames differ little in their sums; rows and columns of a detector differ much.
+    """
+    spreads = []
+    for axes in ((1, 2), (0, 1)):
+        sums = frames.sum(axis=axes, dtype=np.float64)
+        spreads.append(float(sums.std() / max(sums.mean(), np.finfo(float).tiny)))
+    return spreads[1] < 0.5 * spreads[0]
 
 
 def _stated(entries: NpzFile) -> Measurement | None:

@@ -58,7 +58,8 @@ def check_values(
     raise DataError(
         f"{where}: frame {int(indices[first])} holds {values[first][bad[first]][0]} in "
         f"{int(bad[first].sum())} of {bad[first].size} pixels; expected finite values of 0 or "
-        "above; exclude the frame, or the pixels by a mask (--mask FILE, True on valid ones)"
+        "above; exclude the frame (--skip_frames), or the pixels by a mask (--mask FILE, True on "
+        "valid ones), or set negative values to 0 (--pedestal 0)"
     )
 
 

@@ -198,6 +198,15 @@ def test_frames_are_left_out_with_their_positions():
         fields(Reading(skip=(6,)))
 
 
+def test_a_frame_more_than_positions_is_named_with_the_flag_that_drops_it():
+    more = np.concatenate([COUNTS, COUNTS[:1]])
+    with pytest.raises(DataError, match=r"6 positions for 7 .* --skip_frames 0, or the last by 6"):
+        fields(frames=more)
+    assert len(fields(Reading(skip=(6,)), frames=more)["frames"]) == 6
+    with pytest.raises(DataError, match=r"6 positions for 12 diffraction frames; .* per frame$"):
+        fields(frames=np.concatenate([COUNTS, COUNTS]))
+
+
 # Several files
 
 

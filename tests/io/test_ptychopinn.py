@@ -291,3 +291,14 @@ def test_large_members_are_aligned_too(path, monkeypatch):
     assert back.frames.offset % 64 == 0
     with np.load(path) as plain:
         np.testing.assert_array_equal(plain["diffraction"], COUNTS)
+
+
+def test_of_three_equal_axes_the_one_of_the_frames_is_found(path):
+    """Frames differ little in their sums; rows and columns of a detector differ much."""
+    rng = np.random.default_rng(1)
+    row, col = np.mgrid[:N, :N] - N // 2
+    frames = rng.poisson(200 * np.exp(-(row**2 + col**2) / 4), (N, N, N)).astype(np.uint16)
+    x, y = raster(2, 4)
+    for stored in (frames, np.moveaxis(frames, 0, -1)):
+        written(path, diffraction=stored, xcoords=x, ycoords=y)
+        np.testing.assert_array_equal(RawData.from_file(path).frames, frames)
