@@ -23,10 +23,10 @@ from ptycho.scan.raw_data import RawData
 _FRAMES, _PIXELS = 144, 144 * 64**2
 """Largest number of frames of a trial, and of their pixels."""
 _FEWEST_FRAMES = 36
-_ITERATIONS, _ITERATIONS_OF_A_PROBE = 12, 30
+_ITERATIONS, _ITERATIONS_OF_A_PROBE = 20, 30
 _SECONDS = 60.0
 """Time after which no further orientation is tried."""
-_FITS, _FITS_WELL = 0.08, 0.02
+_FITS, _FITS_WELL = 0.25, 0.02
 """Shares of the variation left unexplained up to which an orientation is believed, and up to which
 not even a shift by one frame is looked for."""
 _BY_ITS_PROBE = 0.25

@@ -116,19 +116,20 @@ class Unexplained(NamedTuple):
     """Share of all photons, 0 or more."""
 
     of_variation: float
-    """Share of what varies from frame to frame, 0 or more; NaN where noise alone varies. Above 1,
-    a mean frame would explain the frames better than the object does."""
+    """Share of what varies from frame to frame, 0 or more; NaN where all frames are the same. Above
+    1, a mean frame would explain the frames better than the object does."""
 
 
 @torch.no_grad()
 def unexplained_intensity(problem: Problem, estimate: Estimate, frames: int = 128) -> Unexplained:
     """Return the share of the intensity that an object does not explain, beyond counting noise.
 
-        misfit = sum (sqrt I - sqrt n)^2 - noise,   variation = sum (sqrt n - mean sqrt n)^2 - noise
+        misfit = sum (sqrt I - sqrt n)^2 - noise,   variation = sum (sqrt n - mean sqrt n)^2
         of_all = misfit / sum n,                    of_variation = misfit / variation
 
     over frames and pixels, the mean over frames. Most of a frame is the same at every position:
-    with exchanged axes 1 % of all photons is unexplained, and 60 % of the variation.
+    with exchanged axes 1 % of all photons is unexplained, and 60 % of the variation. Counting noise
+    is part of the variation, so that few photons raise no false alarm.
 
     Args:
         problem: the frames.
@@ -146,9 +147,8 @@ def unexplained_intensity(problem: Problem, estimate: Estimate, frames: int = 12
     of_all = float(amplitude_loss(expected, amplitude, good)) - noise
     used = amplitude if good is None else amplitude * good
     varies = (used - used.mean(dim=0)).square().sum() / used.square().sum().clamp_min(DARK)
-    variation = float(varies) - noise
-    known = len(chosen) > 1 and variation > max(0.03 * noise, _LEAST_VARIATION)
-    return Unexplained(max(of_all, 0.0), max(of_all / variation, 0.0) if known else math.nan)
+    known = len(chosen) > 1 and float(varies) > _LEAST_VARIATION
+    return Unexplained(max(of_all, 0.0), max(of_all / float(varies), 0.0) if known else math.nan)
 
 
 Measure = Callable[[Tensor, Tensor, Tensor | None], Tensor]
