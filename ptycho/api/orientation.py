@@ -135,7 +135,7 @@ def check_orientation(raw: RawData) -> list[Finding]:
         return []
     if told > _FITS and raw.probe_known:
         refined = unexplained(raw, Orientation(), refine="probe")
-        if refined <= max(_FITS, _BY_ITS_PROBE * told):
+        if refined <= max(_FITS, _BY_ITS_PROBE * told) and refined < _CLEARLY * told:
             return [_probe_finding(told, refined)]
     began, tried = time.perf_counter(), []
     for other in candidates(raw, told):
