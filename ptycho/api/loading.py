@@ -107,9 +107,10 @@ def read_scan(
     if found.errors:
         raise DataError(f"{path}: {found.errors[0].sentence()}")
     report_mask(raw)
-    for finding in found.warnings:
-        log.warning("%s: %s", path, finding.sentence())
-    raw = replace(raw, warnings=tuple(finding.sentence() for finding in found.warnings))
+    warnings = tuple(f"{path}: {finding.sentence()}" for finding in found.warnings)
+    for text in warnings:
+        log.warning("%s", text)
+    raw = replace(raw, warnings=warnings)
     if nphotons is not None:
         log.info("rescaling frames: mean %.3g -> %.3g photons", raw.photons_per_frame(), nphotons)
         return raw.scaled_to(nphotons)
