@@ -104,17 +104,17 @@ def unexplained(raw: RawData, orientation: Orientation, *, refine: str | None = 
     return found.unexplained_variation
 
 
-def candidates(raw: RawData, told: float) -> Iterator[Orientation]:
+def candidates(raw: RawData, given: float) -> Iterator[Orientation]:
     """Yield the orientations that are tried.
 
     Args:
         raw: the scan.
-        told: share of the variation that its own orientation leaves; a shift by one frame may
+        given: share of the variation that its own orientation leaves; a shift by one frame may
             leave little.
     """
-    for steps in _POSITIONS if told > _FITS else _BY_ONE_FRAME:
+    for steps in _POSITIONS if given > _FITS else _BY_ONE_FRAME:
         yield Orientation(positions=steps)
-    if told <= _FITS:
+    if given <= _FITS:
         return
     for step in ("transpose", "flipud", "fliplr"):
         yield Orientation(frames=(step,))
@@ -130,38 +130,38 @@ def check_orientation(raw: RawData) -> list[Finding]:
     Args:
         raw: the scan.
     """
-    told = unexplained(raw, Orientation())
-    if math.isnan(told) or told <= _FITS_WELL:
+    given = unexplained(raw, Orientation())
+    if math.isnan(given) or given <= _FITS_WELL:
         return []
-    if told > _FITS and raw.probe_known:
+    if given > _FITS and raw.probe_known:
         refined = unexplained(raw, Orientation(), refine="probe")
-        if refined <= max(_FITS, _BY_ITS_PROBE * told) and refined < _CLEARLY * told:
-            return [_probe_finding(told, refined)]
+        if refined <= max(_FITS, _BY_ITS_PROBE * given) and refined < _CLEARLY * given:
+            return [_probe_finding(given, refined)]
     began, tried = time.perf_counter(), []
-    for other in candidates(raw, told):
+    for other in candidates(raw, given):
         if time.perf_counter() - began < _SECONDS:
             tried.append((unexplained(raw, other), other))
     known = sorted(((s, o) for s, o in tried if not math.isnan(s)), key=lambda pair: pair[0])
-    better = bool(known) and known[0][0] < _CLEARLY * told
-    return [_finding(told, known)] if better or told > _FITS else []
+    better = bool(known) and known[0][0] < _CLEARLY * given
+    return [_finding(given, known)] if better or given > _FITS else []
 
 
-def _probe_finding(told: float, refined: float) -> Finding:
+def _probe_finding(given: float, refined: float) -> Finding:
     return Finding(
         name="probe_unexplained",
         severity="warning",
-        text=f"with the probe of the file {told:.0%} of what varies from frame to frame is "
+        text=f"with the probe of the file {given:.0%} of what varies from frame to frame is "
         f"unexplained by a short reconstruction, {refined:.0%} with a refined one",
         remedy="--refine_probe",
     )
 
 
-def _finding(told: float, tried: Sequence[tuple[float, Orientation]]) -> Finding:
+def _finding(given: float, tried: Sequence[tuple[float, Orientation]]) -> Finding:
     text = (
-        f"{told:.0%} of what varies from frame to frame is unexplained by a short reconstruction "
+        f"{given:.0%} of what varies from frame to frame is unexplained by a short reconstruction "
         "of the scan as read"
     )
-    if not tried or tried[0][0] > _CLEARLY * told:
+    if not tried or tried[0][0] > _CLEARLY * given:
         return Finding(
             name="frames_unexplained",
             severity="warning",

@@ -70,7 +70,7 @@ class Result(Shown):
 
     unexplained_variation: float = math.nan
     """Fraction of the variation from frame to frame, beyond counting noise, that the object leaves
-    unexplained; above 0.25 the scan is not as told. NaN if all frames are the same."""
+    unexplained; above 0.25 the scan is not as its file says. NaN if all frames are the same."""
 
     uncertainty: ResampledUncertainty | None = None
     """Uncertainty of each pixel; None if not asked for."""

@@ -7,6 +7,7 @@ No method builds the table of all groups. Each answer is nested: the first 512 g
 2,576 are the sample of 512 with the same seed. The methods are the rows of `SAMPLERS`.
 """
 
+import abc
 import logging
 
 import numpy as np
@@ -55,9 +56,10 @@ def draw_sequential(neighbourhood: Neighbourhood, n: int) -> Int32[np.ndarray, "
     return found[:n]
 
 
-class Sampler:
+class Sampler(abc.ABC):
     """A method that chooses some of the valid groups; the docstring of a subclass describes it."""
 
+    @abc.abstractmethod
     def draw(
         self, neighbourhood: Neighbourhood, n: int, seed: int
     ) -> Int32[np.ndarray, "group member"]:
@@ -68,7 +70,6 @@ class Sampler:
             n: Groups wanted, 0 or more.
             seed: Fixes the sample, 0 or more.
         """
-        raise NotImplementedError
 
     def draw_without_lists(
         self,

@@ -26,7 +26,8 @@ def read_fields(path: Path | str, reading: Reading | None = None) -> ScanFields:
             is missing.
         ConfigError: If a setting of `reading` does not fit the file.
     """
-    from ptycho.io.assemble import assemble, join
+    from ptycho.io.assemble import assemble
+    from ptycho.io.joining import join
 
     path, reading = Path(path), reading or Reading()
     files = (path, *reading.join)

@@ -181,7 +181,7 @@ def _walk(file: Hdf5File) -> Iterator[str]:
 
 
 def frames_in(path: Path, data: h5py.Dataset) -> LazyFrames:
-    """Return frames that are read by slices when they are indexed; the file is opened anew then.
+    """Return frames that are read by slices when they are indexed; the file is opened again then.
 
     Args:
         path: of the file.

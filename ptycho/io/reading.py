@@ -54,7 +54,7 @@ class Reading:
     """Whether negative values are set to 0; always after a dark or pedestal."""
 
     mapped: Mapping[str, MappedEntry] = field(default_factory=dict)
-    """Quantity -> where it is, for files of no known format."""
+    """Quantity -> where it is, for files in an unknown format."""
 
     join: tuple[Path, ...] = ()
     """Other files of the same scan."""

@@ -3,6 +3,7 @@
 Data flow: batches -> [network] + physics -> trained model.
 """
 
+import abc
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 from ptycho.scan.dataset import GroupBatch
 
 
-class Network(nn.Module):
+class Network(nn.Module, abc.ABC):
     """Base of all networks: a module that maps a batch to patches, and what it can be used for.
 
     A class is built as cls(group_size=..., **options); its options are whole numbers, which are
@@ -58,6 +59,7 @@ class Network(nn.Module):
         """
         return {}
 
+    @abc.abstractmethod
     def forward(
         self,
         batch: GroupBatch,
@@ -71,4 +73,3 @@ class Network(nn.Module):
             probe: the probe shifted to each position, sqrt(photons) per object pixel.
             weight: weight of each window pixel in a merge, from its illumination.
         """
-        raise NotImplementedError

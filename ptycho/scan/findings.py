@@ -1,4 +1,4 @@
-"""What an inspection finds: one line of evidence, and the flag or command that mends it.
+"""What an inspection finds: one line of evidence, and the flag or command that corrects it.
 
 Data flow: file -> RawData -> sample -> [findings] -> log, run record, page, `ptycho inspect`.
 """
@@ -29,7 +29,7 @@ class Finding:
     """What was found, with its numbers."""
 
     remedy: str = ""
-    """The flag or command that mends it; empty if there is none."""
+    """The flag or command that corrects it; empty if there is none."""
 
     frames: tuple[int, ...] = ()
     """Numbers of the frames that are better excluded."""

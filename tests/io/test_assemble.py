@@ -8,7 +8,8 @@ import pytest
 from ptycho.errors import ConfigError, DataError
 from ptycho.experiment import Geometry, electron_wavelength, photon_wavelength
 from ptycho.io import Reading, Recorded
-from ptycho.io.assemble import assemble, join
+from ptycho.io.assemble import assemble
+from ptycho.io.joining import join
 from ptycho.io.orientation import FRAME_STEPS, POSITION_STEPS, turned
 from ptycho.scan.raw_data import RawData
 
@@ -223,6 +224,17 @@ def test_frames_and_positions_of_two_files_are_joined_by_number():
     np.testing.assert_array_equal(found["frames"][:], COUNTS[[0, 2, 5]])
     np.testing.assert_allclose(places(found), METRES[[0, 2, 5]] / PIXEL)
     assert found["metadata"]["reading"]["source"] == "a and b"
+
+
+def test_what_describes_a_value_comes_from_its_file():
+    places_file = Recorded(source="b", positions=METRES)
+    frames = Recorded(
+        source="a", frames=COUNTS.astype(np.float32) / 7, geometry=GEOMETRY, probe=PROBE,
+        probe_known=False, amplitude_by_convention=True, frame_steps=("flipud",),
+    )  # fmt: skip
+    found = assemble("file", join("file", [places_file, frames]), Reading())
+    assert (found["measurement"], found["probe_known"]) == ("amplitude", False)
+    np.testing.assert_allclose(found["frames"][:], COUNTS[:, ::-1].astype(np.float32) / 7)
 
 
 def test_two_files_with_frames_are_refused():

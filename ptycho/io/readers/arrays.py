@@ -17,7 +17,7 @@ from ptycho.io.readers.stacks import Axes, frames_of
 from ptycho.io.recorded import Recorded
 
 STACK_NAMES = ("patterns", "frames", "data", "dp", "intensity", "intensities", "arr_0")
-"""What frames are called in an .npz of no known format; PtychoPINN's own names are not here, so
+"""What frames are called in an .npz in an unknown format; PtychoPINN's own names are not here, so
 that one of its files with an entry missing is still refused by name."""
 
 

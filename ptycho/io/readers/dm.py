@@ -138,7 +138,7 @@ def _axes(
     swapped = tags.get(f"{image}/ImageTags/Meta Data/Data Order Swapped")
     if swapped is not None and not swapped:
         return fast_scan, "the fast axes are the scan, by Data Order Swapped"
-    return Axes.leading(ndim), "the slow axes are the scan, without units that say so"
+    return Axes.leading(ndim), "the slow axes are the scan, without units to confirm it"
 
 
 def _tags(path: Path) -> dict[str, Any]:

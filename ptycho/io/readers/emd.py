@@ -215,8 +215,8 @@ def _velox_volts(file: Hdf5File, name: str) -> float | None:
         return None
     column = stored.reshape(len(stored), -1)[:, 0]
     try:
-        told = json.loads(column.tobytes().split(b"\0", 1)[0].decode("utf-8", "replace"))
-        volts = float(told["Optics"]["AccelerationVoltage"])
+        stated = json.loads(column.tobytes().split(b"\0", 1)[0].decode("utf-8", "replace"))
+        volts = float(stated["Optics"]["AccelerationVoltage"])
     except (ValueError, KeyError, TypeError):
         return None
     return volts if 1e3 <= volts <= 3e6 else None

@@ -53,18 +53,18 @@ def read(path: Path) -> Recorded:
             f"{data}: {data.stat().st_size} bytes; expected a multiple of {FRAME_BYTES}, frames of "
             "130 x 128 float32"
         )
-    raster, told = _raster(data)
+    raster, stated = _raster(data)
     if raster is not None and raster[0] * raster[1] != n:
         raise DataError(
-            f"{data}: {n} frames for a raster of {raster[0]} rows x {raster[1]} columns ({told}); "
-            "expected their product"
+            f"{data}: {n} frames for a raster of {raster[0]} rows x {raster[1]} columns "
+            f"({stated}); expected their product"
         )
     return Recorded(
         source="EMPAD",
         frames=records(data, Layout(frame=(130, 128), dtype="<f4"), n, _without_metadata),
         raster=raster,
         notes=(
-            f"raster by {told}" if raster else "no raster in an .xml or in the name",
+            f"raster by {stated}" if raster else "no raster in an .xml or in the name",
             "EMPAD values are analogue units with an offset: set --gain and --pedestal for counts",
         ),
     )

@@ -1,4 +1,4 @@
-"""HDF5 files of no known format, read by the paths that a user or a preset names.
+"""HDF5 files in an unknown format, read by the paths that a user or a preset names.
 
 Data flow: [file] -> Recorded -> fields -> RawData -> ...
 """

@@ -48,8 +48,8 @@ def read(path: Path) -> Recorded:
     data = _data_file(path)
     header = _header(data)
     frames = _frames(data, header)
-    number, beside = len(frames), data.with_suffix(".hdr")
-    raster, notes = _raster(beside, number)
+    number, companion = len(frames), data.with_suffix(".hdr")
+    raster, notes = _raster(companion, number)
     return Recorded(
         source="Merlin",
         frames=frames,

@@ -2,7 +2,7 @@
 
 Data flow: [file] -> Recorded -> fields -> RawData -> groups -> ...
 A preset names the entries that identify its files, where each quantity is, and what the paths
-cannot tell: orientation and zero frequency of the frames, what a value means, the order of the
+does not state: orientation and zero frequency of the frames, what a value means, the order of the
 columns of a table of positions. A new beamline is a new row. Knows no HDF5 until a file is read.
 
 Source: nsls2ptycho (HXN), ptypy and ptychodus (NanoMAX, cSAXS, LYNX), EPICS areaDetector, by

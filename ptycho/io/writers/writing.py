@@ -105,8 +105,8 @@ def _files(
     second = writer.companion
     if second is None or second.part not in content.parts():
         return {path: writer.write}
-    beside = path.with_name(f"{path.stem}{second.suffix}{path.suffix}")
-    return {path: writer.write, beside: second.write}
+    companion = path.with_name(f"{path.stem}{second.suffix}{path.suffix}")
+    return {path: writer.write, companion: second.write}
 
 
 def _warn_of_two_pixels(content: Content) -> None:
