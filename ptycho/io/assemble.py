@@ -16,6 +16,7 @@ from ptycho.experiment import Experiment, Geometry
 from ptycho.io.detector import FrameSteps, oriented_shape, processed, valid_pixels
 from ptycho.io.fields import FrameStack, ScanFields
 from ptycho.io.joining import joined_by_number, without
+from ptycho.io.mean_frame import mean_frame
 from ptycho.io.measurement import Measurement, infer_measurement
 from ptycho.io.orientation import PROBE_STEPS, oriented
 from ptycho.io.placing import geometry_of, in_pixels, object_pixel, position_words, positions_of
@@ -28,7 +29,6 @@ logger = logging.getLogger(__name__)
 
 _SAMPLED_FRAMES = 16
 _FEW_FRAMES = 3
-_FRAMES_OF_THE_MEAN = 64
 
 
 def assemble(where: str, recorded: Recorded, reading: Reading) -> ScanFields:
@@ -63,7 +63,7 @@ def assemble(where: str, recorded: Recorded, reading: Reading) -> ScanFields:
     valid = _valid(where, recorded, reading, steps)
     geometry = geometry_of(recorded, reading, steps.bin)
     size = frames.shape[-1]
-    pixel = object_pixel(where, recorded, reading, geometry, steps, frames)
+    pixel = object_pixel(where, recorded, reading, geometry, frames, measurement)
     shrink = size * steps.bin / min(oriented_shape(stored.shape[1:], steps.orientation))
     positions = positions_of(where, recorded, reading, pixel, shrink)
     _check_numbers(where, len(frames), len(positions))
@@ -170,7 +170,7 @@ def _steps(
         return steps
     upright = replace(steps, crop=None, bin=1)
     center = (
-        _centre_of_mass(frames, upright, measurement)
+        _centre_of_mass(where, frames, upright, measurement)
         if isinstance(reading.center, str)
         else reading.center
     )
@@ -178,12 +178,12 @@ def _steps(
 
 
 def _centre_of_mass(
-    frames: FrameStack, steps: FrameSteps, measurement: Measurement
+    where: str, frames: FrameStack, steps: FrameSteps, measurement: Measurement
 ) -> tuple[float, float]:
     """Return (row, col) of the centre of mass of the mean oriented frame."""
-    sample = np.asarray(frames[spread(len(frames), _FRAMES_OF_THE_MEAN)], np.float64)
-    power = 2 if measurement == "amplitude" else 1
-    mean = oriented((sample**power).mean(axis=0), steps.orientation)
+    mean = oriented(mean_frame(frames, measurement), steps.orientation)
+    if not mean.any():
+        raise DataError(f"{where}: frames without photons; expected some to find their centre")
     mean = np.where(mean > 0.02 * mean.max(), mean, 0)  # not pulled by a flat background
     row, col = (mean.sum(axis=axis) @ np.arange(mean.shape[1 - axis]) for axis in (1, 0))
     return float(row / mean.sum()), float(col / mean.sum())

@@ -22,6 +22,7 @@ MAGIC = b"\x89HDF\r\n\x1a\n"
 _MOST_ENTRIES = 20_000
 _FILTERS = {32001: "blosc", 32004: "LZ4", 32008: "bitshuffle/LZ4", 32015: "zstd", 32026: "blosc2"}
 _LARGEST_GAP = 16  # frames read and dropped rather than starting another read
+_BYTES_AT_ONCE = 2**26
 _TEXT = (bytes, np.bytes_)
 
 
@@ -226,7 +227,8 @@ class _Slices:
         try:
             data = self._data()
             found = np.empty((len(numbers), *self._frame), data.dtype)
-            for begin, end in _runs(numbers):
+            each = data.dtype.itemsize * self._frame[0] * self._frame[1]
+            for begin, end in _runs(numbers, max(1, _BYTES_AT_ONCE // max(each, 1))):
                 first, last = int(numbers[begin]), int(numbers[end - 1]) + 1
                 found[begin:end] = self._between(data, first, last)[numbers[begin:end] - first]
         except (OSError, RuntimeError, KeyError) as problem:
@@ -248,12 +250,12 @@ class _Slices:
         return flat[skipped : skipped + last - first]
 
 
-def _runs(numbers: Int[np.ndarray, " n"]) -> Iterator[tuple[int, int]]:
-    """Yield (begin, end) of runs of ascending numbers without large gaps, 256 frames at most."""
+def _runs(numbers: Int[np.ndarray, " n"], most: int) -> Iterator[tuple[int, int]]:
+    """Yield (begin, end) of runs of ascending numbers without large gaps, `most` frames at most."""
     begin = 0
     for i in range(1, len(numbers) + 1):
         far = i == len(numbers) or numbers[i] - numbers[i - 1] > _LARGEST_GAP
-        if far or numbers[i] - numbers[begin] >= 256:
+        if far or numbers[i] - numbers[begin] >= most:
             yield begin, i
             begin = i
 

@@ -12,17 +12,15 @@ from jaxtyping import Float, Shaped
 
 from ptycho.errors import ConfigError, DataError
 from ptycho.experiment import Geometry
-from ptycho.io.detector import FrameSteps
 from ptycho.io.fields import FrameStack
+from ptycho.io.mean_frame import mean_frame
+from ptycho.io.measurement import Measurement
 from ptycho.io.orientation import placed, turned
 from ptycho.io.reading import Reading
 from ptycho.io.recorded import Recorded
 from ptycho.io.units import length_factor
-from ptycho.spread import spread
 
 logger = logging.getLogger(__name__)
-
-_FRAMES_OF_THE_MEAN = 64
 
 
 def geometry_of(recorded: Recorded, reading: Reading, binned: int) -> Geometry:
@@ -43,19 +41,19 @@ def geometry_of(recorded: Recorded, reading: Reading, binned: int) -> Geometry:
 
 
 def object_pixel(
-    where: str, recorded: Recorded, reading: Reading, geometry: Geometry, steps: FrameSteps,
-    frames: FrameStack,
+    where: str, recorded: Recorded, reading: Reading, geometry: Geometry,
+    frames: FrameStack, measurement: Measurement,
 ) -> float | None:  # fmt: skip
     """Return the side of an object pixel, metres: the user's, by geometry, or the file's."""
     if reading.object_pixel_m is not None:
         return reading.object_pixel_m
     if reading.semiangle is not None:
-        return _by_bright_field(where, reading.semiangle, geometry, frames)
+        return _by_bright_field(where, reading.semiangle, geometry, mean_frame(frames, measurement))
     known = geometry.object_pixel_m(frames.shape[-1])
     stated = recorded.object_pixel_m
     if stated is not None and recorded.frames is not None:
         whole = min(recorded.frames.shape[1:])
-        stated = stated * whole / (frames.shape[-1] * steps.bin)
+        stated = stated * whole / (frames.shape[-1] * reading.bin)
     if known is not None and stated is not None and not math.isclose(known, stated, rel_tol=0.01):
         logger.warning(
             "%s: object pixel %.4g nm in the file, %.4g nm by its geometry; the file's is used; "
@@ -64,7 +62,9 @@ def object_pixel(
     return known if stated is None else stated
 
 
-def _by_bright_field(where: str, semiangle: float, geometry: Geometry, frames: FrameStack) -> float:
+def _by_bright_field(
+    where: str, semiangle: float, geometry: Geometry, mean: Float[np.ndarray, "row col"]
+) -> float:
     """Return the object pixel from the radius of the bright-field disc.
 
     Its edge is at the convergence semi-angle, so a detector pixel is semiangle / radius, and an
@@ -72,10 +72,11 @@ def _by_bright_field(where: str, semiangle: float, geometry: Geometry, frames: F
     """
     if geometry.wavelength_m is None:
         raise ConfigError("semiangle_mrad: without a wavelength; set --voltage_kv as well")
-    mean = np.asarray(frames[spread(len(frames), _FRAMES_OF_THE_MEAN)], np.float64).mean(axis=0)
+    if not mean.any():
+        raise DataError(f"{where}: frames without photons; expected a bright-field disc")
     plateau = np.median(mean[mean > 0.5 * np.percentile(mean, 99)])
     radius = math.sqrt((mean > 0.5 * plateau).sum() / math.pi)
-    pixel = geometry.wavelength_m * radius / (semiangle * frames.shape[-1])
+    pixel = geometry.wavelength_m * radius / (semiangle * len(mean))
     logger.info(
         "%s: bright-field disc of radius %.1f px taken as %.4g mrad: object pixel %.4g pm",
         where, radius, 1e3 * semiangle, 1e12 * pixel,

@@ -8,8 +8,8 @@ import numpy as np
 from jaxtyping import Bool, Complex64
 
 from ptycho.io.fields import FrameStack
+from ptycho.io.mean_frame import mean_frame
 from ptycho.io.measurement import Measurement
-from ptycho.spread import spread
 
 _FRAMES_OF_THE_MEAN = 256
 
@@ -24,9 +24,7 @@ def estimated_probe(
         valid: True on valid pixels; None if all are.
         measurement: what a stored value is.
     """
-    some = np.asarray(frames[spread(len(frames), _FRAMES_OF_THE_MEAN)], np.float64)
-    intensity = some**2 if measurement == "amplitude" else some
-    mean = np.maximum(intensity.mean(axis=0), 0)
+    mean = mean_frame(frames, measurement, _FRAMES_OF_THE_MEAN)
     if valid is not None:
         mean = np.where(valid, mean, np.median(mean[valid]))
     spectrum = np.fft.ifftshift(np.sqrt(mean))

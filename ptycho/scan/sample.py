@@ -17,7 +17,7 @@ _BYTES_OF_FRAMES = 64e6  # of the frames kept
 _MOST_FRAMES_KEPT = 512
 _VALUES_SUMMED = 4e8  # pixels read for the photons of each frame
 _BLOCKS = 64  # of consecutive frames, where not all are read
-_FRAMES_AT_ONCE = 128
+_BYTES_AT_ONCE = 2**26  # of frames whose photons are counted
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -113,8 +113,9 @@ def _photons(
     """Return the photons of each frame, and the frames that repeat the one before."""
     sums, repeated = [], []
     last, before_sum = np.empty((0, 0), np.float32), -1.0
-    for first in range(0, len(counted), _FRAMES_AT_ONCE):
-        frames = raw.intensity(counted[first : first + _FRAMES_AT_ONCE])
+    at_once = max(1, _BYTES_AT_ONCE // (4 * raw.frame_size**2))
+    for first in range(0, len(counted), at_once):
+        frames = raw.intensity(counted[first : first + at_once])
         found = frames.sum(axis=(1, 2), dtype=np.float64)
         sums.append(found)
         for i in range(len(frames)):

@@ -78,6 +78,16 @@ def test_the_bright_field_disc_calibrates_an_electron_scan():
     assert found["pixel_size_m"] == pytest.approx(wavelength / (64 * 1.25e-3), rel=0.02)
 
 
+@pytest.mark.parametrize("value", [0, np.nan])
+def test_frames_without_light_have_neither_centre_nor_disc(value):
+    dark = np.full((M, N, N), value, np.float32)
+    with pytest.raises(DataError, match="frames without photons"):
+        fields(Reading(center="auto"), frames=dark, measurement="intensity")
+    electrons = Geometry(wavelength_m=2e-12)
+    with pytest.raises(DataError, match="frames without photons"):
+        fields(Reading(semiangle=0.02, geometry=electrons), frames=dark, probe=None)
+
+
 def test_a_photon_of_8_kev_by_hand():
     assert photon_wavelength(8000.0) == pytest.approx(1.5498e-10, rel=1e-4)
 
