@@ -11,12 +11,15 @@ from typing import Any
 
 import numpy as np
 
+from ptycho.api.loading import inspected
 from ptycho.errors import DataError
 from ptycho.experiment import photon_energy_ev
 from ptycho.io import Reading
 from ptycho.io.formats import read_recorded
+from ptycho.io.placing import UnplacedError
 from ptycho.io.recorded import Recorded
-from ptycho.scan.inspection import Inspection, inspect_scan
+from ptycho.scan.findings import Finding
+from ptycho.scan.inspection import Inspection
 from ptycho.scan.position_checks import probe_diameter
 from ptycho.scan.raw_data import RawData
 
@@ -37,12 +40,14 @@ class InspectedScan:
     inspection: Inspection
     """Its findings."""
 
+    unit: str = "px"
+    """Unit of its positions: px, or a length where the object pixel is unknown, steps of a raster,
+    or frames where nothing but their order is known."""
+
     def rows(self) -> list[tuple[str, str]]:
         """Return its numbers as pairs of name and text."""
         raw, sample = self.raw, self.inspection.sample
-        size, positions = raw.frame_size, raw.positions
-        low, high = positions.min(axis=0), positions.max(axis=0)
-        pixel = raw.pixel_size_m
+        size = raw.frame_size
         photons = sample.photons
         wide = probe_diameter(raw.probe)
         known = "" if raw.probe_known else ", estimated from the mean frame"
@@ -52,20 +57,37 @@ class InspectedScan:
              f"{raw.measurement}"),
             ("photons", f"{np.median(photons):.3g} per frame (median), "
              f"{photons.min():.3g} to {photons.max():.3g}"),
-            ("positions", f"rows {low[0]:.1f} to {high[0]:.1f}, columns {low[1]:.1f} to "
-             f"{high[1]:.1f} px, step {sample.step:.3g} px" + _metres(sample.step, pixel)),
+            ("positions", self._positions()),
             ("probe", f"{len(raw.probe)} mode{'s' * (len(raw.probe) > 1)}, {wide:.3g} px wide "
              f"(80 % of its power){known}"),
-            ("overlap", f"{max(0.0, 1 - sample.step / wide):.0%} of that width"),
+            ("overlap", f"{max(0.0, 1 - sample.step / wide):.0%} of that width"
+             if self.unit == "px" else "unknown"),
             ("geometry", _geometry(raw)),
             ("mask", _mask(raw)),
         ]  # fmt: skip
         steps = raw.metadata.get("reading", {}).get("steps", [])
         return [*rows, *(("read", step) for step in steps)]
 
+    def _positions(self) -> str:
+        """Return the range of the positions, and their step."""
+        if self.unit == "frames":
+            return "unknown"
+        positions, step = self.raw.positions, self.inspection.sample.step
+        low, high = positions.min(axis=0), positions.max(axis=0)
+        if self.unit != "px":
+            return (
+                f"rows {low[0]:.4g} to {high[0]:.4g}, columns {low[1]:.4g} to {high[1]:.4g} "
+                f"{self.unit}, step {step:.3g} {self.unit}"
+            )
+        return (
+            f"rows {low[0]:.1f} to {high[0]:.1f}, columns {low[1]:.1f} to {high[1]:.1f} px, "
+            f"step {step:.3g} px" + _metres(step, self.raw.pixel_size_m)
+        )
+
     def document(self) -> dict[str, Any]:
         """Return numbers and findings as plain values for JSON."""
         raw, sample = self.raw, self.inspection.sample
+        placed = self.unit != "frames"
         return {
             "files": [str(path) for path in self.files],
             "format": self.source,
@@ -74,9 +96,10 @@ class InspectedScan:
             "dtype": str(raw.frames.dtype),
             "measurement": raw.measurement,
             "photons_per_frame": float(np.median(sample.photons)),
-            "rows": [float(v) for v in (raw.ycoords.min(), raw.ycoords.max())],
-            "columns": [float(v) for v in (raw.xcoords.min(), raw.xcoords.max())],
-            "step": sample.step,
+            "positions_unit": self.unit if placed else None,
+            "rows": [float(f(raw.ycoords)) for f in (np.min, np.max)] if placed else None,
+            "columns": [float(f(raw.xcoords)) for f in (np.min, np.max)] if placed else None,
+            "step": sample.step if placed else None,
             "pixel_size_m": raw.pixel_size_m,
             "probe_known": raw.probe_known,
             "probe_diameter": probe_diameter(raw.probe),
@@ -90,13 +113,14 @@ class InspectedScan:
 
 
 def inspect_files(
-    files: Sequence[Path], reading: Reading, *, trial: bool = False
+    files: Sequence[Path], reading: Reading, *, skip_found: bool = False, trial: bool = False
 ) -> list[InspectedScan]:
     """Return the scans in some files; parts of one scan are joined.
 
     Args:
         files: each a scan, or each a part of one.
         reading: how to read them.
+        skip_found: whether to leave out the frames that a first inspection names.
         trial: whether to reconstruct a few frames of scans without errors; see `orientation`.
 
     Raises:
@@ -105,9 +129,9 @@ def inspect_files(
     parts = [read_recorded(path, reading) for path in files]
     if len(files) > 1 and any(_is_part(part, reading) for part in parts):
         whole = replace(reading, join=(*files[1:], *reading.join))
-        return [_inspected(tuple(files), parts, RawData.from_file(files[0], whole), trial)]
+        return [_inspected(tuple(files), parts, whole, skip_found, trial)]
     return [
-        _inspected((path,), [part], RawData.from_file(path, reading), trial)
+        _inspected((path,), [part], reading, skip_found, trial)
         for path, part in zip(files, parts, strict=True)
     ]
 
@@ -118,15 +142,37 @@ def _is_part(recorded: Recorded, reading: Reading) -> bool:
 
 
 def _inspected(
-    files: tuple[Path, ...], parts: Sequence[Recorded], raw: RawData, trial: bool
-) -> InspectedScan:
+    files: tuple[Path, ...], parts: Sequence[Recorded], reading: Reading, skip_found: bool,
+    trial: bool,
+) -> InspectedScan:  # fmt: skip
     source = " and ".join(dict.fromkeys(part.source for part in parts))
-    found = inspect_scan(raw)
+    try:
+        raw = RawData.from_file(files[0], reading)
+    except UnplacedError as problem:
+        return _frames_only(files, source, reading, skip_found, problem)
+    raw, found = inspected(raw, reading, skip_found=skip_found)
     if trial and not found.errors:
         from ptycho.api.orientation import check_orientation  # torch takes seconds to load
 
         found = replace(found, findings=(*found.findings, *check_orientation(raw)))
     return InspectedScan(files=files, source=source, raw=raw, inspection=found)
+
+
+def _frames_only(
+    files: tuple[Path, ...], source: str, reading: Reading, skip_found: bool, problem: UnplacedError
+) -> InspectedScan:
+    """Return the frames of a scan with positions in another unit than pixels, or none."""
+    reading = replace(reading, frames_only=True)
+    raw = RawData.from_file(files[0], reading)
+    raw, found = inspected(raw, reading, skip_found=skip_found)
+    unplaced = Finding(
+        name="no_positions" if problem.unit in ("frames", "steps") else "unknown_pixel",
+        severity="error",
+        text=problem.found,
+        remedy=f"expected {problem.remedy}",
+    )
+    found = replace(found, findings=(unplaced, *found.findings))
+    return InspectedScan(files=files, source=source, raw=raw, inspection=found, unit=problem.unit)
 
 
 def _metres(length: float, pixel: float | None) -> str:

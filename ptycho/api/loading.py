@@ -15,7 +15,7 @@ from jaxtyping import Shaped
 from ptycho.errors import ConfigError, DataError
 from ptycho.io import Reading
 from ptycho.io.array_file import read_array
-from ptycho.scan.inspection import inspect_scan
+from ptycho.scan.inspection import Inspection, inspect_scan
 from ptycho.scan.raw_data import Measurement, RawData
 from ptycho.settings.base import from_mapping
 from ptycho.settings.reading import reading_of, skips_found
@@ -96,14 +96,7 @@ def read_scan(
         )
     if scan is not None:
         raw = single_scan(raw, scan)
-    found = inspect_scan(raw)
-    frames = sorted({number for finding in found.findings for number in finding.frames})
-    if skip_found and frames:
-        if scan is None:
-            raw = RawData.from_file(path, replace(reading, skip=merged(reading.skip, frames, raw)))
-        else:
-            raw = raw.subset(np.setdiff1d(np.arange(raw.n_frames), frames))
-        found = inspect_scan(raw)
+    raw, found = inspected(raw, reading, skip_found=skip_found)
     if found.errors:
         raise DataError(f"{path}: {found.errors[0].sentence()}")
     report_mask(raw)
@@ -118,6 +111,28 @@ def read_scan(
         log.info("%s: frames taken as %.0e photons each", path, PHOTONS_OF_AN_UNKNOWN_UNIT)
         return raw.scaled_to(PHOTONS_OF_AN_UNKNOWN_UNIT)
     return raw
+
+
+def inspected(
+    raw: RawData, reading: Reading, *, skip_found: bool = False
+) -> tuple[RawData, Inspection]:
+    """Return a scan and its inspection, both without the frames that a first one names if asked.
+
+    Args:
+        raw: the scan in a file, or a part of it, which has no path.
+        reading: how it was read.
+        skip_found: whether to leave out the frames that the inspection names.
+    """
+    found = inspect_scan(raw, frames_only=reading.frames_only)
+    frames = sorted({number for finding in found.findings for number in finding.frames})
+    if not (skip_found and frames):
+        return raw, found
+    if raw.path is None:
+        raw = raw.subset(np.setdiff1d(np.arange(raw.n_frames), frames))
+    else:
+        skip = merged(reading.skip, frames, raw)
+        raw = RawData.from_file(raw.path, replace(reading, skip=skip))
+    return raw, inspect_scan(raw, frames_only=reading.frames_only)
 
 
 def merged(skipped: Sequence[int], found: Sequence[int], raw: RawData) -> tuple[int, ...]:

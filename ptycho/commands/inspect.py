@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ptycho.api.inspection import InspectedScan, inspect_files, write_mask
 from ptycho.settings.inspect import InspectConfig
-from ptycho.settings.reading import reading_of
+from ptycho.settings.reading import reading_of, skips_found
 
 log = logging.getLogger(__name__)
 
@@ -18,13 +18,15 @@ def run(config: InspectConfig) -> str:
         DataError: If a file is no scan.
     """
     files = [Path(name).expanduser() for name in config.files.split("\n")]
-    found = inspect_files(files, reading_of(config), trial=config.trial)
+    found = inspect_files(
+        files, reading_of(config), skip_found=skips_found(config), trial=config.trial
+    )
     if config.write_mask is not None:
         write_mask(found[0], config.write_mask)
     if config.picture is not None:
         from ptycho.report.inspection_figure import save_inspection
 
-        save_inspection(config.picture, found[0].raw, found[0].inspection)
+        save_inspection(config.picture, found[0].raw, found[0].inspection, unit=found[0].unit)
     if config.json:
         documents = [each.document() for each in found]
         return json.dumps(documents[0] if len(documents) == 1 else documents, indent=1)

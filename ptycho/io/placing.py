@@ -23,6 +23,22 @@ from ptycho.io.units import length_factor
 logger = logging.getLogger(__name__)
 
 
+class UnplacedError(DataError):
+    """Frames whose positions in object pixels are unknown; the frames themselves can be read.
+
+    Args:
+        where: the file.
+        found: what it states and lacks.
+        remedy: the flags that state the rest.
+        unit: unit of the positions as far as they are known: a length, steps of
+            a raster, or frames where nothing but their order is known.
+    """
+
+    def __init__(self, where: str, found: str, remedy: str, unit: str) -> None:
+        super().__init__(f"{where}: {found}; expected {remedy}")
+        self.found, self.remedy, self.unit = found, remedy, unit
+
+
 def geometry_of(recorded: Recorded, reading: Reading, binned: int) -> Geometry:
     """Return the lengths that the user states, else those of the file.
 
@@ -111,14 +127,13 @@ def in_pixels(
     """
     positions = np.asarray(stated, np.float64)
     unit = reading.positions_unit or recorded.positions_unit
-    if unit != "px":
+    if unit == "px":
+        positions = positions * shrink
+    elif pixel is not None or not reading.frames_only:
         metres = positions * length_factor(unit, "positions_unit")
-        known = _known_pixel(where, unit, pixel)
-        positions = metres / known
+        positions = metres / _known_pixel(where, unit, pixel)
         if recorded.obj is not None and recorded.obj_centre is not None:
             positions = positions + np.array(recorded.obj_centre)
-    else:
-        positions = positions * shrink
     if reading.rotation:
         middle = positions.mean(axis=0)
         positions = turned(positions - middle, reading.rotation) + middle
@@ -130,38 +145,44 @@ def _raster(
 ) -> Float[np.ndarray, "position 2"]:
     shape = reading.scan_shape or recorded.raster
     if shape is None:
-        raise DataError(
-            f"{where}: no positions in this {recorded.source} file; expected them in another file "
-            "(--join FILE), or a raster (--scan_shape ROWS COLUMNS --step_nm STEP)"
-        )
-    if shape[0] * shape[1] != n_frames:
+        if reading.frames_only:
+            return np.arange(n_frames)[:, None] * np.array([0.0, 1.0])
+        raise UnplacedError(
+            where, f"no positions in this {recorded.source} file", "them in another file "
+            "(--join FILE), or a raster (--scan_shape ROWS COLUMNS --step_nm STEP)", "frames",
+        )  # fmt: skip
+    n_all = n_frames + len(reading.skip)
+    if shape[0] * shape[1] != n_all:
         raise ConfigError(
-            f"{where}: scan_shape {shape[0]} x {shape[1]} for {n_frames} frames; expected a "
+            f"{where}: scan_shape {shape[0]} x {shape[1]} for {n_all} frames; expected a "
             "product that equals their number"
         )
     step_m = reading.step_m or recorded.raster_step_m
     if reading.step_px is not None:
         step = reading.step_px
     elif step_m is not None:
-        known = _known_pixel(where, "m", pixel)
+        known = 1.0 if pixel is None and reading.frames_only else _known_pixel(where, "m", pixel)
         step = (step_m[0] / known, step_m[1] / known)
+    elif reading.frames_only:
+        step = (1.0, 1.0)
     else:
-        raise DataError(
-            f"{where}: raster of {shape[0]} x {shape[1]} without a step; expected it in the file, "
-            "or --step_nm, or --step_px"
-        )
-    row, col = np.divmod(np.arange(n_frames), shape[1])
+        raise UnplacedError(
+            where, f"raster of {shape[0]} x {shape[1]} without a step", "it in the file, or "
+            "--step_nm, or --step_px", "steps",
+        )  # fmt: skip
+    row, col = np.divmod(np.setdiff1d(np.arange(n_all), reading.skip), shape[1])
     grid = np.stack([row * step[0], col * step[1]], axis=1).astype(np.float64)
     return placed(turned(grid, recorded.raster_rotation + reading.rotation), reading.positions)
 
 
 def _known_pixel(where: str, unit: str, pixel: float | None) -> float:
     if pixel is None:
-        raise DataError(
-            f"{where}: positions in {unit}, but the size of an object pixel is unknown; expected "
+        raise UnplacedError(
+            where, f"positions in {unit}, but the size of an object pixel is unknown",
             "wavelength, distance and detector pixel: --energy_kev, --distance_m and "
-            "--detector_pixel_um, or --object_pixel_nm, or --voltage_kv and --semiangle_mrad"
-        )
+            "--detector_pixel_um, or --object_pixel_nm, or --voltage_kv and --semiangle_mrad",
+            unit,
+        )  # fmt: skip
     return pixel
 
 

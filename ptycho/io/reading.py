@@ -105,3 +105,7 @@ class Reading:
 
     bin: int = 1
     """Side of the squares of detector pixels that are summed."""
+
+    frames_only: bool = False
+    """Whether positions that cannot be expressed in object pixels are accepted in their own unit,
+    and missing ones replaced by the order of the frames; for an inspection of the frames."""

@@ -17,19 +17,20 @@ from ptycho.scan.raw_data import RawData
 _MOST_DOTS = 20_000
 
 
-def save_inspection(path: Path, raw: RawData, inspection: Inspection) -> None:
+def save_inspection(path: Path, raw: RawData, inspection: Inspection, *, unit: str = "px") -> None:
     """Write the figure as PNG.
 
     Args:
         path: the PNG file to write.
         raw: the scan.
         inspection: its findings.
+        unit: of its positions.
     """
     figure = new_figure(11.0, 10.0)
     frame, places, photons, probe = figure.subplots(2, 2).flat
     _draw_frame(frame, inspection)
     excluded = sorted({n for finding in inspection.findings for n in finding.frames})
-    _draw_positions(places, raw, excluded)
+    _draw_positions(places, raw, excluded, "object pixel" if unit == "px" else unit)
     _draw_photons(photons, inspection, excluded)
     _draw_probe(probe, raw)
     lines = [f"{f.severity}: {f.sentence()}" for f in inspection.findings]
@@ -51,7 +52,7 @@ def _draw_frame(axes: Axes, inspection: Inspection) -> None:
     axes.set_title("mean frame, log scale; excluded pixels in yellow")
 
 
-def _draw_positions(axes: Axes, raw: RawData, excluded: list[int]) -> None:
+def _draw_positions(axes: Axes, raw: RawData, excluded: list[int], unit: str) -> None:
     positions = raw.positions
     shown = positions[:: max(1, len(positions) // _MOST_DOTS)]
     axes.plot(shown[:, 1], shown[:, 0], lw=0.3, color="0.7")
@@ -60,8 +61,8 @@ def _draw_positions(axes: Axes, raw: RawData, excluded: list[int]) -> None:
         axes.plot(positions[excluded, 1], positions[excluded, 0], "rx", ms=4)
     axes.set_aspect("equal")
     axes.invert_yaxis()
-    axes.set_xlabel("column / object pixel")
-    axes.set_ylabel("row / object pixel")
+    axes.set_xlabel(f"column / {unit}")
+    axes.set_ylabel(f"row / {unit}")
     axes.set_title("positions in their order; frames to exclude in red")
 
 

@@ -42,16 +42,21 @@ class Inspection:
         return valid
 
 
-def inspect_scan(raw: RawData) -> Inspection:
+def inspect_scan(raw: RawData, *, frames_only: bool = False) -> Inspection:
     """Look at a scan as far as that is possible without a reconstruction.
 
     Reads every frame once, or an evenly spread part of a scan of more than 4e8 pixels.
+
+    Args:
+        raw: the scan.
+        frames_only: whether to check its frames only, as its positions are not in object pixels.
 
     Raises:
         DataError: If a frame holds negative or infinite values.
     """
     sample = sampled(raw)
-    found = [finding for check in (*POSITION_CHECKS, *FRAME_CHECKS) for finding in check(sample)]
+    checks = FRAME_CHECKS if frames_only else (*POSITION_CHECKS, *FRAME_CHECKS)
+    found = [finding for check in checks for finding in check(sample)]
     order = ("error", "warning", "note")
     return Inspection(
         sample=sample, findings=tuple(sorted(found, key=lambda f: order.index(f.severity)))

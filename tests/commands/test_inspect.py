@@ -121,8 +121,75 @@ def test_a_raster_is_given_by_two_numbers(sound, tmp_path, capsys):
     words = ["inspect", tmp_path / "stack.npy", "--scan_shape", 10, 10, "--step_px", "2.5"]
     assert ptycho(*words, "--no_trial", "--json") == 0
     assert json.loads(capsys.readouterr().out)["rows"] == [0.0, 22.5]
-    assert ptycho(*words[:-2], "--no_trial") == 2
-    assert "without a step" in capsys.readouterr().err
+    assert ptycho(*words[:-2], "--no_trial") == 0
+    out = capsys.readouterr().out
+    assert "error: raster of 10 x 10 without a step" in out
+    assert "rows 0 to 9, columns 0 to 9 steps" in out
+    skipping = ["--skip_frames", "0-9", "--no_trial", "--json"]
+    assert ptycho(*words, *skipping) == 0
+    assert json.loads(capsys.readouterr().out)["rows"] == [2.5, 22.5]
+
+
+def in_metres(sound, path, frames=None):
+    """Frames with positions of 10 nm per pixel, and nothing that states the pixel."""
+    with h5py.File(path, "w") as file:
+        file["frames"] = np.asarray(sound.frames[:]) if frames is None else frames
+        file["x"], file["y"] = 1e-8 * sound.xcoords, 1e-8 * sound.ycoords
+    return [path, "--map", "frames=/frames", "--map", "x=/x,unit=m", "--map", "y=/y,unit=m"]
+
+
+def test_positions_in_metres_without_a_geometry_are_described(sound, tmp_path, capsys):
+    frames = np.asarray(sound.frames[:]).copy()
+    frames[40:44] = 0
+    words = in_metres(sound, tmp_path / "lab.h5", frames)
+    picture = tmp_path / "seen.png"
+    assert ptycho("inspect", *words, "--picture", picture, "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["n_frames"], found["positions_unit"]) == (100, "m")
+    assert found["rows"][1] == pytest.approx(1e-8 * sound.ycoords.max())
+    assert [(f["name"], f["severity"]) for f in found["findings"]] == [
+        ("unknown_pixel", "error"), ("blank_frames", "warning")
+    ]  # fmt: skip
+    assert found["findings"][1]["frames"] == [40, 41, 42, 43]
+    assert picture.exists()
+    assert ptycho("inspect", *words) == 0
+    out = capsys.readouterr().out
+    assert "error: positions in m, but the size of an object pixel is unknown" in out
+    for flag in ("--energy_kev", "--distance_m", "--detector_pixel_um", "--object_pixel_nm"):
+        assert flag in out
+    assert ptycho("import", *words[:1], tmp_path / "out.npz", *words[1:]) == 2
+    assert capsys.readouterr().err.splitlines()[-1].startswith("ptycho import: ")
+    assert ptycho("inspect", *words, "--object_pixel_nm", 10, "--no_trial", "--json") == 0
+    placed = json.loads(capsys.readouterr().out)
+    np.testing.assert_allclose(np.multiply(placed["rows"], 1e-8), found["rows"])
+
+
+def test_frames_without_positions_are_described(sound, tmp_path, capsys):
+    np.save(tmp_path / "stack.npy", np.asarray(sound.frames[:]))
+    assert ptycho("inspect", tmp_path / "stack.npy") == 0
+    out = capsys.readouterr().out
+    assert "positions  unknown" in out
+    assert "frames     100 of 32 x 32" in out
+    assert "error: no positions in this NPY file" in out
+    for flag in ("--scan_shape", "--step_nm", "--join"):
+        assert flag in out
+    assert ptycho("inspect", tmp_path / "stack.npy", "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["rows"], found["step"]) == (None, None)
+
+
+@pytest.mark.parametrize("located", [True, False])
+def test_frames_are_left_out_of_an_inspection(sound, tmp_path, capsys, located):
+    frames = np.asarray(sound.frames[:]).copy()
+    frames[40:44] = 0
+    words = in_metres(sound, tmp_path / "lab.h5", frames)
+    words += ["--object_pixel_nm", 10] * located + ["--no_trial", "--json"]
+    for skipped, n, blank in (("found", 96, []), ("0-40", 59, [[0, 1, 2]])):
+        assert ptycho("inspect", *words, "--skip_frames", skipped) == 0
+        found = json.loads(capsys.readouterr().out)
+        assert found["n_frames"] == n
+        named = [f["frames"] for f in found["findings"] if f["name"] == "blank_frames"]
+        assert named == blank
 
 
 @pytest.mark.parametrize(
