@@ -25,6 +25,7 @@ from ptycho.api.reconstruction_file import (
     read_truth,
 )
 from ptycho.api.result import Result
+from ptycho.api.scan_of_run import scan_of_run
 from ptycho.api.score import Score
 from ptycho.engines.residuals import Explained, explain
 from ptycho.engines.stored import as_problem, from_arrays
@@ -36,6 +37,7 @@ from ptycho.runs.files import METRICS_FILE
 from ptycho.scan.raw_data import RawData
 from ptycho.settings.base import from_mapping
 from ptycho.settings.evaluate import EvaluateSettings
+from ptycho.settings.shared import ScanFileSettings
 
 log = logging.getLogger(__name__)
 
@@ -221,11 +223,18 @@ def _disjoint(result: Source, truth: Source) -> bool | None:
 
 def _explained(result: Source, test_data: Source, settings: EvaluateSettings) -> Explained:
     """Compare the frames of the scan with those that the object predicts."""
-    raw = test_data if isinstance(test_data, RawData) else load(Path(_name(test_data)))
+    raw = test_data if isinstance(test_data, RawData) else _scan(result, Path(_name(test_data)))
     found = arrays_of(result if isinstance(result, Result) else Path(_name(result)))
     stored = from_arrays(found, raw, _name(result))
     track = tracked("comparing frames", "batches", enabled=settings.progress)
     return explain(*as_problem(stored, raw, torch.device("cpu")), track=track)
+
+
+def _scan(result: Source, path: Path) -> RawData:
+    """Return the scan in a file, read as by the run of the reconstruction if that has one."""
+    if isinstance(result, Result):
+        return load(path)
+    return scan_of_run(Path(_name(result)), path, ScanFileSettings())
 
 
 def _mean_misfits(explained: Explained) -> dict[str, float | None]:

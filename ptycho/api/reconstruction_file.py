@@ -100,7 +100,7 @@ def arrays_of(result: Result | Path | str) -> Mapping[str, Shaped[np.ndarray, ".
 
 def is_reconstruction(path: Path) -> bool:
     """Return whether a path means a `reconstruction.npz`; a scan file of any format does not."""
-    return path.is_dir() or "object" in entries_of(path)
+    return path.is_dir() or {"object", "coverage"} <= entries_of(path)
 
 
 def read_truth(path: Path) -> PlacedObject:
@@ -116,7 +116,7 @@ def read_truth(path: Path) -> PlacedObject:
         return read_reconstruction(path)
     raw = RawData.from_file(path)
     if raw.obj is None:
-        raise DataError(f"{path}: no objectGuess; expected a scan with its true object")
+        raise DataError(f"{path}: no object; expected a scan with its true object")
     return PlacedObject(raw.obj, np.isfinite(raw.obj), (0, 0), raw.pixel_size_m)
 
 

@@ -8,10 +8,12 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 from ptycho.api.evaluation import score
-from ptycho.api.reconstruction_file import file_of
+from ptycho.api.reconstruction_file import file_of, is_reconstruction
 from ptycho.api.saving import write_score
+from ptycho.api.scan_of_run import reading_of_scan, scan_of_run
 from ptycho.commands.running import begun
 from ptycho.runs import Run, add_to, data_entry
+from ptycho.scan.raw_data import RawData
 from ptycho.settings.base import part_of, to_dict
 from ptycho.settings.evaluate import EvaluateConfig, EvaluateSettings
 
@@ -34,13 +36,30 @@ def run(config: EvaluateConfig) -> Path:
     with _run(config, output, home) as run:
         with run.stage("evaluation"):
             settings = part_of(config, EvaluateSettings)
-            found = score(config.reconstruction, config.truth, config.test_data, settings)
+            found = score(config.reconstruction, _truth(config), _scan(config), settings)
         for name in ("reconstruction", "truth", "test_data"):
             if (path := getattr(config, name)) is not None:
                 run.add_data(data_entry(name, file_of(path)))
         log.info("results in %s", output)
         write_score(run, found, report=config.report)
     return output
+
+
+def _scan(config: EvaluateConfig) -> RawData | None:
+    if config.test_data is None:
+        return None
+    return scan_of_run(config.reconstruction, config.test_data, config)
+
+
+def _truth(config: EvaluateConfig) -> RawData | Path | None:
+    """Return the truth; a scan in a file of its own next to `test_data` is read as it states."""
+    truth = config.truth
+    if truth is None or is_reconstruction(truth):
+        return truth
+    if config.test_data is not None and not truth.samefile(config.test_data):
+        return RawData.from_file(truth)
+    reading, _ = reading_of_scan(config.reconstruction, truth, config)
+    return RawData.from_file(truth, reading)
 
 
 def _run(config: EvaluateConfig, output: Path, home: Path) -> AbstractContextManager[Run]:

@@ -7,11 +7,12 @@ from pathlib import Path
 
 from ptycho.api.conversion import export_result
 from ptycho.api.reconstruction_file import file_of
+from ptycho.api.scan_of_run import scan_of_run
 from ptycho.errors import ConfigError
-from ptycho.experiment import Geometry, photon_wavelength
+from ptycho.experiment import Geometry
 from ptycho.io.writers import WRITERS, format_for
-from ptycho.scan.raw_data import RawData
 from ptycho.settings.export import ExportConfig
+from ptycho.settings.reading import reading_of
 
 
 def run(config: ExportConfig) -> Path:
@@ -24,19 +25,17 @@ def run(config: ExportConfig) -> Path:
         ConfigError: If the format to write is missing or unknown, or the output exists.
         DataError: If there is no reconstruction, or it lacks what the format needs.
     """
-    energy, pixel = config.energy_kev, config.detector_pixel_um
+    reading, scan = reading_of(config), None
+    if config.test_data is not None:
+        scan = scan_of_run(config.reconstruction, config.test_data, config, inspected=False)
     files = export_result(
         config.reconstruction,
         _output(config),
         to=config.to,
         overwrite=config.overwrite,
-        scan=None if config.test_data is None else RawData.from_file(config.test_data),
-        geometry=Geometry(
-            wavelength_m=None if energy is None else photon_wavelength(1e3 * energy),
-            distance_m=config.distance_m,
-            detector_pixel_m=None if pixel is None else 1e-6 * pixel,
-        ),
-        object_pixel_m=None if config.object_pixel_nm is None else 1e-9 * config.object_pixel_nm,
+        scan=scan,
+        geometry=reading.geometry if scan is None else Geometry(),
+        object_pixel_m=reading.object_pixel_m,
     )
     return files[0]
 

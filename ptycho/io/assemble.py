@@ -92,7 +92,7 @@ def assemble(where: str, recorded: Recorded, reading: Reading) -> ScanFields:
         "scan_index": recorded.scan_index,
         "probe": probe,
         "probe_known": known,
-        "obj": recorded.obj if whole and _shows_something(recorded.obj) else None,
+        "obj": recorded.obj if shrink == 1 and _shows_something(recorded.obj) else None,
         "patches": recorded.patches if whole else None,
         "mask": valid,
         "background": recorded.background,

@@ -5,7 +5,12 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 from ptycho.settings.base import also
-from ptycho.settings.shared import ConsoleSettings, PageSettings, ProgressSettings
+from ptycho.settings.shared import (
+    ConsoleSettings,
+    PageSettings,
+    ProgressSettings,
+    ScanFileSettings,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,8 +29,12 @@ class EvaluateSettings(ProgressSettings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvaluateConfig(EvaluateSettings, PageSettings, ConsoleSettings):
-    """Compare a reconstruction with a known object, another reconstruction, or its frames."""
+class EvaluateConfig(EvaluateSettings, ScanFileSettings, PageSettings, ConsoleSettings):
+    """Compare a reconstruction with a known object, another reconstruction, or its frames.
+
+    A scan from which the reconstruction was made is read as its run read it, unless a flag says
+    otherwise. With both a scan and a truth in another file, the flags are about the scan.
+    """
 
     reconstruction: Path = also(must_exist="reconstruction")
     """Output folder of a reconstruction, or its reconstruction.npz."""

@@ -5,13 +5,16 @@ from pathlib import Path
 from typing import ClassVar
 
 from ptycho.settings.base import also
-from ptycho.settings.bounds import above_zero
-from ptycho.settings.shared import ConsoleSettings
+from ptycho.settings.shared import ConsoleSettings, ScanFileSettings
 
 
 @dataclass(frozen=True, kw_only=True)
-class ExportConfig(ConsoleSettings):
-    """Write object, probe and positions of a reconstruction as a file of another program."""
+class ExportConfig(ScanFileSettings, ConsoleSettings):
+    """Write object, probe and positions of a reconstruction as a file of another program.
+
+    A scan from which the reconstruction was made is read as its run read it, unless a flag says
+    otherwise. Without a scan, the flags of wavelength, distance and pixels are those to write.
+    """
 
     kind: ClassVar[str] = "export"
 
@@ -31,19 +34,3 @@ class ExportConfig(ConsoleSettings):
 
     test_data: Path | None = also(None, must_exist="scan")
     """The scan it was made from: its frames, mask and geometry are written as well."""
-
-    object_pixel_nm: float | None = None
-    """Side of an object pixel in nanometres; none takes it from the reconstruction."""
-
-    energy_kev: float | None = None
-    """Energy of the photons; none takes it from the scan."""
-
-    distance_m: float | None = None
-    """From sample to detector in metres; none takes it from the scan."""
-
-    detector_pixel_um: float | None = None
-    """Side of a detector pixel in micrometres; none takes it from the scan."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        above_zero(self, "object_pixel_nm", "energy_kev", "distance_m", "detector_pixel_um")

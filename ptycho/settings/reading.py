@@ -84,20 +84,32 @@ def _skipped(text: str | None) -> tuple[int, ...]:
     return tuple(sorted(numbers))
 
 
-def reading_of_run(settings: Mapping[str, Any], skipped: Sequence[int] = ()) -> Reading:
+def reading_of_run(
+    settings: Mapping[str, Any],
+    skipped: Sequence[int] = (),
+    given: ScanFileSettings | None = None,
+) -> Reading:
     """Return how a run read its scan, from the settings in its record.
 
     Args:
         settings: of the run, by name; those that are none of a scan file are ignored.
         skipped: numbers of the frames that it left out, found by the inspection or named.
+        given: settings that take precedence where they are not the default.
 
     Raises:
         PtychoError: See `reading_of`.
     """
     known = describe(ScanFileSettings)
     chosen = {name: value for name, value in settings.items() if name in known}
-    reading = reading_of(from_mapping(ScanFileSettings, chosen, where="settings of the run"))
-    return replace(reading, skip=tuple(skipped)) if skipped else reading
+    changed = {
+        name: getattr(given, name)
+        for name, setting in known.items()
+        if given is not None and getattr(given, name) != setting.default
+    }
+    together = from_mapping(ScanFileSettings, chosen, changed, where="settings of the run")
+    reading = reading_of(together)
+    kept = not skipped or "skip_frames" in changed
+    return reading if kept else replace(reading, skip=tuple(skipped))
 
 
 def skips_found(settings: ScanFileSettings) -> bool:

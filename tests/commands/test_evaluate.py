@@ -120,5 +120,5 @@ def test_a_scan_without_an_object_is_no_truth(tmp_path, scan):
     with np.load(scan) as entries:
         np.savez(bare, **{key: entries[key] for key in entries.files if key != "objectGuess"})
     folder = write_reconstruction(tmp_path / "result")
-    with pytest.raises(DataError, match=r"bare\.npz: no objectGuess; expected a scan"):
+    with pytest.raises(DataError, match=r"bare\.npz: no object; expected a scan"):
         run(EvaluateConfig(reconstruction=folder, truth=bare))

@@ -270,3 +270,9 @@ def test_a_missing_probe_is_estimated_and_said_to_be_so(tmp_path):
     raw = RawData(**{name: value for name, value in found.items() if name != "experiment"})
     raw.save(tmp_path / "scan.npz")
     assert not RawData.from_file(tmp_path / "scan.npz").probe_known
+
+
+def test_an_object_stays_while_the_object_pixel_does():
+    obj = np.exp(1j * np.linspace(0, 1, 600)).reshape(20, 30)
+    np.testing.assert_array_equal(fields(Reading(bin=2), obj=obj)["obj"], obj)
+    assert fields(Reading(crop=4), obj=obj)["obj"] is None
