@@ -45,8 +45,12 @@ def write_scan(
         ConfigError: If the format is unknown, or a file exists and may not be replaced.
         DataError: If the scan lacks what the format needs, such as the size of an object pixel.
     """
-    read = [*sources, *([] if raw.path is None else [raw.path])]
+    read = [*sources, *_files_of(raw)]
     return write_content(content_of(raw), Path(path), to=to, overwrite=overwrite, sources=read)
+
+
+def _files_of(raw: RawData) -> list[Path]:
+    return [*([] if raw.path is None else [raw.path]), *raw.joined]
 
 
 def content_of(raw: RawData) -> Content:
@@ -113,7 +117,7 @@ def export_result(
         experiment=replace(content.experiment, geometry=known),
         pixel_size_m=object_pixel_m or content.pixel_size_m or _pixel(known, size),
     )
-    sources = [file, *([] if scan is None or scan.path is None else [scan.path])]
+    sources = [file, *([] if scan is None else _files_of(scan))]
     return write_content(content, Path(path), to=to, overwrite=overwrite, sources=sources)
 
 

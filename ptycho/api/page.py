@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 
 def record_scan(run: Run, role: str, raw: RawData, path: Path | None) -> None:
-    """Add a scan to the inputs of a run.
+    """Add a scan to the inputs of a run, with the files that are joined with it.
 
     Args:
         run: that reads the scan.
@@ -38,9 +38,11 @@ def record_scan(run: Run, role: str, raw: RawData, path: Path | None) -> None:
         "photons_per_frame": raw.photons_per_frame(),
         "pixel_size_m": raw.pixel_size_m,
         "probe_diameter": probe_diameter(raw),
-        "skipped": raw.metadata.get("reading", {}).get("skipped", []),
+        "skipped": list(raw.skipped),
     }
     run.add_data(data_entry(role, path, facts))
+    for joined in raw.joined:
+        run.add_data(data_entry("join", joined))
 
 
 def record_model(run: Run, role: str, folder: Path | None) -> None:

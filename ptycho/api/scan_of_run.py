@@ -48,7 +48,7 @@ def reading_of_scan(
     if run is None:
         return reading_of(given), None
     log.info("%s: read as by the run in %s", path, run.path)
-    reading = reading_of_run(run.settings, run.scan.get("skipped") or (), given)
+    reading = reading_of_run(run.settings, run.data, given)
     return reading, run.settings.get("scan")
 
 

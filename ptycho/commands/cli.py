@@ -21,7 +21,14 @@ from ptycho.commands.console import logging_to, refuse, run_command
 from ptycho.commands.flags import CONTEXT, SettingsCommand
 from ptycho.errors import ConfigError, DataError
 from ptycho.progress import drawn
-from ptycho.settings.base import Settings, canonical, describe, from_mapping, nearest
+from ptycho.settings.base import (
+    Settings,
+    canonical,
+    describe,
+    from_mapping,
+    inputs_of,
+    nearest,
+)
 from ptycho.settings.cache import CacheConfig
 from ptycho.settings.convert import ConvertConfig
 from ptycho.settings.evaluate import EvaluateConfig
@@ -79,11 +86,11 @@ def _job(
 
 def _check_paths(config: Settings) -> None:
     """Raise an error for missing inputs and unusable outputs before anything slow is imported."""
-    for setting in describe(type(config)).values():
-        path = getattr(config, setting.name)
-        if setting.must_exist and path is not None and not path.exists():
+    known = describe(type(config))
+    for name, path in inputs_of(config):
+        if not path.exists():
             raise DataError(
-                f"{setting.name}: nothing at {path}; expected a {setting.must_exist}{_advice(path)}"
+                f"{name}: nothing at {path}; expected a {known[name].must_exist}{_advice(path)}"
             )
     folder = getattr(config, "output_dir", None)
     if folder is not None:

@@ -13,6 +13,7 @@ from ptycho.io.writers import format_for
 from ptycho.io.writers.writing import check_files
 from ptycho.runs.files import RECONSTRUCTION_FILE
 from ptycho.scan.raw_data import RawData
+from ptycho.settings.base import inputs_of
 from ptycho.settings.convert import ConvertConfig
 from ptycho.settings.reading import reading_of
 
@@ -37,8 +38,7 @@ def run(config: ConvertConfig) -> Path:
             f"{source}: a reconstruction; expected a scan (ptycho export writes reconstructions)"
         )
     reading = reading_of(config)
-    read = [path for path in (source, config.mask, config.dark) if path is not None]
-    read += reading.join
+    read = [path for _, path in inputs_of(config)]
     check_files([config.output], overwrite=config.overwrite, sources=read)
     if not reading.mapped:
         log.info("%s: read as %s", source, recognise(source))

@@ -11,10 +11,10 @@ from ptycho.api.evaluation import score
 from ptycho.api.reconstruction_file import file_of, is_reconstruction
 from ptycho.api.saving import write_score
 from ptycho.api.scan_of_run import reading_of_scan, scan_of_run
-from ptycho.commands.running import begun
+from ptycho.commands.running import begun, pixel_files
 from ptycho.runs import Run, add_to, data_entry
 from ptycho.scan.raw_data import RawData
-from ptycho.settings.base import part_of, to_dict
+from ptycho.settings.base import inputs_of, part_of, to_dict
 from ptycho.settings.evaluate import EvaluateConfig, EvaluateSettings
 
 log = logging.getLogger(__name__)
@@ -36,10 +36,13 @@ def run(config: EvaluateConfig) -> Path:
     with _run(config, output, home) as run:
         with run.stage("evaluation"):
             settings = part_of(config, EvaluateSettings)
-            found = score(config.reconstruction, _truth(config), _scan(config), settings)
+            truth, scan = _truth(config), _scan(config)
+            found = score(config.reconstruction, truth, scan, settings)
         for name in ("reconstruction", "truth", "test_data"):
             if (path := getattr(config, name)) is not None:
                 run.add_data(data_entry(name, file_of(path)))
+        for path in scan.joined if scan is not None else ():
+            run.add_data(data_entry("join", path))
         log.info("results in %s", output)
         write_score(run, found, report=config.report)
     return output
@@ -65,5 +68,6 @@ def _truth(config: EvaluateConfig) -> RawData | Path | None:
 def _run(config: EvaluateConfig, output: Path, home: Path) -> AbstractContextManager[Run]:
     """Return a run of its own, or an addition to that of the reconstruction in the same folder."""
     if output.resolve() == home.resolve():
-        return add_to(output, kind=config.kind, settings=to_dict(config))
+        data = pixel_files(inputs_of(config))
+        return add_to(output, kind=config.kind, settings=to_dict(config), data=data)
     return begun(config, output)

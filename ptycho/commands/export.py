@@ -11,6 +11,8 @@ from ptycho.api.scan_of_run import scan_of_run
 from ptycho.errors import ConfigError
 from ptycho.experiment import Geometry
 from ptycho.io.writers import WRITERS, format_for
+from ptycho.io.writers.writing import check_files
+from ptycho.settings.base import inputs_of
 from ptycho.settings.export import ExportConfig
 from ptycho.settings.reading import reading_of
 
@@ -26,11 +28,13 @@ def run(config: ExportConfig) -> Path:
         DataError: If there is no reconstruction, or it lacks what the format needs.
     """
     reading, scan = reading_of(config), None
+    output, sources = _output(config), [path for _, path in inputs_of(config)]
+    check_files([output], overwrite=config.overwrite, sources=sources)
     if config.test_data is not None:
         scan = scan_of_run(config.reconstruction, config.test_data, config, inspected=False)
     files = export_result(
         config.reconstruction,
-        _output(config),
+        output,
         to=config.to,
         overwrite=config.overwrite,
         scan=scan,

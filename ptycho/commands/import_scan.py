@@ -16,6 +16,7 @@ from ptycho.io import recognise
 from ptycho.scan.raw_data import RawData
 from ptycho.scan.scaling import is_transmission
 from ptycho.scan.summary import ScanSummary, summarise_scan
+from ptycho.settings.base import inputs_of
 from ptycho.settings.import_scan import ImportConfig
 from ptycho.settings.reading import reading_of, skips_found
 
@@ -32,9 +33,8 @@ def run(config: ImportConfig) -> Path:
         DataError: If the source is in an unknown format, is not a valid scan, or would be
             overwritten.
     """
-    for name in ("source", "mask"):
-        path = getattr(config, name)
-        if path is not None and config.output.exists() and config.output.samefile(path):
+    for name, path in inputs_of(config):
+        if config.output.exists() and config.output.samefile(path):
             raise DataError(
                 f"{config.output}: is the {name} itself; expected another name to write to"
             )

@@ -2,9 +2,10 @@
 
 import json
 import logging
-from pathlib import Path
 
 from ptycho.api.inspection import InspectedScan, inspect_files, write_mask
+from ptycho.io.writers.writing import check_files
+from ptycho.settings.base import inputs_of
 from ptycho.settings.inspect import InspectConfig
 from ptycho.settings.reading import reading_of, skips_found
 
@@ -17,10 +18,13 @@ def run(config: InspectConfig) -> str:
     Raises:
         DataError: If a file is no scan.
     """
-    files = [Path(name).expanduser() for name in config.files.split("\n")]
+    files = [path for name, path in inputs_of(config) if name == "files"]
     found = inspect_files(
         files, reading_of(config), skip_found=skips_found(config), trial=config.trial
     )
+    if config.picture is not None:
+        sources = [path for _, path in inputs_of(config)]
+        check_files([config.picture], overwrite=True, sources=sources)
     if config.write_mask is not None:
         write_mask(found[0], config.write_mask)
     if config.picture is not None:

@@ -3,10 +3,12 @@
 Data flow: settings -> [folder of the run].
 """
 
+from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 
-from ptycho.runs import Run, begin
+from ptycho.runs import Run, begin, data_entry
 from ptycho.settings.base import inputs_of, to_dict
 from ptycho.settings.shared import FolderSettings
 
@@ -21,12 +23,19 @@ def begun(
         folder: of the run.
         finetune: folder of a model to start from, or "general".
     """
-    start = None if finetune is None or finetune == "general" else Path(finetune)
-    inputs = inputs_of(config) | {"finetune": start}
+    inputs = inputs_of(config)
+    if finetune is not None and finetune != "general":
+        inputs.append(("finetune", Path(finetune)))
     return begin(
         folder,
         kind=config.kind,
         settings=to_dict(config),
+        data=pixel_files(inputs),
         inputs=inputs,
         overwrite=config.overwrite,
     )
+
+
+def pixel_files(inputs: Iterable[tuple[str, Path]]) -> list[dict[str, Any]]:
+    """Return the mask and the dark among the inputs of a command as its run lists them."""
+    return [data_entry(role, path) for role, path in inputs if role in ("mask", "dark")]

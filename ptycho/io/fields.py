@@ -60,6 +60,8 @@ class ScanFields(TypedDict):
     metadata: NotRequired[dict[str, Any]]
     experiment: NotRequired[str | None]
     path: NotRequired[Path | None]
+    joined: NotRequired[tuple[Path, ...]]
+    skipped: NotRequired[tuple[int, ...]]
 
 
 class LazyFrames:

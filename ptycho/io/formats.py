@@ -35,7 +35,7 @@ def read_fields(path: Path | str, reading: Reading | None = None) -> ScanFields:
         raise ConfigError(f"map: paths in HDF5 files; {path} is none")
     parts = [read_recorded(each, reading) for each in files]
     fields = assemble(str(path), join(str(path), parts), reading)
-    return {**fields, "path": path}
+    return {**fields, "path": path, "joined": reading.join, "skipped": reading.skip}
 
 
 def read_recorded(path: Path, reading: Reading) -> Recorded:

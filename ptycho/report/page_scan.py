@@ -68,9 +68,11 @@ def frames_of(
     """
     path = Path(str(run.scan.get("path")))
     try:
-        if not path.is_dir() and file_checksum(path) != run.scan.get("sha256"):
-            return None, f"No frames are shown: {path} has changed since the run."
-        reading = reading_of_run(run.settings, run.scan.get("skipped") or ())
+        for entry in (run.scan, *(each for each in run.data if each.get("role") == "join")):
+            part = Path(str(entry.get("path")))
+            if not part.is_dir() and file_checksum(part) != entry.get("sha256"):
+                return None, f"No frames are shown: {part} has changed since the run."
+        reading = reading_of_run(run.settings, run.data)
         raw = _same_scan(run, RawData.from_file(path, reading))
         if raw.n_frames != len(selection.positions):
             return None, (

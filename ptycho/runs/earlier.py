@@ -6,7 +6,7 @@ Moves what the earlier run wrote and what the new one may write; other files sta
 import logging
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -87,13 +87,13 @@ def put_aside(folder: Path, kind: str) -> Earlier | None:
     return Earlier(home=folder, place=place, names=present, of_a_run=ours)
 
 
-def check_inputs(folder: Path, kind: str, inputs: Mapping[str, Path | None]) -> None:
+def check_inputs(folder: Path, kind: str, inputs: Iterable[tuple[str, Path]]) -> None:
     """Refuse inputs that `put_aside` would move or the run would overwrite.
 
     Args:
         folder: of the run that begins.
         kind: of it.
-        inputs: setting -> file or folder; None where there is none.
+        inputs: files and folders that it reads, each with the name of its setting.
 
     Raises:
         ConfigError: If an input is the folder itself, or one of the files of a run in it.
@@ -102,9 +102,7 @@ def check_inputs(folder: Path, kind: str, inputs: Mapping[str, Path | None]) -> 
     written = () if record is None else files_of(folder, record)
     home = folder.resolve()
     ours = {home / name for name in (*written, *FILES[kind], *ALWAYS)}
-    for name, path in inputs.items():
-        if path is None:
-            continue
+    for name, path in inputs:
         place = path.resolve()
         if place == home or not ours.isdisjoint((place, *place.parents)):
             raise ConfigError(

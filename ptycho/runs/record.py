@@ -53,8 +53,9 @@ class Run(FolderJournal):
         write_json(self.folder / RECORD_FILE, self.record.document())
 
     def add_data(self, entry: Mapping[str, Any]) -> None:
-        """Add an input, see `data_entry`."""
-        self._change(data=(*self.record.data, plain(entry)))
+        """Add an input, see `data_entry`; each is kept once."""
+        if plain(entry) not in self.record.data:
+            self._change(data=(*self.record.data, plain(entry)))
 
     def warn(self, *messages: str) -> None:
         """Add warnings; each is kept once."""
@@ -151,7 +152,7 @@ def begin(
     kind: str,
     settings: Mapping[str, Any],
     data: Sequence[Mapping[str, Any]] = (),
-    inputs: Mapping[str, Path | None] | None = None,
+    inputs: Sequence[tuple[str, Path]] = (),
     overwrite: bool = False,
 ) -> Iterator[Run]:
     """Begin a run in a folder; it ends with the block.
@@ -165,7 +166,7 @@ def begin(
         kind: a key of `ptycho.runs.files.FILES`.
         settings: every effective setting by name.
         data: inputs, see `data_entry`; further ones through `Run.add_data`.
-        inputs: setting -> file or folder that the run reads.
+        inputs: files and folders that the run reads, each with the name of its setting.
         overwrite: delete the earlier run's results when this one has finished.
 
     Raises:
@@ -173,7 +174,7 @@ def begin(
         OSError: If the folder cannot be written.
     """
     with only_run_in(folder):
-        check_inputs(folder, kind, inputs or {})
+        check_inputs(folder, kind, inputs)
         run = Run(folder, replace(new_record(kind, plain(settings)), data=tuple(map(plain, data))))
         earlier = put_aside(folder, kind)
         try:

@@ -96,6 +96,12 @@ class RawData:
     path: Path | None = None
     """File the scan came from; names the groups cache and errors."""
 
+    joined: tuple[Path, ...] = ()
+    """Other files that it came from."""
+
+    skipped: tuple[int, ...] = ()
+    """Numbers of the frames in these files that are left out."""
+
     pixel_size_m: float | None = None
     """Size of an object pixel, metres."""
 

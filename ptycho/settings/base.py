@@ -313,12 +313,16 @@ def part_of(settings: Settings, cls: type[AnySettings]) -> AnySettings:
     return cls(**{name: getattr(settings, name) for name in describe(cls)})
 
 
-def inputs_of(settings: Settings) -> dict[str, Path | None]:
-    """Return the files and folders that a command reads, by setting."""
+def inputs_of(settings: Settings) -> list[tuple[str, Path]]:
+    """Return the files and folders that a command reads, each with the name of its setting."""
     known = describe(type(settings)).values()
-    return {
-        setting.name: getattr(settings, setting.name) for setting in known if setting.must_exist
-    }
+    values = {s.name: getattr(settings, s.name) for s in known if s.must_exist}
+    return [
+        (name, Path(line).expanduser())
+        for name, value in values.items()
+        if value is not None
+        for line in str(value).split("\n")
+    ]
 
 
 def to_dict(settings: Settings) -> dict[str, Any]:

@@ -14,7 +14,7 @@ class InspectConfig(ScanFileSettings, ConsoleSettings):
 
     kind: ClassVar[str] = "inspect"
 
-    files: str = also(many=0)
+    files: str = also(many=0, must_exist="scan file")
     """The scan files. Files that hold parts of one scan, frames in one and positions in another,
     are inspected together."""
 

@@ -6,7 +6,6 @@ The flags are words and numbers that a user types; each fault names its flag.
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,7 +17,7 @@ from ptycho.io.orientation import FRAME_STEPS, POSITION_STEPS, PROBE_STEPS, word
 from ptycho.io.readers.mapped import QUANTITIES
 from ptycho.io.reading import MappedEntry, Reading
 from ptycho.io.units import length_factor
-from ptycho.settings.base import describe, from_mapping
+from ptycho.settings.base import describe, from_mapping, inputs_of
 from ptycho.settings.shared import ScanFileSettings
 
 
@@ -46,7 +45,7 @@ def reading_of(settings: ScanFileSettings) -> Reading:
         pedestal=settings.pedestal or 0.0,
         clip=settings.pedestal is not None,
         mapped=_mapped(settings.map),
-        join=tuple(Path(name).expanduser() for name in _lines(settings.join)),
+        join=tuple(path for name, path in inputs_of(settings) if name == "join"),
         scan_shape=None if shape is None else (_whole(shape[0]), _whole(shape[1])),
         step_m=step_m,
         step_px=_numbers(settings.step_px, "step_px", 1, 2),
@@ -86,14 +85,15 @@ def _skipped(text: str | None) -> tuple[int, ...]:
 
 def reading_of_run(
     settings: Mapping[str, Any],
-    skipped: Sequence[int] = (),
+    data: Sequence[Mapping[str, Any]] = (),
     given: ScanFileSettings | None = None,
 ) -> Reading:
     """Return how a run read its scan, from the settings in its record.
 
     Args:
         settings: of the run, by name; those that are none of a scan file are ignored.
-        skipped: numbers of the frames that it left out, found by the inspection or named.
+        data: its inputs as recorded, with the places of joined files, mask and dark, and the
+            numbers of the frames that it left out, found by the inspection or named.
         given: settings that take precedence where they are not the default.
 
     Raises:
@@ -101,6 +101,10 @@ def reading_of_run(
     """
     known = describe(ScanFileSettings)
     chosen = {name: value for name, value in settings.items() if name in known}
+    for role in ("join", "mask", "dark"):
+        places = [str(entry["path"]) for entry in data if entry.get("role") == role]
+        if places:
+            chosen[role] = "\n".join(places)
     changed = {
         name: getattr(given, name)
         for name, setting in known.items()
@@ -108,6 +112,7 @@ def reading_of_run(
     }
     together = from_mapping(ScanFileSettings, chosen, changed, where="settings of the run")
     reading = reading_of(together)
+    skipped = next((entry.get("skipped") for entry in data if "n_frames" in entry), None) or ()
     kept = not skipped or "skip_frames" in changed
     return reading if kept else replace(reading, skip=tuple(skipped))
 

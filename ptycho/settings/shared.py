@@ -87,7 +87,7 @@ class ScanFileSettings(Settings):
     """Whether the mask, that of a file or of --mask, marks the good or the bad pixels. Formats that
     mark bad pixels are known; `bad` is for files that do otherwise."""
 
-    join: str | None = also(None, many=0)
+    join: str | None = also(None, many=0, must_exist="scan file")
     """Other files of the same scan, such as those of positions and probe; may be repeated."""
 
     map: str | None = also(None, many=0)

@@ -166,7 +166,7 @@ def test_an_input_that_would_be_overwritten_is_refused(tmp_path, name):
         path.write_text("the scan")
     kind = "train" if name.startswith("logs") else "reconstruct"
     before = contents(tmp_path)
-    inputs = {"test_data": path, "mask": None}
+    inputs = [("model_path", tmp_path.parent / "model"), ("test_data", path)]
     with pytest.raises(ConfigError, match="is test_data itself, which this run would overwrite"):
         finished(tmp_path, kind, inputs=inputs)
     assert contents(tmp_path) == before
@@ -174,6 +174,6 @@ def test_an_input_that_would_be_overwritten_is_refused(tmp_path, name):
 
 def test_an_input_beside_the_results_is_fine(tmp_path):
     (tmp_path / "scan.npz").write_text("the scan")
-    with begun(tmp_path, inputs={"test_data": tmp_path / "scan.npz"}):
+    with begun(tmp_path, inputs=[("test_data", tmp_path / "scan.npz")]):
         pass
     assert read_run(tmp_path).finished

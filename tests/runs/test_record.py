@@ -242,5 +242,5 @@ def test_a_record_needs_no_settings_class(tmp_path):
     """What is written depends on the names of settings alone, so classes may be renamed."""
     text = json.dumps(replace(new_record("train", SETTINGS), begin=None).document())
     assert "Config" not in text
-    with pytest.raises(ConfigError), begun(tmp_path, inputs={"model_path": tmp_path}):
+    with pytest.raises(ConfigError), begun(tmp_path, inputs=[("model_path", tmp_path)]):
         pass
