@@ -137,8 +137,11 @@ def inspect_files(
 
 
 def _is_part(recorded: Recorded, reading: Reading) -> bool:
-    places = recorded.positions is not None or recorded.raster or reading.scan_shape
-    return recorded.frames is None or not places
+    if recorded.frames is None:
+        return True
+    shape = reading.scan_shape or recorded.raster
+    placed = shape is not None and math.prod(shape) == len(recorded.frames)
+    return recorded.positions is None and not placed
 
 
 def _inspected(

@@ -41,7 +41,8 @@ def load(
     Frames stay in the file where its format allows mapping it; nothing is sliced here.
 
     Args:
-        path: the scan file; a list of files is one scan: frames in one, positions in another.
+        path: the scan file; a list of files is one scan: frames in some, in this order,
+            positions in another.
         mask: (N, N) array, or a file that holds it, True or 1 on valid detector pixels; None takes
             it from the scan file.
         N: expected frame size in pixels, checked against the file.

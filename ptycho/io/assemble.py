@@ -15,9 +15,10 @@ from ptycho.errors import DataError
 from ptycho.experiment import Experiment, Geometry
 from ptycho.io.detector import FrameSteps, oriented_shape, processed, valid_pixels
 from ptycho.io.fields import FrameStack, ScanFields
-from ptycho.io.joining import joined_by_number, without
+from ptycho.io.joining import without
 from ptycho.io.mean_frame import mean_frame
 from ptycho.io.measurement import Measurement, infer_measurement
+from ptycho.io.numbering import joined_by_number
 from ptycho.io.orientation import PROBE_STEPS, oriented
 from ptycho.io.placing import geometry_of, in_pixels, object_pixel, position_words, positions_of
 from ptycho.io.reading import Reading

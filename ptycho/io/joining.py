@@ -1,4 +1,4 @@
-"""Several files of one scan as one, by the numbers of their frames, and frames left out.
+"""Several files of one scan as one, by order or the numbers of their frames, and frames left out.
 
 Data flow: file -> Recorded -> [one Recorded] -> fields -> RawData -> ...
 """
@@ -9,11 +9,11 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from jaxtyping import Shaped
 
 from ptycho.errors import ConfigError, DataError
 from ptycho.experiment import Geometry
-from ptycho.io.fields import FrameStack, LazyFrames
+from ptycho.io.concatenation import concatenated
+from ptycho.io.numbering import chosen_frames
 from ptycho.io.recorded import Recorded
 
 _BELONGS_TO = {
@@ -29,77 +29,42 @@ _BELONGS_TO = {
 def join(where: str, parts: Sequence[Recorded]) -> Recorded:
     """Return the content of several files of one scan as one; of two values the first counts.
 
+    Frames of several files follow each other; see `concatenated`.
+
     Raises:
-        DataError: If two of them hold the frames, or the positions.
+        DataError: If their frames or positions do not fit together.
     """
-    whole = parts[0]
-    for part in parts[1:]:
-        for name in ("frames", "positions"):
-            if getattr(whole, name) is not None and getattr(part, name) is not None:
-                raise DataError(
-                    f"{where}: two files with {name}, {whole.source} and {part.source}; expected "
-                    f"one file with the {name} of the scan"
-                )
-        filled = {
-            f.name: getattr(part, f.name)
-            for f in dataclasses.fields(Recorded)
-            if getattr(whole, f.name) is None and getattr(part, f.name) is not None
-        }
-        for owner, names in _BELONGS_TO.items():
-            if owner in filled:
-                filled |= {name: getattr(part, name) for name in names}
-        lengths = {
-            f.name: getattr(whole.geometry, f.name) or getattr(part.geometry, f.name)
-            for f in dataclasses.fields(Geometry)
-        }
-        whole = replace(
-            whole,
-            **filled,
-            source=f"{whole.source} and {part.source}",
-            geometry=Geometry(**lengths),
-            notes=(*whole.notes, *part.notes),
-            metadata={**part.metadata, **whole.metadata},
-        )
-    return whole
+    whole, *others = concatenated(where, parts)
+    for part in others:
+        if whole.positions is not None and part.positions is not None:
+            raise DataError(
+                f"{where}: two files with positions, {whole.source} and {part.source}; expected "
+                "one file with the positions of the scan, or one for each file with frames"
+            )
+        whole = _filled(whole, part)
+    return replace(whole, source=" and ".join(dict.fromkeys(part.source for part in parts)))
 
 
-def joined_by_number(where: str, recorded: Recorded) -> Recorded:
-    """Return frames and positions of the same numbers, where the file numbers them."""
-    frames, positions = recorded.frames, recorded.positions
-    if frames is None or positions is None:
-        return recorded
-    if recorded.position_numbers is None and recorded.frame_numbers is None:
-        return recorded
-    of_frames, of_positions = (
-        np.arange(n) if numbers is None else np.asarray(numbers).reshape(-1)
-        for numbers, n in (
-            (recorded.frame_numbers, len(frames)),
-            (recorded.position_numbers, len(positions)),
-        )
-    )
-    if len(of_frames) != len(frames) or len(of_positions) != len(positions):
-        raise DataError(
-            f"{where}: {len(of_frames)} numbers for {len(frames)} frames, {len(of_positions)} for "
-            f"{len(positions)} positions; expected one each"
-        )
-    common, f, p = np.intersect1d(of_frames, of_positions, return_indices=True)
-    if not len(common):
-        raise DataError(
-            f"{where}: frames {of_frames.min()} to {of_frames.max()}, positions of frames "
-            f"{of_positions.min()} to {of_positions.max()}; expected common numbers"
-        )
-    same = len(common) == len(frames) == len(positions)
-    note = f"{len(common)} of {len(frames)} frames and {len(positions)} positions joined by number"
-    in_order = np.array_equal(f, np.arange(len(frames)))
-    chosen = frames if in_order else _chosen(frames, f)
-    index = recorded.scan_index
+def _filled(whole: Recorded, part: Recorded) -> Recorded:
+    """Return the content of a file, with values that it lacks from another one."""
+    filled = {
+        f.name: getattr(part, f.name)
+        for f in dataclasses.fields(Recorded)
+        if getattr(whole, f.name) is None and getattr(part, f.name) is not None
+    }
+    for owner, names in _BELONGS_TO.items():
+        if owner in filled:
+            filled |= {name: getattr(part, name) for name in names}
+    lengths = {
+        f.name: getattr(whole.geometry, f.name) or getattr(part.geometry, f.name)
+        for f in dataclasses.fields(Geometry)
+    }
     return replace(
-        recorded,
-        frames=chosen,
-        positions=positions[p],
-        start=None if recorded.start is None else recorded.start[p],
-        scan_index=None if index is None else index[p],
-        notes=(*recorded.notes, *(() if same else (note,))),
+        whole,
+        **filled,
+        geometry=Geometry(**lengths),
+        notes=(*whole.notes, *part.notes),
+        metadata={**part.metadata, **whole.metadata},
     )
 
 
@@ -121,11 +86,5 @@ def without(where: str, recorded: Recorded, skip: Sequence[int]) -> Recorded:
             per_position[name] = None if values is None else np.asarray(values)[left]
     note = f"{n_frames - len(left)} of {n_frames} frames left out"
     return replace(
-        recorded, frames=_chosen(frames, left), notes=(*recorded.notes, note), **per_position
+        recorded, frames=chosen_frames(frames, left), notes=(*recorded.notes, note), **per_position
     )
-
-
-def _chosen(frames: FrameStack, numbers: Shaped[np.ndarray, " n"]) -> FrameStack:
-    _, height, width = frames.shape
-    shape = (len(numbers), height, width)
-    return LazyFrames(shape, frames.dtype, lambda which: np.asarray(frames[numbers[which]]))

@@ -15,7 +15,7 @@ class InspectConfig(ScanFileSettings, ConsoleSettings):
     kind: ClassVar[str] = "inspect"
 
     files: str = also(many=0, must_exist="scan file")
-    """The scan files. Files that hold parts of one scan, frames in one and positions in another,
+    """The scan files. Files that hold parts of one scan, frames in some and positions in another,
     are inspected together."""
 
     trial: bool = True

@@ -88,7 +88,8 @@ class ScanFileSettings(Settings):
     mark bad pixels are known; `bad` is for files that do otherwise."""
 
     join: str | None = also(None, many=0, must_exist="scan file")
-    """Other files of the same scan, such as those of positions and probe; may be repeated."""
+    """Other files of the same scan, such as those of positions and probe, or of further frames, in
+    this order; may be repeated."""
 
     map: str | None = also(None, many=0)
     """Where a quantity is in an HDF5 file, NAME=/PATH[,unit=UNIT][,scale=FACTOR]; may be repeated.

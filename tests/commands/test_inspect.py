@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from skimage.io import imread
 
+from ptycho.api.loading import load
 from ptycho.api.simulation import simulate
 from ptycho.commands import cli
 from ptycho.scan.raw_data import RawData
@@ -99,6 +100,25 @@ def test_parts_of_one_scan_are_inspected_together(sound, tmp_path, capsys):
     found = json.loads(capsys.readouterr().out)
     assert (found["n_frames"], found["probe_known"]) == (100, False)
     assert found["rows"][0] == pytest.approx(sound.ycoords.min())
+
+
+def test_frames_in_several_files_are_one_scan(sound, tmp_path, capsys):
+    frames = np.asarray(sound.frames[:])
+    names = [tmp_path / name for name in ("a.npy", "b.npy", "places.npy")]
+    for name, array in zip(names, (frames[:30], frames[30:], sound.positions), strict=True):
+        np.save(name, array)
+    words = ["--positions_unit", "px", "--no_trial", "--json", "--quiet"]
+    assert ptycho("inspect", *names, *words) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["n_frames"], found["findings"]) == (100, [])
+    loaded = load(names, positions_unit="px")
+    np.testing.assert_array_equal(loaded.frames[:], frames)
+    np.testing.assert_allclose(loaded.positions, sound.positions)
+    np.save(names[1], frames[30:, :16, :16])
+    assert ptycho("inspect", *names, *words) == 2
+    err = capsys.readouterr().err
+    assert "NPY of 32 x 32 and NPY of 16 x 16; expected frames of one size" in err
+    assert err.count("\n") == 1
 
 
 def test_paths_of_an_unknown_file_are_given_one_by_one(sound, tmp_path, capsys):

@@ -7,8 +7,9 @@ import pytest
 
 from ptycho.errors import ConfigError, DataError
 from ptycho.experiment import Geometry, electron_wavelength, photon_wavelength
-from ptycho.io import Reading, Recorded
+from ptycho.io import LazyFrames, Reading, Recorded
 from ptycho.io.assemble import assemble
+from ptycho.io.concatenation import stacked
 from ptycho.io.joining import join
 from ptycho.io.orientation import FRAME_STEPS, POSITION_STEPS, turned
 from ptycho.scan.raw_data import RawData
@@ -247,9 +248,81 @@ def test_what_describes_a_value_comes_from_its_file():
     np.testing.assert_allclose(found["frames"][:], COUNTS[:, ::-1].astype(np.float32) / 7)
 
 
-def test_two_files_with_frames_are_refused():
-    with pytest.raises(DataError, match="two files with frames"):
-        join("file", [FILE, replace(FILE, positions=None)])
+def in_order(*parts):
+    return assemble("file", join("file", list(parts)), Reading())
+
+
+def cut(recorded, part):
+    """Some frames of a file, with their positions."""
+    places = recorded.positions
+    return replace(
+        recorded, frames=recorded.frames[part], positions=None if places is None else places[part]
+    )
+
+
+def test_frames_of_several_files_follow_each_other_with_their_positions():
+    parts = [cut(FILE, np.s_[4:]), cut(FILE, np.s_[:1]), cut(FILE, np.s_[1:4])]
+    found = in_order(*parts)
+    order = [4, 5, 0, 1, 2, 3]
+    np.testing.assert_array_equal(found["frames"][:], COUNTS[order])
+    np.testing.assert_allclose(places(found), METRES[order] / PIXEL)
+    assert "2 + 1 + 3 frames of 3 files" in found["metadata"]["reading"]["steps"]
+    bare = [replace(part, positions=None) for part in parts]
+    apart = [Recorded(source="places", positions=part.positions) for part in parts]
+    one = Recorded(source="places", positions=METRES[order])
+    for files in ([*bare, *apart], [*apart, *bare], [*bare, one], [one, *bare]):
+        again = in_order(*files)
+        np.testing.assert_array_equal(again["frames"][:], COUNTS[order])
+        np.testing.assert_allclose(places(again), places(found))
+
+
+def test_frames_of_several_files_are_read_when_they_are_asked_for():
+    asked = []
+
+    def reading(name, stack):
+        def read(numbers):
+            asked.append((name, numbers.tolist()))
+            return stack[numbers]
+
+        return LazyFrames(stack.shape, stack.dtype, read)
+
+    stacks = [reading("a", COUNTS[:2]), reading("b", COUNTS[2:5]), reading("c", COUNTS[5:])]
+    frames = stacked(stacks)
+    assert (frames.shape, frames.dtype, asked) == (COUNTS.shape, COUNTS.dtype, [])
+    np.testing.assert_array_equal(frames[[4, 0, 3]], COUNTS[[4, 0, 3]])
+    assert asked == [("a", [0]), ("b", [1, 2])]
+    for index in (5, -1, np.s_[1:5:2], np.s_[::-1], np.array([], int), COUNTS[:, 0, 0] > 30):
+        np.testing.assert_array_equal(frames[index], COUNTS[index])
+
+
+def test_numbered_frames_of_several_files_are_joined_by_number_with_one_of_positions():
+    first = replace(cut(FILE, np.s_[:2]), positions=None, frame_numbers=np.array([10, 11]))
+    second = replace(cut(FILE, np.s_[2:]), positions=None, frame_numbers=np.arange(12, 16))
+    numbered = Recorded(
+        source="places", positions=METRES[::-1], position_numbers=np.arange(15, 9, -1)
+    )
+    found = in_order(first, second, numbered)
+    np.testing.assert_array_equal(found["frames"][:], COUNTS)
+    np.testing.assert_allclose(places(found), METRES / PIXEL)
+
+
+def test_files_that_do_not_fit_are_refused():
+    half = replace(FILE, frames=COUNTS[:, :4, :4])
+    with pytest.raises(DataError, match="two files with frames, test of 8 x 8 and test of 4 x 4"):
+        in_order(FILE, half)
+    with pytest.raises(DataError, match="measurement counts and test with intensity; expected"):
+        in_order(FILE, replace(FILE, measurement="intensity"))
+    with pytest.raises(DataError, match="6 positions for 12 diffraction frames"):
+        in_order(FILE, replace(FILE, positions=None))
+    more = Recorded(source="places", positions=METRES)
+    with pytest.raises(DataError, match="2 files with frames, 3 with positions; expected one for"):
+        in_order(FILE, FILE, more)
+    with pytest.raises(DataError, match="4 positions for 6 frames in file 2 of those with frames"):
+        in_order(FILE, replace(FILE, positions=METRES[:4]))
+    with pytest.raises(DataError, match="files with positions in m and px; expected one unit"):
+        in_order(FILE, replace(FILE, positions_unit="px"))
+    with pytest.raises(DataError, match="two files with positions, test and places"):
+        in_order(FILE, more)
 
 
 def test_positions_far_from_the_origin_and_an_object_with_its_centre():
