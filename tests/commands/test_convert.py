@@ -98,3 +98,35 @@ def test_help_names_every_format():
     for row in WRITERS:
         assert row in text
         assert WRITERS[row].endings[0] in text
+
+
+def test_findings_are_warnings_and_stop_nothing(tmp_path, capsys):
+    places = np.full(12, 30.0)
+    scan(xcoords=places, ycoords=places).save(tmp_path / "still.npz")
+    assert run(tmp_path / "still.npz", tmp_path / "still.cxi") == 0
+    err = capsys.readouterr().err
+    assert "warning: " in err
+    assert "still.npz: all positions are equal; take them from another file: --join FILE" in err
+    with h5py.File(tmp_path / "still.cxi") as file:
+        np.testing.assert_array_equal(file["entry_1/data_1/data"][()], scan().frames)
+
+
+def test_frames_with_values_that_cannot_be_measured_are_kept(tmp_path, capsys):
+    frames = np.ones((40, 16, 16), np.float32)
+    frames[3, 2, 1] = -5  # not among the frames checked when a scan is opened
+    line = {"xcoords": 2.0 * np.arange(40), "ycoords": np.zeros(40)}
+    scan(frames=frames, measurement="intensity", **line).save(tmp_path / "dirty.npz")
+    assert run(tmp_path / "dirty.npz", tmp_path / "dirty.cxi") == 0
+    assert "frame 3 holds -5.0 in 1 of" in capsys.readouterr().err
+    with h5py.File(tmp_path / "dirty.cxi") as file:
+        np.testing.assert_array_equal(file["entry_1/data_1/data"][()], frames)
+
+
+def test_frames_that_the_inspection_names_can_be_left_out(tmp_path):
+    frames = np.full((40, 16, 16), 9, np.uint16) + np.arange(40, dtype=np.uint16)[:, None, None]
+    frames[20] = 0
+    line = {"xcoords": 2.0 * np.arange(40), "ycoords": np.zeros(40)}
+    scan(frames=frames, **line).save(tmp_path / "lost.npz")
+    assert run(tmp_path / "lost.npz", tmp_path / "kept.cxi", "--skip_frames", "found") == 0
+    with h5py.File(tmp_path / "kept.cxi") as file:
+        np.testing.assert_array_equal(file["entry_1/data_1/data"], np.delete(frames, 20, axis=0))
