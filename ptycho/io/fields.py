@@ -4,7 +4,7 @@ Data flow: file -> Recorded -> [fields] -> RawData -> groups -> batches -> ... -
 Whether the fields form a valid scan is checked by RawData, for all formats alike.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NotRequired, Protocol, TypedDict, runtime_checkable
 
@@ -12,6 +12,8 @@ import numpy as np
 from jaxtyping import Int, Shaped
 
 from ptycho.errors import DataError
+
+_BLOCK_BYTES = 2**25
 
 
 @runtime_checkable
@@ -104,6 +106,14 @@ class LazyFrames:
     ) -> Shaped[np.ndarray, "frame row col"]:
         """Return all frames."""
         return self[:].astype(dtype or self.dtype, copy=False)
+
+
+def blocks(frames: FrameStack) -> Iterator[Shaped[np.ndarray, "n row col"]]:
+    """Yield all frames in order, some at a time, of a stack that may not fit into memory."""
+    frame_bytes = int(np.prod(frames.shape[1:])) * frames.dtype.itemsize
+    step = max(1, _BLOCK_BYTES // max(frame_bytes, 1))
+    for first in range(0, len(frames), step):
+        yield np.asarray(frames[first : first + step])
 
 
 def check_frames(where: str, frames: FrameStack) -> None:

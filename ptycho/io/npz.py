@@ -7,18 +7,20 @@ writer pads each member's header so that the bytes start at a multiple of 64, an
 finished file into place in one step: a reader never sees half a file.
 """
 
+import math
 import os
 import struct
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 
 from ptycho.errors import DataError
 from ptycho.io.atomic import replacing
+from ptycho.io.fields import LazyFrames, blocks
 
 _ALIGNMENT = 64
 _LOCAL_HEADER = struct.Struct("<4s22xHH")  # signature, ..., length of the name, of the extra field
@@ -36,12 +38,13 @@ _HEADER_READERS = {
 }
 
 
-def write_npz(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+def write_npz(path: Path, arrays: Mapping[str, Any]) -> None:
     """Write arrays uncompressed and aligned; an existing file is replaced in one step.
 
     Args:
         path: The archive.
-        arrays: Name -> array; no objects.
+        arrays: Name -> array, number or text, no objects; frames still in their file are copied
+            some at a time.
 
     Raises:
         OSError: When the folder cannot be written; no trace is left.
@@ -49,7 +52,8 @@ def write_npz(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
     with replacing(path) as temporary, temporary.open("x+b") as file:
         with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
             for name, array in arrays.items():
-                _write_member(archive, file, name, np.asanyarray(array))
+                lazy = isinstance(array, LazyFrames)
+                _write_member(archive, file, name, array if lazy else np.asanyarray(array))
         file.flush()
         os.fsync(file.fileno())
 
@@ -181,14 +185,28 @@ def _start_of_data(file: IO[bytes], info: zipfile.ZipInfo) -> int:
     return file.seek(name_length + extra_length, os.SEEK_CUR)
 
 
-def _write_member(archive: zipfile.ZipFile, file: IO[bytes], name: str, array: np.ndarray) -> None:
+def _write_member(
+    archive: zipfile.ZipFile, file: IO[bytes], name: str, array: np.ndarray | LazyFrames
+) -> None:
     if array.dtype.hasobject:
         raise ValueError(f"{name}: holds Python objects; expected numbers or text")
     info = zipfile.ZipInfo(f"{name}.npy", date_time=(1980, 1, 1, 0, 0, 0))
     info.external_attr = 0o644 << 16
-    large = array.nbytes >= _LARGE_FROM
+    large = math.prod(array.shape) * array.dtype.itemsize >= _LARGE_FROM
     plain_header = _LOCAL_HEADER.size + len(info.filename.encode()) + (20 if large else 0)
     padding = -(file.tell() + plain_header + 4) % _ALIGNMENT
     info.extra = struct.pack("<HH", _PADDING_ID, padding) + bytes(padding)
     with archive.open(info, "w", force_zip64=large) as member:
-        np.lib.format.write_array(member, array, version=None, allow_pickle=False)
+        if isinstance(array, LazyFrames):
+            _write_frames(member, array)
+        else:
+            np.lib.format.write_array(member, array, version=None, allow_pickle=False)
+
+
+def _write_frames(member: IO[bytes], frames: LazyFrames) -> None:
+    """Write frames as `np.lib.format.write_array` writes the array of all."""
+    kind = np.lib.format.dtype_to_descr(frames.dtype)
+    header = {"descr": kind, "fortran_order": False, "shape": frames.shape}
+    np.lib.format.write_array_header_1_0(member, header)
+    for block in blocks(frames):
+        member.write(np.ascontiguousarray(block, frames.dtype).data)

@@ -95,7 +95,7 @@ def write(path: Path, fields: ScanFields) -> None:
     }
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_npz(path, {key: np.asarray(a) for key, a in arrays.items() if a is not None})
+        write_npz(path, {key: array for key, array in arrays.items() if array is not None})
     except OSError as problem:
         raise DataError(
             f"{path}: cannot be written ({reason(problem)}); expected a writable folder with room"

@@ -4,9 +4,10 @@ import os
 
 import numpy as np
 import pytest
+from written_scan import lazy
 
 from ptycho.errors import DataError
-from ptycho.io import npz
+from ptycho.io import LazyFrames, fields, npz
 from ptycho.io.npz import NpzFile, open_npz, write_npz
 
 ARRAYS = {"small": np.arange(5), "wide": np.ones((3, 7), np.complex64), "word": np.array("text")}
@@ -37,6 +38,36 @@ def test_members_are_mapped_at_multiples_of_64_bytes(path, monkeypatch, large_fr
         mapped = NpzFile(path)[name]
         assert isinstance(mapped, np.memmap)
         assert mapped.offset % 64 == 0
+
+
+@pytest.mark.parametrize("kind", ["u2", ">u2", "f4", "f2", "?"])
+@pytest.mark.parametrize("large_from", [2**30, 1])
+def test_frames_still_in_their_file_are_written_as_their_array_some_at_a_time(
+    tmp_path, monkeypatch, kind, large_from
+):
+    monkeypatch.setattr(npz, "_LARGE_FROM", large_from)
+    monkeypatch.setattr(fields, "_BLOCK_BYTES", 3 * 35 * np.dtype(kind).itemsize)
+    stack = np.random.default_rng(0).integers(0, 300, (7, 5, 7)).astype(kind)
+    frames, calls = lazy(stack)
+    write_npz(tmp_path / "lazy.npz", {"word": np.array("text"), "frames": frames, "more": stack})
+    write_npz(tmp_path / "array.npz", {"word": np.array("text"), "frames": stack, "more": stack})
+    assert calls == [3, 3, 1]
+    assert (tmp_path / "lazy.npz").read_bytes() == (tmp_path / "array.npz").read_bytes()
+    with np.load(tmp_path / "lazy.npz") as plain:
+        np.testing.assert_array_equal(plain["frames"], stack)
+
+
+def test_frames_that_cannot_be_read_leave_the_old_file_and_no_other(path):
+    write_npz(path, ARRAYS)
+    before = path.read_bytes()
+
+    def read(numbers):
+        raise OSError("the disk is gone")
+
+    with pytest.raises(OSError, match="disk is gone"):
+        write_npz(path, {"frames": LazyFrames((3, 4, 4), "u2", read)})
+    assert path.read_bytes() == before
+    assert list(path.parent.iterdir()) == [path]
 
 
 def test_columns_first_stays_columns_first(path):

@@ -3,18 +3,17 @@
 Data flow: RawData or reconstruction -> [Content] -> file of another program.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Complex, Float, Shaped
+from jaxtyping import Complex, Float, Int, Shaped
 
 from ptycho.experiment import Experiment, Geometry, photon_wavelength
-from ptycho.io.fields import FrameStack
+from ptycho.io.fields import FrameStack, LazyFrames
 
-_BLOCK_BYTES = 2**25
 _ONE_EV_WAVELENGTH_M = photon_wavelength(1.0)
 _PHOTONS_EV = (10.0, 200e3)
 JOULES_PER_EV = 1.602176634e-19
@@ -141,22 +140,21 @@ class Content:
         origin, shape = self.canvas()
         return self.positions - origin - [centre(n) for n in shape]
 
-    def intensity_blocks(self) -> Iterator[tuple[int, Shaped[np.ndarray, "n row col"]]]:
-        """Yield (first frame, some frames) as counts or intensities; amplitudes are squared.
+    @property
+    def intensities(self) -> FrameStack | None:
+        """Frames as counts or intensities; amplitudes are squared when they are indexed.
 
         Values other than amplitudes keep their stored type.
         """
-        for first, block in blocks(self.frames):
-            if self.measurement == "amplitude":
-                block = np.square(block.astype(np.float64)).astype(np.float32)
-            yield first, block
+        frames = self.frames
+        if frames is None or self.measurement != "amplitude":
+            return frames
 
-    @property
-    def intensity_type(self) -> np.dtype[Any]:
-        """Type of the values of `intensity_blocks`."""
-        assert self.frames is not None
-        squared = self.measurement == "amplitude"
-        return np.dtype(np.float32) if squared else np.dtype(self.frames.dtype)
+        def read(numbers: Int[np.ndarray, " n"]) -> Shaped[np.ndarray, "n row col"]:
+            return np.square(np.asarray(frames[numbers], np.float64)).astype(np.float32)
+
+        n, height, width = frames.shape
+        return LazyFrames((n, height, width), "float32", read)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -194,15 +192,6 @@ class Writer:
 
     companion: Companion | None = None
     """The second file, where the format has two."""
-
-
-def blocks(frames: FrameStack | None) -> Iterator[tuple[int, Shaped[np.ndarray, "n row col"]]]:
-    """Yield (first frame, some frames) over a stack that may not fit into memory."""
-    assert frames is not None
-    frame_bytes = int(np.prod(frames.shape[1:])) * frames.dtype.itemsize
-    step = max(1, _BLOCK_BYTES // frame_bytes)
-    for first in range(0, len(frames), step):
-        yield first, np.asarray(frames[first : first + step])
 
 
 def _is_usual(experiment: Experiment) -> bool:

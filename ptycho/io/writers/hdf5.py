@@ -9,6 +9,7 @@ from typing import Any
 import h5py
 import numpy as np
 
+from ptycho.io.fields import blocks
 from ptycho.io.writers.content import Content
 
 _LEVEL = 1  # of gzip: higher ones cost much time and save a few percent of sparse counts
@@ -19,14 +20,16 @@ def write_frames(group: h5py.Group, name: str, content: Content) -> h5py.Dataset
 
     Chunks hold one frame, compressed by gzip after byte shuffling, which every HDF5 reads.
     """
-    frames = content.frames
+    frames = content.intensities
     assert frames is not None
     data = group.create_dataset(
-        name, shape=frames.shape, dtype=content.intensity_type, chunks=(1, *frames.shape[1:]),
+        name, shape=frames.shape, dtype=frames.dtype, chunks=(1, *frames.shape[1:]),
         compression="gzip", compression_opts=_LEVEL, shuffle=True,
     )  # fmt: skip
-    for first, block in content.intensity_blocks():
+    first = 0
+    for block in blocks(frames):
         data[first : first + len(block)] = block
+        first += len(block)
     return data
 
 

@@ -21,6 +21,7 @@ import scipy.io
 from jaxtyping import Float
 
 from ptycho.errors import DataError
+from ptycho.io.fields import blocks
 from ptycho.io.writers.content import Content, Writer
 
 _MATRIX, _INT8, _INT32, _UINT32 = 14, 1, 5, 6
@@ -38,8 +39,8 @@ def write(content: Content, path: Path) -> None:
     Raises:
         DataError: If the frames are larger than a variable of such a file may be.
     """
-    if content.frames is not None:
-        n_bytes = int(np.prod(content.frames.shape)) * content.intensity_type.itemsize
+    if (frames := content.intensities) is not None:
+        n_bytes = int(np.prod(frames.shape)) * frames.dtype.itemsize
         if n_bytes > _MOST_BYTES:
             raise DataError(
                 f"{content.source}: frames of {n_bytes / 1e9:.1f} GB; expected at most 2.1 GB, the "
@@ -87,9 +88,10 @@ def _parameters(content: Content) -> dict[str, object]:
 
 def _append_frames(file: IO[bytes], content: Content) -> None:
     """Append the variable `dp` (row, col, frame), some frames at a time."""
-    assert content.frames is not None
-    n, rows, cols = content.frames.shape
-    kind = content.intensity_type.newbyteorder("<")
+    frames = content.intensities
+    assert frames is not None
+    n, rows, cols = frames.shape
+    kind = frames.dtype.newbyteorder("<")
     plain = np.dtype(np.uint8) if kind.kind == "b" else kind
     if plain.str[1:] not in _TYPES:
         plain = np.dtype("<f4")  # half precision
@@ -103,7 +105,7 @@ def _append_frames(file: IO[bytes], content: Content) -> None:
         + struct.pack("<II", stored, n_bytes)
     )
     file.write(struct.pack("<II", _MATRIX, len(header) + n_bytes + padding) + header)
-    for _, block in content.intensity_blocks():
+    for block in blocks(frames):
         file.write(np.ascontiguousarray(np.swapaxes(block, 1, 2), dtype=plain).tobytes())
     file.write(bytes(padding))
 

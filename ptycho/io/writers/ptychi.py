@@ -14,29 +14,27 @@ import numpy as np
 
 from ptycho.io.npz import write_npz
 from ptycho.io.writers.content import Content, Writer
-from ptycho.io.writers.native import on_disk
 
 
 def write(content: Content, path: Path) -> None:
     """Write a scan or a reconstruction; see the module for the layout."""
     about = content.positions_about(lambda n: n / 2)
     geometry, (_, shape) = content.geometry, content.canvas()
-    with on_disk(content, path) as frames:
-        arrays = {
-            "data": frames,
-            "probe_position_x_px": about[:, 1],
-            "probe_position_y_px": about[:, 0],
-            "probe": content.probe[None],
-            "object": None if content.obj is None else content.obj[None],
-            "object_shape": np.array([1, *shape]) if content.obj is None else None,
-            "valid_pixel_mask": content.mask,
-            "wavelength_m": geometry.wavelength_m,
-            "free_space_propagation_distance_m": geometry.distance_m,
-            "detector_pixel_size_m": geometry.detector_pixel_m,
-            "pixel_size_m": content.pixel_size_m,
-            "frame_numbers": content.frame_numbers,
-        }
-        write_npz(path, {name: np.asanyarray(a) for name, a in arrays.items() if a is not None})
+    arrays = {
+        "data": content.intensities,
+        "probe_position_x_px": about[:, 1],
+        "probe_position_y_px": about[:, 0],
+        "probe": content.probe[None],
+        "object": None if content.obj is None else content.obj[None],
+        "object_shape": np.array([1, *shape]) if content.obj is None else None,
+        "valid_pixel_mask": content.mask,
+        "wavelength_m": geometry.wavelength_m,
+        "free_space_propagation_distance_m": geometry.distance_m,
+        "detector_pixel_size_m": geometry.detector_pixel_m,
+        "pixel_size_m": content.pixel_size_m,
+        "frame_numbers": content.frame_numbers,
+    }
+    write_npz(path, {name: array for name, array in arrays.items() if array is not None})
 
 
 PTYCHI = Writer(

@@ -10,8 +10,8 @@ from written_scan import PIXEL, content, lazy, scan, written
 
 from ptycho.errors import ConfigError, DataError
 from ptycho.experiment import Experiment, Geometry
+from ptycho.io import fields
 from ptycho.io.writers import WRITERS, format_for
-from ptycho.io.writers import content as contents
 from ptycho.io.writers.content import Writer
 from ptycho.io.writers.writing import write_content
 from ptycho.scan.raw_data import RawData
@@ -97,7 +97,7 @@ def test_after_a_fault_nothing_is_left(tmp_path, to):
 
 @pytest.mark.parametrize("to", [name for name in WRITERS if name not in ("ptyr", "tiff")])
 def test_frames_are_read_in_blocks(tmp_path, monkeypatch, to):
-    monkeypatch.setattr(contents, "_BLOCK_BYTES", 5 * 16 * 16 * 2)
+    monkeypatch.setattr(fields, "_BLOCK_BYTES", 5 * 16 * 16 * 2)
     frames, calls = lazy(scan().frames)
     write_content(content(frames=frames), tmp_path / "a", to=to)
     assert calls == [5, 5, 2]
