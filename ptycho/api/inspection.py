@@ -62,7 +62,8 @@ class InspectedScan:
              f"(80 % of its power){known}"),
             ("overlap", f"{max(0.0, 1 - sample.step / wide):.0%} of that width"
              if self.unit == "px" else "unknown"),
-            ("geometry", _geometry(raw)),
+            ("geometry", _geometry(raw) or ("unknown: lengths in pixels" if self.unit == "px"
+             else "unknown")),
             ("mask", _mask(raw)),
         ]  # fmt: skip
         steps = raw.metadata.get("reading", {}).get("steps", [])
@@ -195,7 +196,7 @@ def _geometry(raw: RawData) -> str:
         parts.append(f"detector pixel {1e6 * known.detector_pixel_m:.4g} um")
     if raw.pixel_size_m is not None:
         parts.append(f"object pixel {1e9 * raw.pixel_size_m:.4g} nm")
-    return ", ".join(parts) or "unknown: lengths in pixels"
+    return ", ".join(parts)
 
 
 def _mask(raw: RawData) -> str:

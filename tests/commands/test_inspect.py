@@ -174,6 +174,7 @@ def test_positions_in_metres_without_a_geometry_are_described(sound, tmp_path, c
     assert picture.exists()
     assert ptycho("inspect", *words) == 0
     out = capsys.readouterr().out
+    assert "geometry   unknown\n" in out
     assert "error: positions in m, but the size of an object pixel is unknown" in out
     for flag in ("--energy_kev", "--distance_m", "--detector_pixel_um", "--object_pixel_nm"):
         assert flag in out
