@@ -12,7 +12,8 @@ import os
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from io import BytesIO
 from pathlib import Path
 from typing import IO, Any
 
@@ -198,15 +199,17 @@ def _write_member(
     info.extra = struct.pack("<HH", _PADDING_ID, padding) + bytes(padding)
     with archive.open(info, "w", force_zip64=large) as member:
         if isinstance(array, LazyFrames):
-            _write_frames(member, array)
+            _write_frames(member.write, array)
         else:
             np.lib.format.write_array(member, array, version=None, allow_pickle=False)
 
 
-def _write_frames(member: IO[bytes], frames: LazyFrames) -> None:
+def _write_frames(write: Callable[[Any], int], frames: LazyFrames) -> None:
     """Write frames as `np.lib.format.write_array` writes the array of all."""
     kind = np.lib.format.dtype_to_descr(frames.dtype)
-    header = {"descr": kind, "fortran_order": False, "shape": frames.shape}
-    np.lib.format.write_array_header_1_0(member, header)
+    header = BytesIO()
+    described = {"descr": kind, "fortran_order": False, "shape": frames.shape}
+    np.lib.format.write_array_header_1_0(header, described)
+    write(header.getvalue())
     for block in blocks(frames):
-        member.write(np.ascontiguousarray(block, frames.dtype).data)
+        write(np.ascontiguousarray(block, frames.dtype).data)
