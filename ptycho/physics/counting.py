@@ -2,8 +2,8 @@
 
 Data flow: batches -> network + [physics] -> trained model.
 The root of a count is on average smaller than the root of the photons expected: of 0.1 photons
-expected, sqrt(n) is 0.1 on average and sqrt(I) is 0.32. A fit of sqrt(I) to sqrt(n) is therefore too
-dark wherever photons are few, and positions fitted in this way drift apart.
+expected, sqrt(n) is 0.1 on average and sqrt(I) is 0.32. A fit of sqrt(I) to sqrt(n) is therefore
+too dark wherever photons are few, and positions fitted in this way drift apart.
 """
 
 from jaxtyping import Float
