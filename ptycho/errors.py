@@ -18,6 +18,10 @@ class ConfigError(PtychoError):
     """A setting outside its range, or settings that exclude each other."""
 
 
+class WrongPicture(PtychoError):
+    """A result, written, whose frames contradict it; the command line exits with code 3."""
+
+
 class GroupingError(PtychoError):
     """Scan positions that cannot form the requested groups."""
 

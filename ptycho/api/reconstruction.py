@@ -22,7 +22,8 @@ from ptycho.api.logs import collected_warnings
 from ptycho.api.result import Result
 from ptycho.api.trained_model import TrainedModel
 from ptycho.api.training import opened
-from ptycho.api.uncertainty import check_positions, estimate_uncertainty
+from ptycho.api.uncertainty import check_positions, judged_uncertainty
+from ptycho.api.verdict import verdict_of
 from ptycho.engines import reconstruction as engines
 from ptycho.engines.ending import Ending
 from ptycho.engines.nuisances import Refine
@@ -163,11 +164,13 @@ def run(prepared: Prepared) -> Result:
         )  # fmt: skip
         if n_dark := int(np.isnan(result.residuals).sum()):
             log.warning("%d frames contain no photons and were ignored", n_dark)
+        verdict = verdict_of(result) if settings.verdict else None
+        result = dataclasses.replace(result, verdict=verdict, seconds=seconds)
         found = None
         if settings.uncertainty is not None:
-            found = estimate_uncertainty(result, prepared.again, settings)
+            found = judged_uncertainty(result, prepared.again, settings)
     return dataclasses.replace(
-        result, uncertainty=found, warnings=(*prepared.raw.warnings, *warnings), seconds=seconds
+        result, uncertainty=found, warnings=(*prepared.raw.warnings, *warnings)
     )
 
 

@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 from jaxtyping import Bool, Shaped
 
 from ptycho.api.result import Result
-from ptycho.engines.stored import OPTIONAL, REQUIRED
+from ptycho.engines.problem import Estimate, Problem
+from ptycho.engines.stored import OPTIONAL, REQUIRED, as_problem, from_arrays
 from ptycho.errors import DataError
 from ptycho.io import entries_of
 from ptycho.io.npz import NpzFile, open_npz
@@ -126,3 +128,18 @@ def _open(path: Path) -> NpzFile:
 
 def _entry(entries: NpzFile, key: str) -> Shaped[np.ndarray, "..."]:
     return entries.entry(key, expected=f"a {RECONSTRUCTION_FILE} as ptycho_inference writes")
+
+
+def problem_of(result: Result, device: torch.device) -> tuple[Problem, Estimate]:
+    """Return the frames of a result as a problem, and the result as its estimate.
+
+    Windows extend beyond the illuminated pixels; the mean of the object fills unknown ones.
+
+    Args:
+        result: of a scan.
+        device: where to compute.
+    """
+    known = result.coverage > 0
+    filled = np.where(known, result.obj, result.obj[known].mean())
+    arrays = {**arrays_of(result), "object": filled}
+    return as_problem(from_arrays(arrays, result.scan, "result"), result.scan, device)

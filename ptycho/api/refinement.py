@@ -17,6 +17,7 @@ from ptycho.api.reconstruction import as_result
 from ptycho.api.reconstruction_file import arrays_of
 from ptycho.api.result import Result
 from ptycho.api.training import opened
+from ptycho.api.verdict import verdict_of
 from ptycho.engines import ENGINES
 from ptycho.engines import reconstruction as engines
 from ptycho.engines.ending import Ending
@@ -96,10 +97,11 @@ def run(prepared: Prepared) -> Result:
     began = time.perf_counter()
     with collected_warnings() as warnings:
         found = continued(prepared)
-    seconds = time.perf_counter() - began
-    result = as_result(found, prepared.raw, frames[:, None], settings)
+        seconds = time.perf_counter() - began
+        result = as_result(found, prepared.raw, frames[:, None], settings)
+        verdict = verdict_of(result) if settings.verdict else None
     known = (*prepared.raw.warnings, *warnings)
-    return dataclasses.replace(result, warnings=known, seconds=seconds)
+    return dataclasses.replace(result, warnings=known, verdict=verdict, seconds=seconds)
 
 
 def continued(prepared: Prepared) -> engines.Reconstruction:

@@ -15,6 +15,7 @@ from ptycho.api.shown import Shown
 from ptycho.api.tables import Rows
 from ptycho.api.uncertainty_values import ResampledUncertainty
 from ptycho.durations import duration
+from ptycho.engines.verdict import Verdict
 from ptycho.metrics import Comparison
 from ptycho.report.figures import ObjectView, draw_result, thumbnail
 from ptycho.report.images import Placement
@@ -75,6 +76,9 @@ class Result(Shown):
     uncertainty: ResampledUncertainty | None = None
     """Uncertainty of each pixel; None if not asked for."""
 
+    verdict: Verdict | None = None
+    """Whether the frames confirm the object, and why; None if that was not examined."""
+
     warnings: tuple[str, ...] = ()
     """Warnings logged during the reconstruction."""
 
@@ -117,6 +121,8 @@ class Result(Shown):
     def rows(self) -> Rows:
         """Return its numbers as pairs of name and value."""
         rows = [("iterations", str(self.iterations)), ("time", duration(self.seconds))]
+        if self.verdict is not None:
+            rows.insert(0, ("verdict", self.verdict.sentence()))
         rows += metrics_table(self.metrics) + uncertainty_table(self.metrics.get("uncertainty"))
         return [*rows, *(("warning", text) for text in self.warnings)]
 

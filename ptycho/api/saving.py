@@ -18,6 +18,7 @@ from ptycho.api.page import keep_selection, leave_page, record_scan
 from ptycho.api.result import Result
 from ptycho.api.score import Score
 from ptycho.api.trained_model import TrainedModel
+from ptycho.api.verdict import report_verdict
 from ptycho.grouping import Parts, Split
 from ptycho.io.atomic import write_json, write_text
 from ptycho.io.npz import write_npz
@@ -139,6 +140,7 @@ def write_result(
     for message in result.warnings:
         run.warn(message)
     _finish(run, headline(result.settings.kind, metrics=result.metrics), report=report)
+    report_verdict(result.verdict)
 
 
 def write_selection_of(run: Run, raw: RawData, groups: Groups, split: Split | Parts | None) -> None:
@@ -231,6 +233,8 @@ def metrics_of(result: Result) -> dict[str, Any]:
             "network": network, "object": final,
             "variation": None if math.isnan(varies) else varies,
         }  # fmt: skip
+    if result.verdict is not None:
+        document["verdict"] = result.verdict.document()
     if result.uncertainty is not None:
         document["uncertainty"] = result.uncertainty.document(result.pixel_size_m)
     return document

@@ -13,11 +13,17 @@ from jaxtyping import Bool, Complex64
 from ptycho.api.components import Members
 from ptycho.api.loading import name_of
 from ptycho.api.logs import muted
-from ptycho.api.reconstruction_file import arrays_of
+from ptycho.api.reconstruction_file import problem_of
 from ptycho.api.result import Result
 from ptycho.api.uncertainty_values import ResampledUncertainty
-from ptycho.engines.resampling import HalfData, count_again, half_data, same_gauge, uncertainty
-from ptycho.engines.stored import as_problem, from_arrays
+from ptycho.engines.resampling import (
+    HalfData,
+    count_again,
+    half_data,
+    same_gauge,
+    uncertainty,
+    widened,
+)
 from ptycho.errors import ConfigError
 from ptycho.grouping import balanced_halves
 from ptycho.metrics import well_covered
@@ -49,6 +55,35 @@ def check_positions(raw: RawData, members: Members) -> None:
             f"uncertainty: {used} positions of {name_of(raw)} are reconstructed; expected {fewest} "
             "or more, for two halves of them"
         )
+
+
+def judged_uncertainty(
+    result: Result, again: Reconstruct, settings: ReconstructSettings
+) -> ResampledUncertainty | None:
+    """Return the uncertainty of a result as far as its verdict allows; None for a wrong one.
+
+    The spread of resampled scans presumes that the model of the measurement is right. That of a
+    doubtful object is widened to the spread between two halves of the positions, where that is
+    larger.
+
+    Args:
+        result: reconstruction of a scan, with its verdict.
+        again: reconstructs another scan in the same way.
+        settings: of the reconstruction.
+    """
+    word = None if result.verdict is None else result.verdict.word
+    if word == "wrong":
+        log.warning("uncertainty: withheld, because the verdict on the object is wrong")
+        return None
+    found = estimate_uncertainty(result, again, settings)
+    if word != "doubtful":
+        return found
+    pixels, factors = widened(found.pixels, found.halves)
+    log.warning(
+        "uncertainty: multiplied by %.2f (amplitude) and %.2f (phase), because the verdict on the "
+        "object is doubtful", *factors,
+    )  # fmt: skip
+    return found._replace(pixels=pixels)
 
 
 def estimate_uncertainty(
@@ -98,13 +133,8 @@ def on_canvas(
 
 def _resampled(result: Result, rng: np.random.Generator) -> RawData:
     """Return a scan with new Poisson counts of the frames that the object predicts."""
-    raw, known = result.scan, result.coverage > 0
-    # Windows extend beyond the illuminated pixels; the mean stands for unknown ones.
-    filled = np.where(known, result.obj, result.obj[known].mean())
-    arrays = {**arrays_of(result), "object": filled}
-    stored = from_arrays(arrays, raw, "result")
-    problem, estimate = as_problem(stored, raw, torch.device("cpu"))
-    size = default_batch_size(1, raw.frame_size, 256)
+    problem, estimate = problem_of(result, torch.device("cpu"))
+    size = default_batch_size(1, result.scan.frame_size, 256)
     return count_again(problem, estimate, batch_size=size, rng=rng)
 
 

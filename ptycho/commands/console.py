@@ -13,10 +13,11 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import TextIO
 
-from ptycho.errors import PtychoError
+from ptycho.errors import PtychoError, WrongPicture
 
-MISTAKE, INTERRUPTED = 2, 130
-"""Exit codes: a user error, and Ctrl-C as shells count it (128 + SIGINT)."""
+MISTAKE, WRONG, INTERRUPTED = 2, 3, 130
+"""Exit codes: a user error, a wrong picture with --strict, and Ctrl-C as shells count it (128 +
+SIGINT)."""
 
 _package = logging.getLogger("ptycho")
 _console = logging.getLogger(__name__)
@@ -62,9 +63,13 @@ class _Reminder(logging.Handler):
         super().__init__(logging.INFO)
         self._lines = 0
         self._warnings: dict[str, int] = {}
+        self.closing: list[str] = []
+        """Lines that stand at the end of a command, the verdict."""
 
     def emit(self, record: logging.LogRecord) -> None:
         self._lines += 1
+        if getattr(record, "closing", False):
+            self.closing.append(record.getMessage())
         if record.levelno >= logging.WARNING:
             self._warnings[record.getMessage()] = self._lines
 
@@ -100,6 +105,8 @@ def logging_to(
             _console.info("warnings of this run:")
             for text in missed:
                 _console.info("  %s", text)
+            for text in reminder.closing.copy():
+                _console.info("%s", text)
     finally:
         _package.removeHandler(reminder)
         _package.setLevel(level)
@@ -122,6 +129,9 @@ def run_command(name: str, action: Callable[[], object], *, as_json: bool = Fals
     """
     try:
         action()
+    except WrongPicture as wrong:
+        refuse(name, str(wrong), as_json=as_json)
+        return WRONG
     except PtychoError as mistake:
         _package.debug("refused: %s", mistake, exc_info=True)
         return refuse(name, str(mistake), as_json=as_json)

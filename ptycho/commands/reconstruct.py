@@ -20,7 +20,7 @@ from ptycho.api.page import record_model, record_scan
 from ptycho.api.reconstruction import Prepared, prepare
 from ptycho.api.reconstruction import run as reconstruct
 from ptycho.api.saving import write_result
-from ptycho.commands.running import begun
+from ptycho.commands.running import begun, check_strict
 from ptycho.scan.raw_data import RawData
 from ptycho.settings.base import part_of
 from ptycho.settings.reading import reading_of, skips_found
@@ -54,6 +54,7 @@ def run(config: InferenceConfig) -> Path | Forecast:
             result = reconstruct(prepared)
         log.info("results in %s", config.output_dir)
         write_result(run, result, comparison_plot=config.comparison_plot, report=config.report)
+    check_strict(result, strict=config.strict)
     return config.output_dir
 
 

@@ -16,7 +16,7 @@ from ptycho.api.reconstruction_file import file_of
 from ptycho.api.refinement import Prepared, continued, prepare
 from ptycho.api.refinement import run as refine
 from ptycho.api.saving import write_result
-from ptycho.commands.running import begun
+from ptycho.commands.running import begun, check_strict
 from ptycho.durations import duration
 from ptycho.physics.device import choose_device
 from ptycho.runs import data_entry
@@ -54,6 +54,7 @@ def run(config: RefineConfig) -> Path | Forecast:
             result = refine(prepared)
         log.info("results in %s", config.output_dir)
         write_result(run, result, comparison_plot=config.comparison_plot, report=config.report)
+    check_strict(result, strict=config.strict)
     return config.output_dir
 
 

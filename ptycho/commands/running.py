@@ -8,6 +8,8 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
+from ptycho.api.result import Result
+from ptycho.errors import WrongPicture
 from ptycho.runs import Run, begin, data_entry
 from ptycho.settings.base import inputs_of, to_dict
 from ptycho.settings.shared import FolderSettings
@@ -39,3 +41,17 @@ def begun(
 def pixel_files(inputs: Iterable[tuple[str, Path]]) -> list[dict[str, Any]]:
     """Return the mask and the dark among the inputs of a command as its run lists them."""
     return [data_entry(role, path) for role, path in inputs if role in ("mask", "dark")]
+
+
+def check_strict(result: Result, *, strict: bool) -> None:
+    """Raise an error for a wrong result, once it is written.
+
+    Args:
+        result: with its verdict.
+        strict: whether a wrong one is an error.
+
+    Raises:
+        WrongPicture: If the verdict is wrong.
+    """
+    if strict and result.verdict is not None and result.verdict.word == "wrong":
+        raise WrongPicture(f"verdict {result.verdict.sentence()}")

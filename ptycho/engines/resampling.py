@@ -178,6 +178,30 @@ def uncertainty(
     return Uncertainty(amplitude_std, np.minimum(phase_std, np.float32(UNKNOWN_PHASE)))
 
 
+def widened(found: Uncertainty, halves: HalfData) -> tuple[Uncertainty, tuple[float, float]]:
+    """Return an uncertainty at least as large as the spread between two halves, and the factors.
+
+        factor = max(1, spread of the halves / root mean square of the standard deviation)
+
+    Args:
+        found: of the object of the whole scan.
+        halves: comparison of the objects of two halves of its positions.
+    """
+    factors = []
+    for std, spread in (
+        (found.amplitude_std, halves.amplitude_std), (found.phase_std, halves.phase_std),
+    ):  # fmt: skip
+        known = std[np.isfinite(std)]
+        stated = _root_mean_square(known) if known.size else 0.0
+        factors.append(max(1.0, spread / stated) if stated > 0 else 1.0)
+    amplitude, phase = (
+        (std * np.float32(factor)).astype(np.float32)
+        for std, factor in zip(found, factors, strict=True)
+    )
+    wide = Uncertainty(amplitude, np.minimum(phase, np.float32(UNKNOWN_PHASE)))
+    return wide, (factors[0], factors[1])
+
+
 def half_data(
     first: Complex[np.ndarray, "row col"],
     second: Complex[np.ndarray, "row col"],

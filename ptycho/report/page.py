@@ -1,7 +1,7 @@
 """The page of a run: one HTML file, made from the folder of the run, that opens offline.
 
 Data flow: folder of a run -> images, curves, tables -> [page].
-The picture comes first: warnings, object or losses, quality, groups; then what was done.
+The picture comes first: verdict, warnings, object or losses, quality, groups; then what was done.
 """
 
 from collections.abc import Mapping
@@ -39,7 +39,7 @@ from ptycho.report.pictures import (
 from ptycho.report.plots import curve_plot
 from ptycho.report.provenance import downloads_of, summary_of, warnings_of
 from ptycho.report.scan_view import scan_view
-from ptycho.report.tables import key_numbers, numbers_of, split_table
+from ptycho.report.tables import key_numbers, numbers_of, split_table, verdict_lines
 from ptycho.report.training import loss_change
 from ptycho.runs.files import PAGE_FILE
 from ptycho.runs.folder import RunFolder, Selection, read_run
@@ -125,7 +125,7 @@ def page_html(run: RunFolder) -> str:
     return _template().render(
         title=_TITLES[run.kind], run=run, divs=divs, notes=page.notes,
         sections=_sections(divs, bool(numbers)), change=loss_change(run),
-        warnings=[*warnings, *warnings_of(run)],
+        warnings=[*warnings, *warnings_of(run)], verdict=verdict_lines(run),
         key_numbers=key_numbers(run), numbers=numbers, quality=_QUALITY,
         split=split_table(run.coverage or {}), summary=summary_of(run, shown),
         downloads=downloads_of(run), probes=[n for n in divs if n.startswith("probe_")],

@@ -22,7 +22,11 @@ def side_by_side(runs: Sequence[RunFolder]) -> dict[str, Any]:
         `results`: by name, one value for each run, None if a run has none.
     """
     settings = [_without_console(run.settings) for run in runs]
-    results = [dict(run.results) for run in runs]
+    # A list, as the reasons of a verdict, does not fit into a column.
+    results = [
+        {name: value for name, value in run.results.items() if not isinstance(value, list)}
+        for run in runs
+    ]
     differing = {
         name: values
         for name, values in _columns(settings).items()

@@ -28,6 +28,12 @@ def numbers_of(run: RunFolder) -> Rows:
     ]
 
 
+def verdict_lines(run: RunFolder) -> list[str]:
+    """Return the word of the verdict on a run and its reasons; nothing if there is none."""
+    verdict = (run.metrics or {}).get("verdict") or {}
+    return [str(verdict["word"]), *map(str, verdict["reasons"])] if "word" in verdict else []
+
+
 def key_numbers(run: RunFolder) -> Rows:
     """Return the few numbers by which a run is judged, those that are known."""
     metrics, training = run.metrics or {}, (run.model or {}).get("training") or {}

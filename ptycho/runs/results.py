@@ -33,6 +33,8 @@ def headline(
         (_part(model or {}, "training"), _TRAINING),
     ]
     found = {name: part[name] for part, names in parts for name in names if name in part}
+    if "word" in (verdict := _part(metrics, "verdict")):
+        found |= {"verdict": verdict["word"], "verdict_reasons": verdict.get("reasons", [])}
     if "object" in (unexplained := _part(metrics, "unexplained_light")):
         found["unexplained_light"] = unexplained["object"]
     free, kept = metrics.get("free_residual"), metrics.get("sweeps") or 0

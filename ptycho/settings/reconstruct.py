@@ -18,11 +18,15 @@ from ptycho.settings.shared import (
     ProgressSettings,
     RefinementSettings,
     SelectionSettings,
+    StrictSettings,
+    VerdictSettings,
 )
 
 
 @dataclass(frozen=True, kw_only=True)
-class ReconstructSettings(RefinementSettings, SelectionSettings, ComputeSettings, ProgressSettings):
+class ReconstructSettings(
+    RefinementSettings, SelectionSettings, ComputeSettings, VerdictSettings, ProgressSettings
+):
     """How the object of a scan is reconstructed."""
 
     kind: ClassVar[str] = "reconstruct"
@@ -69,7 +73,12 @@ class ReconstructSettings(RefinementSettings, SelectionSettings, ComputeSettings
 
 @dataclass(frozen=True, kw_only=True)
 class InferenceConfig(
-    ReconstructSettings, FrameSizeSettings, PageSettings, DryRunSettings, ConsoleSettings
+    ReconstructSettings,
+    FrameSizeSettings,
+    PageSettings,
+    StrictSettings,
+    DryRunSettings,
+    ConsoleSettings,
 ):
     """Reconstruct the object of a scan."""
 

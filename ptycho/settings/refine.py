@@ -15,11 +15,13 @@ from ptycho.settings.shared import (
     ProgressSettings,
     RefinementSettings,
     ScanFileSettings,
+    StrictSettings,
+    VerdictSettings,
 )
 
 
 @dataclass(frozen=True, kw_only=True)
-class RefineSettings(RefinementSettings, ComputeSettings, ProgressSettings):
+class RefineSettings(RefinementSettings, ComputeSettings, VerdictSettings, ProgressSettings):
     """How the reconstruction is continued."""
 
     kind: ClassVar[str] = "refine"
@@ -48,7 +50,9 @@ class RefineSettings(RefinementSettings, ComputeSettings, ProgressSettings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class RefineConfig(RefineSettings, ScanFileSettings, PageSettings, DryRunSettings, ConsoleSettings):
+class RefineConfig(
+    RefineSettings, ScanFileSettings, PageSettings, StrictSettings, DryRunSettings, ConsoleSettings
+):
     """Continue a reconstruction with another engine; those of pty-chi need ptycho[refine]."""
 
     reconstruction: Path = also(must_exist="reconstruction")

@@ -266,6 +266,23 @@ class SelectionSettings(Settings):
 
 
 @dataclass(frozen=True, kw_only=True)
+class VerdictSettings(Settings):
+    """How the result is judged."""
+
+    verdict: bool = True
+    """Judge whether the frames confirm the object: consistent, doubtful or wrong, with reasons.
+    Two short reconstructions of a compact part have to predict each other's frames."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StrictSettings(Settings):
+    """How the result is judged."""
+
+    strict: bool = False
+    """Exit with code 3 if the verdict is wrong; otherwise the exit code is 0 for any verdict."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class RefinementSettings:
     """What is refined with the object."""
 

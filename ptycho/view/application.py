@@ -39,8 +39,8 @@ EVERY_MS = 2000
 _MOST_ROWS = 10  # visible at a time; the others scroll
 NONE = "none"
 ALL = "all kinds"
-_WIDTHS = {"run": 220, "kind": 85, "state": 90, "written": 150, "network": 75, "gridsize": 70,
-           "data": 150}  # fmt: skip
+_WIDTHS = {"run": 220, "kind": 85, "state": 90, "verdict": 90, "written": 150, "network": 75,
+           "gridsize": 70, "data": 150}  # fmt: skip
 
 
 class Viewer:

@@ -1,4 +1,4 @@
-"""One run as Bokeh views: warnings, object, numbers, curves; follows a run that is in progress.
+"""One run as Bokeh views: verdict, warnings, object, numbers, curves; follows a run in progress.
 
 Data flow: folder of a run -> [panel] -> viewer. Bokeh models only.
 """
@@ -18,7 +18,7 @@ from ptycho.report.pictures import ImageView, Linked, dots_view, image_view, lin
 from ptycho.report.plots import curve_plot
 from ptycho.report.provenance import warnings_of
 from ptycho.report.quantise import Quantised
-from ptycho.report.tables import numbers_of
+from ptycho.report.tables import numbers_of, verdict_lines
 from ptycho.runs.folder import RunFolder
 from ptycho.view.layout import column, grid, row, table, text
 
@@ -121,8 +121,13 @@ def framed(view: ImageView) -> Column:
 
 
 def _warnings(run: RunFolder) -> str:
-    """Return the warnings of a run as HTML."""
-    return "".join(f"<p class='warning'>{html.escape(line)}</p>" for line in warnings_of(run))
+    """Return the verdict on a run and its warnings as HTML."""
+    word, *reasons = verdict_lines(run) or [""]
+    kind = "caption" if word == "consistent" else "warning"
+    verdict = [f"<h3>Verdict: {html.escape(word)}</h3>"] if word else []
+    verdict += [f"<p class='{kind}'>{html.escape(reason)}</p>" for reason in reasons]
+    warnings = (f"<p class='warning'>{html.escape(line)}</p>" for line in warnings_of(run))
+    return "".join([*verdict, *warnings])
 
 
 def _about(run: RunFolder) -> str:

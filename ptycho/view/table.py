@@ -22,7 +22,7 @@ METRICS = {
 }
 """Columns of numbers: heading -> name in the results of a run."""
 
-TEXTS = ("run", "kind", "state", "written", "network", "gridsize", "data")
+TEXTS = ("run", "kind", "state", "verdict", "written", "network", "gridsize", "data")
 """Columns of text."""
 
 
@@ -91,6 +91,7 @@ def _row(entry: Entry) -> dict[str, Any]:
         "run": entry.name,
         "kind": "" if run is None else run.kind,
         "state": entry.state(),
+        "verdict": str(numbers.get("verdict") or ""),
         "written": datetime.fromtimestamp(entry.changed_s).strftime("%Y-%m-%d %H:%M:%S"),
         "network": str(settings.get("network") or model.get("network") or ""),
         "gridsize": str(settings.get("gridsize") or ""),
