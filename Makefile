@@ -4,7 +4,7 @@
 #   make test    tests              make slow   all tests
 #   make check   style, imports, types;  make docs   commands named in the documents
 #   make bench   benchmarks of networks and grouping; bench-grouping alone; bench-reconstruction,
-#                which also installs pty-chi for comparison
+#                which also installs pty-chi for comparison; bench-calibration, spoiled scans, hours
 #   make clean   remove all of these files, .venv included
 
 PYTHON ?= python3
@@ -25,7 +25,7 @@ WHOLE := $(addprefix tests/,api commands integration report view) $(EXAMPLES)
 UNCHECKED := -o addopts="--import-mode=importlib --strict-markers --strict-config"
 PARALLEL := -q -m "not slow" -n 2 --dist loadfile
 
-.PHONY: demo fast test check slow bench bench-grouping bench-reconstruction docs clean
+.PHONY: demo fast test check slow bench bench-grouping bench-reconstruction bench-calibration docs clean
 .DELETE_ON_ERROR:
 
 $(READY): pyproject.toml
@@ -69,6 +69,9 @@ $(PEER): $(READY)
 
 bench-reconstruction: $(PEER)
 	$(BIN)/python benchmarks/reconstruction.py --reduced
+
+bench-calibration: $(READY)
+	$(BIN)/python benchmarks/calibration.py
 
 docs: $(READY)
 	$(PYTEST) -q tests/test_docs.py
