@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from ptycho.commands.cli import main
-from ptycho.commands.console import INTERRUPTED, MISTAKE, logging_to, run_command
-from ptycho.errors import DataError, PtychoError
+from ptycho.commands.console import INTERRUPTED, MISTAKE, WRONG, logging_to, run_command
+from ptycho.errors import DataError, PtychoError, WrongPicture
 
 log = logging.getLogger("ptycho.somewhere")
 
@@ -42,11 +42,13 @@ def test_logging_ends_with_the_command(capsys):
 
 
 @pytest.mark.parametrize("kind", [PtychoError, *PtychoError.__subclasses__()])
-def test_a_mistake_is_one_line_and_exit_code_2(capsys, kind):
+def test_a_mistake_is_one_line_with_an_exit_code(capsys, kind):
     def action():
         raise kind("scan.npz: 3 positions for 4 frames;\n expected one each")
 
-    assert run_command("ptycho_train", action) == MISTAKE == 2
+    code = WRONG if kind is WrongPicture else MISTAKE
+    assert run_command("ptycho_train", action) == code
+    assert (MISTAKE, WRONG) == (2, 3)
     expected = "ptycho_train: scan.npz: 3 positions for 4 frames; expected one each\n"
     assert capsys.readouterr() == ("", expected)
 

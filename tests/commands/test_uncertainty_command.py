@@ -28,7 +28,7 @@ def home(tmp_path_factory):
     ("network", "more"),
     [
         ("lifted", {"sweeps": 4}),
-        ("unet", {"sweeps": 0}),
+        ("unet", {"sweeps": 0, "verdict": False}),
         ("lifted", {"refine_probe": True, "sweeps": 2}),
     ],
 )
@@ -56,6 +56,19 @@ def test_arrays_numbers_and_figure_of_a_run(home, tmp_path, network, more):
         re.findall(r'<figure id="(\w+)"', page)
     )
     assert f"<td>{found['phase_std_rad']:.3g} rad (RMS over the object)</td>" in page
+
+
+def test_the_uncertainty_of_a_wrong_picture_is_withheld(home, tmp_path):
+    config = InferenceConfig(
+        model_path=home / "unet", test_data=home / "scan.npz", output_dir=tmp_path, uncertainty=2,
+        sweeps=0, device="cpu", progress=False, cache=False, report=False,
+    )  # fmt: skip
+    workflow.run(config)
+    found = json.loads((tmp_path / "metrics.json").read_text())
+    assert found["verdict"]["word"] == "wrong"
+    assert "uncertainty" not in found
+    with np.load(tmp_path / "reconstruction.npz") as file:
+        assert "phase_std" not in file
 
 
 def test_without_being_asked_nothing_is_told(home, tmp_path):
