@@ -67,8 +67,8 @@ def reconstruct(
         model: trained model: a value, or its folder; None takes the general model that comes with
             the package.
         engine: what corrects the object of the whole scan: learned, sweeps, lsqml or rpie.
-        refine: nuisance parameters to refine: some of probe, positions, intensity and background,
-            separated by commas; None refines the object alone.
+        refine: nuisance parameters to refine: some of probe, positions, intensity, background,
+            affine and search, separated by commas; None refines the object alone.
         iterations: over all frames; None goes on while held-out pixels are predicted better.
         seed: of every random choice.
         device: auto, cpu, cuda or mps.
@@ -278,9 +278,11 @@ def _check_model(
         )
     if network.whole_scan:
         return
-    for name in ("refine_probe", "refine_background", "refine_intensity", "refine_positions"):
-        if settings.sweeps == 0 and getattr(settings, name):
-            raise ConfigError(f"{name}: with iterations 0; expected iterations, to refine it")
+    for name in Refine._fields:
+        if settings.sweeps == 0 and getattr(settings, f"refine_{name}"):
+            raise ConfigError(
+                f"refine_{name}: with iterations 0; expected iterations, to refine it"
+            )
 
 
 def _groups_of(settings: ReconstructSettings, described: ModelSettings, raw: RawData) -> Members:

@@ -27,8 +27,14 @@ MOST_MOVED = 6.0
 
 _LONGEST_STEP = 0.3  # of a position in one iteration, object pixels
 
-_FIRST = (2, 4, 2, 4)
-"""Iteration from which probe, positions, intensity and background are refined. Positions need an
+_SEARCHED = 27
+"""Iteration after the last search of positions."""
+
+_TOGETHER = 14
+"""Last iteration of rotation, scale and shear, where single positions are refined as well."""
+
+_FIRST = (2, 4, 2, 4, 4, 6)
+"""Iteration from which each nuisance parameter is refined. Positions need an
 object to compare with, and end 10 % nearer to the truth than when they begin in iteration 2; so
 does a background: from iteration 1 on it cost 1.9 dB of phase together with a refined probe at 1e4
 photons, and gained 0.3 dB at most."""
@@ -41,6 +47,10 @@ class Refine(NamedTuple):
     positions: bool = False
     intensity: bool = False
     background: bool = False
+    affine: bool = False
+    """Rotation, scale and shear of all positions."""
+    search: bool = False
+    """Each position from far away, up to `placement.FARTHEST`."""
 
     @classmethod
     def named(cls, words: str | None) -> "Refine":
@@ -59,12 +69,24 @@ class Refine(NamedTuple):
         return cls(**dict.fromkeys(names, True))
 
     def in_iteration(self, number: int) -> "Refine":
-        """Return what is refined in an iteration, counted from 1: the object first."""
-        return Refine(*(on and number >= first for on, first in zip(self, _FIRST, strict=True)))
+        """Return what is refined in an iteration, counted from 1: the object first.
+
+        All positions together come before single ones.
+        """
+        now = Refine(*(on and number >= first for on, first in zip(self, _FIRST, strict=True)))
+        if not (self.affine and (self.positions or self.search)):
+            return now
+        if number <= _TOGETHER:
+            return now._replace(positions=False, search=False)
+        return now._replace(affine=False)
 
     @property
     def complete(self) -> int:
         """The iteration from which everything asked for is refined, counted from 1."""
+        if self.search:
+            return _SEARCHED
+        if self.affine:
+            return _TOGETHER + (_FIRST[1] if self.positions else 0)
         return max([1, *(first for on, first in zip(self, _FIRST, strict=True) if on)])
 
 
@@ -245,12 +267,13 @@ def moved(
     given: Float[Tensor, "frame 2"],
     members: Tensor,
     steps: Float[Tensor, "step 2"],
+    farthest: float = MOST_MOVED,
 ) -> Float[Tensor, "frame 2"]:
-    """Return positions with some of them moved, none farther than `MOST_MOVED` from those given."""
+    """Return positions with some of them moved, none farther than a distance from those given."""
     there = positions[members] + steps.to(positions)
     reach = given[members]
     positions = positions.clone()
-    positions[members] = torch.clamp(there, reach - MOST_MOVED, reach + MOST_MOVED)
+    positions[members] = torch.clamp(there, reach - farthest, reach + farthest)
     return positions
 
 

@@ -71,6 +71,9 @@ class Problem:
     batch_size: int | None = None
     """Frames corrected together; None leaves it to the engine."""
 
+    unbiased: bool = False
+    """Whether the bias of counted roots is made up for; see `physics.detector.Measured`."""
+
     resident: Float[Tensor, "frame row col"] | None = None
     """Amplitudes of all frames on the device; None reads them batch by batch."""
 
@@ -87,6 +90,7 @@ class Problem:
         seed: int = 0,
         batch_size: int | None = None,
         positions: Float[Tensor, "position 2"] | None = None,
+        unbiased: bool = False,
     ) -> "Problem":
         """Return the problem of a scan; arguments as its attributes.
 
@@ -97,6 +101,7 @@ class Problem:
             seed: of order and held-out pixels.
             batch_size: frames corrected together; None leaves it to the engine.
             positions: of all frames where the engine starts; None takes the scan's.
+            unbiased: whether the bias of counted roots is made up for.
 
         Raises:
             ValueError: If a window leaves the canvas.
@@ -112,6 +117,7 @@ class Problem:
             forward=frames.forward.to(device),
             seed=seed,
             batch_size=batch_size,
+            unbiased=unbiased,
             resident=_resident(frames, device),
             origin=torch.tensor(canvas.origin, device=device),
         )
@@ -159,7 +165,7 @@ class Problem:
         size = amplitude.shape[-1]
         corners, fractions = window_corners(nuisances.positions[members], size)
         excluded = self.held_out.excluded_in(members)
-        measured = Measured(amplitude, excluded, nuisances.background)
+        measured = Measured(amplitude, excluded, nuisances.background, self.unbiased)
         return PlacedFrames(members, corners - self.origin, fractions, measured)
 
     @torch.no_grad()

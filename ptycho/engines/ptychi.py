@@ -84,6 +84,8 @@ class PtyChi:
         for name, asked, known in (
             ("intensity", refine.intensity, start.nuisances.intensity),
             ("background", refine.background, start.nuisances.background),
+            ("affine", refine.affine, None),
+            ("search", refine.search, None),
         ):
             if asked or known is not None:
                 raise ConfigError(

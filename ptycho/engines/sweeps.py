@@ -16,7 +16,6 @@ from ptycho.engines.background import BackgroundSum
 from ptycho.engines.ending import Ending, Monitor, Patience
 from ptycho.engines.held_out import Misfit
 from ptycho.engines.nuisances import (
-    MOST_MOVED,
     Nuisances,
     Refine,
     beam_factors,
@@ -24,7 +23,15 @@ from ptycho.engines.nuisances import (
     position_steps,
     probe_slopes,
 )
+from ptycho.engines.placement import (
+    FARTHEST,
+    CommonStep,
+    NormalEquations,
+    reach,
+    searched,
+)
 from ptycho.engines.problem import Batches, Estimate, PlacedFrames, Problem, Solution
+from ptycho.physics.counting import root_bias
 from ptycho.physics.forward import update_step
 from ptycho.physics.probe import probe_intensity, shift_probe, unshift_to_probe
 from ptycho.progress import Track
@@ -56,14 +63,20 @@ class Sweeps:
     probe follows from the second iteration on by the same formula with the factors exchanged, and
     keeps its power. Other nuisance parameters: see `engines.nuisances`.
 
+    Attributes:
+        long_steps: iterations before the damping grows; None lets the held-out misfit decide.
+
     Source:
         The step is rPIE's (Maiden, Johnson & Li, Optica 4, 736 (2017)) for many frames at once;
         momentum: the same, section 4 (mPIE).
     """
 
+    long_steps: int | None = None
+
     def room(self, refine: Refine) -> int:
         """Return the margin that moving positions need."""
-        return int(MOST_MOVED) + 2 if refine.positions else 0
+        farthest = int(reach(refine))
+        return farthest + (6 if refine.search or refine.affine else 2) if farthest else 0
 
     @torch.no_grad()
     def solve(
@@ -76,20 +89,36 @@ class Sweeps:
         size = problem.batch_size or batch_size(problem)
         obj, nuisances = start
         best, before, damping = start, obj, _DAMPING
+        common, searches = CommonStep(), 0
         monitor = Monitor(ending, _PATIENCE)
         for number in monitor.iterations(track):
-            if damping > _DAMPING or (number > refine.complete and monitor.settled):
+            if damping > _DAMPING or self._settled(number, refine, monitor):
                 damping *= _GROWTH
-            step = _Iteration(problem, start.nuisances, damping, refine.in_iteration(number))
+            step = Iteration(problem, start.nuisances, damping, refine.in_iteration(number))
             ahead = obj + _MOMENTUM * (obj - before)
             before = obj
             obj, nuisances = step.over(Estimate(ahead, nuisances), problem.batches(size, generator))
+            if step.equations is not None:
+                given = start.nuisances.positions
+                turned = common.after(step.equations, nuisances.positions, members)
+                turned = given + (turned - given).clamp(-FARTHEST, FARTHEST)
+                nuisances = nuisances._replace(positions=turned)
+            if step.refine.search:
+                given = start.nuisances.positions
+                found = searched(problem, Estimate(obj, nuisances), given, searches)
+                searches += 1
+                nuisances = nuisances._replace(positions=found)
             nuisances = nuisances.in_gauge(start.nuisances, members, step.background)
             if monitor.add(step.misfit):
                 best = Estimate(obj, nuisances)
             if ending.iterations is None and damping >= _FIRM * _DAMPING:
                 break
         return Solution(best.obj, best.nuisances, monitor.history, monitor.kept)
+
+    def _settled(self, number: int, refine: Refine, monitor: Monitor) -> bool:
+        if self.long_steps is not None:
+            return number > self.long_steps
+        return number > refine.complete and monitor.settled
 
 
 def batch_size(problem: Problem) -> int:
@@ -105,12 +134,15 @@ def batch_size(problem: Problem) -> int:
     return default_batch_size(1, problem.frames.raw.frame_size, wanted)
 
 
-class _Iteration:
+class Iteration:
     """One pass over all frames: what it corrects, and what it sums up on the way."""
 
     def __init__(self, problem: Problem, given: Nuisances, damping: float, refine: Refine):
         self.problem, self.given, self.damping, self.refine = problem, given, damping, refine
         self.background: BackgroundSum | None = None
+        self.equations = (
+            NormalEquations(len(given.positions), problem.device) if refine.affine else None
+        )
         self.misfit = Misfit()
 
     def over(self, estimate: Estimate, batches: Batches) -> Estimate:
@@ -142,14 +174,22 @@ class _Iteration:
         if self.refine.intensity:
             factors = beam_factors(coherent, amplitude, used, nuisances.background)
             nuisances = nuisances.with_beam(frames.members, factors)
-        if self.refine.positions:
+        if self.refine.positions or self.equations is not None:
             patches = found.patches[:, None].expand(-1, 2, -1, -1)
             change = forward.waves(patches, probe_slopes(shifted))
             change = (found.on_detector.unsqueeze(1).conj() * change).real.sum(dim=2)
             slopes = forward.detector.spread(change)
-            steps = position_steps(slopes, expected.sqrt(), amplitude, used)
-            positions = moved(nuisances.positions, self.given.positions, frames.members, steps)
-            nuisances = nuisances._replace(positions=positions)
+            modelled = expected.sqrt()
+            counted = amplitude + root_bias(modelled) if self.problem.unbiased else amplitude
+            if self.equations is not None:
+                self.equations.add(frames.members, slopes, modelled, counted, used)
+            else:
+                steps = position_steps(slopes, modelled, counted, used)
+                positions = moved(
+                    nuisances.positions, self.given.positions, frames.members, steps,
+                    reach(self.refine),
+                )  # fmt: skip
+                nuisances = nuisances._replace(positions=positions)
         return Estimate(corrected, nuisances)
 
     def _corrected_probe(

@@ -85,7 +85,7 @@ def back_project_group(
         part: members to use.
         illumination: of those members, where it is known from an earlier call.
     """
-    amplitude, excluded, background = batch.measured
+    amplitude, excluded, background, _ = batch.measured
     return batch.forward.back_project(
         canvas,
         batch.corners[:, part],

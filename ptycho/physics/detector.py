@@ -13,6 +13,7 @@ from jaxtyping import Bool, Complex, Float
 from torch import Tensor
 
 from ptycho.experiment import Experiment
+from ptycho.physics.counting import root_bias
 from ptycho.physics.probe import probe_intensity
 
 
@@ -27,6 +28,10 @@ class Measured(NamedTuple):
 
     background: Float[Tensor, "row col"] | None = None
     """Photons per detector pixel that do not come from the sample; None for none."""
+
+    unbiased: bool = False
+    """Whether `counting.root_bias` is made up for. The bias keeps the object smooth where frames
+    overlap little, so it is a choice."""
 
 
 class Detector:
@@ -60,8 +65,9 @@ class Detector:
 
             Psi' = Psi B^T [ sqrt(n / I) ],   I = B |Psi|^2 + b
 
-        Without point spread B the modelled modulus becomes the measured one. In general Psi' - Psi
-        is minus the gradient of sum (sqrt I - sqrt n)^2 with respect to conj(Psi).
+        or with sqrt(n) + `counting.root_bias` for sqrt(n), if `measured` asks for it. Without point
+        spread B the modelled modulus becomes the measured one. In general Psi' - Psi is minus
+        the gradient of sum (sqrt I - sqrt n)^2 with respect to conj(Psi).
 
         Args:
             on_detector: fields, sqrt(photons) per detector pixel.
@@ -78,7 +84,10 @@ class Detector:
         # Where the model is this dark its phase is rounding error; a photon measured there is
         # ignored rather than given a random phase.
         floor = 1e-4 * modelled.amax(dim=(-2, -1), keepdim=True) + torch.finfo(modelled.dtype).tiny
-        ratio = measured.amplitude / torch.maximum(modelled, floor)
+        amplitude = measured.amplitude
+        if measured.unbiased:
+            amplitude = amplitude + root_bias(modelled)
+        ratio = amplitude / torch.maximum(modelled, floor)
         if measured.excluded is not None:
             ratio = torch.where(measured.excluded, torch.ones_like(ratio), ratio)
         return on_detector * self.spread(ratio).unsqueeze(-3)

@@ -30,6 +30,15 @@ class ForwardModel:
     propagator: Propagator = field(default_factory=FarField)
     detector: Detector = field(default_factory=Detector)
 
+    @property
+    def plain(self) -> bool:
+        """Whether a frame is the Fourier transform of object times probe, and nothing else."""
+        return (
+            type(self.interaction) is ThinSample
+            and type(self.propagator) is FarField
+            and type(self.detector) is Detector
+        )
+
     def waves(
         self,
         patches: Complex[Tensor, "*batch row col"],

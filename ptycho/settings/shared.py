@@ -287,8 +287,8 @@ class RefinementSettings:
     """What is refined with the object."""
 
     refine: str | None = None
-    """Nuisance parameters to refine: none, or some of probe, positions, intensity and background,
-    separated by commas. Each of the switches below adds one."""
+    """Nuisance parameters to refine: none, or some of probe, positions, intensity, background,
+    affine and search, separated by commas. Each of the switches below adds one."""
 
     refine_probe: bool = False
     """Refine the probe, from the second iteration on."""
@@ -302,9 +302,15 @@ class RefinementSettings:
     refine_background: bool = False
     """Estimate the background: photons on each detector pixel that do not come from the sample."""
 
+    refine_affine: bool = False
+    """Correct rotation, scale and shear of all positions together, before single ones."""
+
+    refine_search: bool = False
+    """Search each position within 20 object pixels of where the scan puts it, then correct it."""
+
     def __post_init__(self) -> None:
         super().__post_init__()  # type: ignore[misc]  # that of the other settings of a command
-        known = ("probe", "positions", "intensity", "background")
+        known = ("probe", "positions", "intensity", "background", "affine", "search")
         named = [word.strip() for word in (self.refine or "").split(",") if word.strip()]
         for name in named:
             if name not in known:

@@ -108,7 +108,7 @@ def test_another_experiment_is_refused(experiment):
         solved(replace(simulated(16), experiment=experiment))
 
 
-@pytest.mark.parametrize("name", ["intensity", "background"])
+@pytest.mark.parametrize("name", ["intensity", "background", "affine", "search"])
 def test_nuisance_parameters_without_a_counterpart_are_refused(name):
     with pytest.raises(ConfigError, match=f"{name}: not supported by engine lsqml"):
         solved(simulated(16), refine=Refine(**{name: True}))

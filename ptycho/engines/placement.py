@@ -1,0 +1,242 @@
+"""Where the frames really lie: all positions together, and single ones from far away.
+
+Data flow: patches -> object -> [engine] -> object. Plain PyTorch.
+Steps of single positions (`nuisances.position_steps`) reach a third of the width of the probe, and
+undo half of an error that all positions share. Here all frames of an iteration together determine
+rotation, scale and shear; and a search looks for each frame where the object explains it best.
+"""
+
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from ptycho.engines.nuisances import MOST_MOVED, Refine
+from ptycho.engines.problem import Estimate, Problem
+from ptycho.physics.counting import root_bias
+from ptycho.physics.patches import cut_patches, window_corners
+from ptycho.physics.probe import probe_intensity, shift_probe
+
+FARTHEST = 20.0
+"""Farthest a searched position may go from where the scan puts it, per axis, object pixels."""
+
+_RIDGE = 1e-3
+_LONGEST = 2.0  # of a common step, object pixels at the outermost frame
+_MOMENTUM = 0.85
+_PASSES = ((12, 3), (12, 3), (9, 3), (6, 2), (4, 1), (18, 3), (4, 1))
+"""Searches one after the other: how far and in which steps, object pixels."""
+_EVERY = 3
+"""Iterations from one search to the next: the object has to follow."""
+_STRAYED = 5
+"""The search of those frames only that are explained badly."""
+_BADLY = 1.5  # times the median misfit
+_WINDOWS_AT_ONCE = 2**20  # pixels
+_INSIDE = 0.98  # share of the probe in the middle of its window that allows half a window
+
+
+def reach(refine: Refine) -> float:
+    """Return how far positions may go from where the scan puts them, object pixels per axis."""
+    if refine.search or refine.affine:
+        return FARTHEST
+    return MOST_MOVED if refine.positions else 0.0
+
+
+class NormalEquations:
+    """What the frames of an iteration say of their positions, as least squares.
+
+    Of each frame: g = J^T (sqrt n - a) and J^T J, with J the derivative of a = sqrt(I + b) by its
+    position.
+
+    Args:
+        n_frames: of the scan.
+        device: of the frames.
+    """
+
+    def __init__(self, n_frames: int, device: torch.device):
+        self.right = torch.zeros(n_frames, 2, device=device)
+        self.left = torch.zeros(n_frames, 2, 2, device=device)
+
+    def add(
+        self,
+        members: Int[Tensor, " frame"],
+        slopes: Float[Tensor, "frame axis row col"],
+        modelled: Float[Tensor, "frame row col"],
+        amplitude: Float[Tensor, "frame row col"],
+        used: Bool[Tensor, "frame row col"],
+    ) -> None:
+        """Add some frames; arguments as `nuisances.position_steps`."""
+        jacobian = (slopes * (used / modelled.clamp_min(1e-3)).unsqueeze(1)).flatten(2)
+        missing = torch.where(used, amplitude - modelled, 0.0).flatten(1)
+        self.right[members] = (jacobian @ missing.unsqueeze(-1)).squeeze(-1)
+        self.left[members] = jacobian @ jacobian.mT
+
+    def common_step(
+        self, positions: Float[Tensor, "frame 2"], members: Int[Tensor, " member"]
+    ) -> Float[Tensor, "frame 2"]:
+        """Return the step of all positions by one affine map about their centre.
+
+        Args:
+            positions: of all frames, object pixels.
+            members: frames that take part.
+
+        Returns:
+            Steps without common shift, which is one of the object.
+
+        Source:
+            Gauss-Newton; the map has six parameters, two of which are the shift.
+        """
+        about = (positions - positions[members].mean(dim=0)).to(torch.float64)
+        basis = torch.cat([torch.ones_like(about[:, :1]), about], dim=1)  # frame, 3
+        chosen = basis[members]
+        left = torch.einsum("fi,fj,fab->aibj", chosen, chosen, self.left[members].double())
+        right = torch.einsum("fi,fa->ai", chosen, self.right[members].double()).flatten()
+        matrix = left.reshape(6, 6)
+        matrix = matrix + torch.diag(_RIDGE * matrix.diagonal() + 1e-12)
+        found = torch.linalg.solve(matrix, right).reshape(2, 3)
+        return (about @ found[:, 1:].mT).to(positions)
+
+
+class CommonStep:
+    """Steps of all positions by affine maps, with momentum; see `NormalEquations.common_step`."""
+
+    def __init__(self) -> None:
+        self._before: Tensor | None = None
+
+    def after(
+        self,
+        equations: NormalEquations,
+        positions: Float[Tensor, "frame 2"],
+        members: Int[Tensor, " member"],
+    ) -> Float[Tensor, "frame 2"]:
+        """Return the positions after an iteration."""
+        step = equations.common_step(positions, members)
+        if self._before is not None:
+            step = step + _MOMENTUM * self._before
+        step = step * (_LONGEST / step[members].abs().max().clamp_min(_LONGEST))
+        self._before = step
+        return positions + step
+
+
+class Found(NamedTuple):
+    """A search in the neighbourhood of each position."""
+
+    steps: Float[Tensor, "step 2"]
+    """Displacements tried, object pixels."""
+
+    misfits: Float[Tensor, "frame step"]
+    """sum (sqrt n + bias - sqrt I)^2 of each frame at each of them."""
+
+
+@torch.no_grad()
+def misfits_around(
+    problem: Problem,
+    estimate: Estimate,
+    members: Int[Tensor, " frame"],
+    amplitude: Float[Tensor, "frame row col"],
+    farthest: int,
+    step: int,
+) -> Found:
+    """Return how well the object explains frames at displaced positions.
+
+    Where the probe lies within half its window, every second detector pixel is used, which half a
+    window determines.
+
+    Args:
+        problem: the frames.
+        estimate: object and nuisance parameters, on the device.
+        members: which frames.
+        amplitude: theirs.
+        farthest: displacement along each axis, whole pixels.
+        step: between displacements, whole pixels.
+    """
+    nuisances, size = estimate.nuisances, amplitude.shape[-1]
+    axis = torch.arange(-farthest, farthest + 1, step, device=problem.device)
+    steps = torch.cartesian_prod(axis, axis)
+    corners, fractions = window_corners(nuisances.positions[members], size)
+    probe = nuisances.scaled(shift_probe(nuisances.probe, fractions), members)
+    good = ~problem.held_out.excluded_in(members)
+    background = nuisances.background
+    quarter = size // 4
+    inner = slice(quarter, size - quarter)
+    lit = probe_intensity(nuisances.probe)
+    halved = size % 4 == 0 and problem.forward.plain
+    if halved and float(lit[inner, inner].sum() / lit.sum()) > _INSIDE:
+        corners, probe = corners + quarter, probe[..., inner, inner]
+        # A transform of unit norm over a quarter of the pixels has half the root of the photons.
+        amplitude, good, size = amplitude[..., ::2, ::2], good[..., ::2, ::2], size // 2
+        probe = probe * 0.5
+        background = None if background is None else background[::2, ::2]
+    first = (corners - problem.origin)[:, None] + steps
+    most = torch.tensor(estimate.obj.shape, device=first.device) - size
+    first = torch.minimum(first.clamp_min(0), most)
+    misfits = []
+    at_once = max(1, _WINDOWS_AT_ONCE // (len(steps) * size**2))
+    for part in torch.arange(len(members), device=problem.device).split(at_once):
+        patches = cut_patches(estimate.obj, first[part].flatten(0, 1), size)
+        patches = patches.unflatten(0, (len(part), len(steps)))
+        expected = problem.forward.intensity(patches, probe[part, None])
+        if background is not None:
+            expected = expected + background
+        root = expected.sqrt()
+        wrong = root - root_bias(root) - amplitude[part, None]
+        misfits.append((wrong.square() * good[part, None]).sum(dim=(-2, -1)))
+    scale = (amplitude.shape[-1] / estimate.nuisances.probe.shape[-1]) ** 2
+    return Found(steps, torch.cat(misfits) / scale)
+
+
+@torch.no_grad()
+def searched(
+    problem: Problem, estimate: Estimate, given: Float[Tensor, "frame 2"], search: int
+) -> Float[Tensor, "frame 2"]:
+    """Return positions after the search of an iteration; the same where it has none.
+
+    Each frame goes where misfit and distance from where the scan puts it are least together:
+
+        2 sum (sqrt n + bias - sqrt I)^2 + |r - r_given|^2 / (2 s^2)
+
+    which is minus the logarithm of its probability, with s the root mean square of the distances
+    found so far.
+
+    Args:
+        problem: the frames.
+        estimate: on the device.
+        given: positions of the scan.
+        search: iterations since the first one with a search, from 0.
+    """
+    positions = estimate.nuisances.positions
+    number, rest = divmod(search, _EVERY)
+    if rest or number >= len(_PASSES):
+        return positions
+    farthest, step = _PASSES[number]
+    moved = positions.clone()
+    members = torch.from_numpy(problem.members).to(problem.device)
+    away = (positions - given)[members].square().mean().sqrt().clamp_min(step)
+    spread = float(away) if number else FARTHEST / 3
+    batch = max(1, 4 * _WINDOWS_AT_ONCE // problem.frames.raw.frame_size**2)
+    if number == _STRAYED:
+        members = _badly_explained(problem, estimate, batch)
+    chosen = set(members.tolist())
+    for numbers, amplitude in problem.batches(batch):
+        here = torch.tensor([n in chosen for n in numbers.tolist()], device=numbers.device)
+        numbers, amplitude = numbers[here], amplitude[here]
+        if not len(numbers):
+            continue
+        found = misfits_around(problem, estimate, numbers, amplitude, farthest, step)
+        there = (positions[numbers, None] + found.steps).clamp(
+            given[numbers, None] - FARTHEST, given[numbers, None] + FARTHEST
+        )
+        away = (there - given[numbers, None]).square().sum(dim=-1)
+        best = (2 * found.misfits + away / (2 * spread**2)).argmin(dim=1)
+        moved[numbers] = there[torch.arange(len(numbers), device=numbers.device), best]
+    return moved
+
+
+def _badly_explained(problem: Problem, estimate: Estimate, batch: int) -> Int[Tensor, " frame"]:
+    members, misfits = [], []
+    for numbers, amplitude in problem.batches(batch):
+        found = misfits_around(problem, estimate, numbers, amplitude, 0, 1)
+        members.append(numbers)
+        misfits.append(found.misfits[:, 0] / amplitude.square().sum(dim=(-2, -1)).clamp_min(1.0))
+    share = torch.cat(misfits)
+    return torch.cat(members)[share > _BADLY * share.median()]
