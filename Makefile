@@ -21,7 +21,7 @@ UNITS := $(addprefix tests/,physics grouping io metrics networks scan settings s
 # functions on their own do it.
 EXAMPLES := tests/test_python_api_examples.py
 CHECKED := $(UNITS) $(addprefix tests/,engines learning runs) $(filter-out $(EXAMPLES),$(wildcard tests/test_*.py))
-WHOLE := $(addprefix tests/,api commands integration report view) $(EXAMPLES)
+WHOLE := $(addprefix tests/,api calibration commands integration report view) $(EXAMPLES)
 UNCHECKED := -o addopts="--import-mode=importlib --strict-markers --strict-config"
 PARALLEL := -q -m "not slow" -n 2 --dist loadfile
 

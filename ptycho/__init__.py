@@ -21,6 +21,7 @@ The modules in the order of the data:
     networks    diffraction frames -> patches of the object
     learning    a network trained on the measured frames alone
     engines     frames -> the object of the whole scan
+    calibration what a scan file may have wrong, found from the frames
     metrics     how good the object is, after the ambiguities are removed
     runs        the record of a run
     report      figures and the page of a run
@@ -34,6 +35,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ptycho.api.calibration import calibrate
     from ptycho.api.evaluation import evaluate
     from ptycho.api.grouping import groups
     from ptycho.api.groups import Groups
@@ -45,11 +47,13 @@ if TYPE_CHECKING:
     from ptycho.api.simulation import simulate
     from ptycho.api.trained_model import TrainedModel
     from ptycho.api.training import train
+    from ptycho.calibration.value import Calibration
     from ptycho.errors import PtychoError
     from ptycho.scan.raw_data import RawData
 
 __version__ = "0.1.0"
 __all__ = [
+    "Calibration",
     "Groups",
     "PtychoError",
     "RawData",
@@ -57,6 +61,7 @@ __all__ = [
     "Score",
     "TrainedModel",
     "__version__",
+    "calibrate",
     "evaluate",
     "groups",
     "load",
@@ -67,12 +72,14 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Calibration": "calibration.value",
     "Groups": "api.groups",
     "PtychoError": "errors",
     "RawData": "scan.raw_data",
     "Result": "api.result",
     "Score": "api.score",
     "TrainedModel": "api.trained_model",
+    "calibrate": "api.calibration",
     "evaluate": "api.evaluation",
     "groups": "api.grouping",
     "load": "api.loading",

@@ -97,7 +97,7 @@ def unexplained(raw: RawData, orientation: Orientation, *, refine: str | None = 
             found = reconstruct(
                 orientation.applied(raw, most), engine="sweeps", refine=refine,
                 iterations=_ITERATIONS if refine is None else _ITERATIONS_OF_A_PROBE,
-                device="cpu", progress=False, cache=False, verdict=False,
+                device="cpu", progress=False, cache=False, verdict=False, calibrate="off",
             )  # fmt: skip
         except PtychoError:
             return math.nan

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from jaxtyping import Int
 
+from ptycho.api.calibration import prepared_scan
 from ptycho.api.components import Members, use_threads
 from ptycho.api.grouping import choose_groups, in_user_cache
 from ptycho.api.loading import name_of, single_scan
@@ -24,6 +25,7 @@ from ptycho.api.trained_model import TrainedModel
 from ptycho.api.training import opened
 from ptycho.api.uncertainty import check_positions, judged_uncertainty
 from ptycho.api.verdict import verdict_of
+from ptycho.calibration.value import Calibration
 from ptycho.engines import reconstruction as engines
 from ptycho.engines.ending import Ending
 from ptycho.engines.nuisances import Refine
@@ -101,6 +103,8 @@ class Prepared:
     scaled: ScaledProbe
     """The probe to start from."""
     device: torch.device
+    calibration: Calibration | None = None
+    """By which the scan was read; None as its file says."""
 
     def again(self, scan: RawData) -> Result:
         """Reconstruct another scan in the same way, from all its frames."""
@@ -133,6 +137,7 @@ def prepare(
         named = str(folder)
     described = _chosen_gridsize(settings, described, named)
     _check_model(settings, described, raw, named)
+    raw, settings, calibration = prepared_scan(raw, settings)
     settings = _with_probe_refined(settings, raw)
     members = _groups_of(in_user_cache(settings, raw), described, raw)
     if settings.uncertainty is not None:
@@ -140,6 +145,7 @@ def prepare(
     return Prepared(
         settings=settings, raw=raw, model=network, description=described, members=members,
         scaled=_start_probe(settings, described, network, raw), device=device,
+        calibration=calibration,
     )  # fmt: skip
 
 
@@ -170,7 +176,10 @@ def run(prepared: Prepared) -> Result:
         if settings.uncertainty is not None:
             found = judged_uncertainty(result, prepared.again, settings)
     return dataclasses.replace(
-        result, uncertainty=found, warnings=(*prepared.raw.warnings, *warnings)
+        result,
+        uncertainty=found,
+        calibration=prepared.calibration,
+        warnings=(*prepared.raw.warnings, *warnings),
     )
 
 

@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ptycho.api.calibration import as_calibrated
 from ptycho.api.components import use_threads
 from ptycho.api.loading import single_scan
 from ptycho.api.logs import collected_warnings
 from ptycho.api.reconstruction import as_result
-from ptycho.api.reconstruction_file import arrays_of
+from ptycho.api.reconstruction_file import arrays_of, file_of
 from ptycho.api.result import Result
 from ptycho.api.training import opened
 from ptycho.api.verdict import verdict_of
@@ -85,6 +86,8 @@ def prepare(raw: RawData, result: Result | Path | str, settings: RefineSettings)
     ENGINES.find(settings.engine)(network)
     use_threads(settings.threads)
     raw = single_scan(raw, None)
+    if not isinstance(result, Result):
+        raw = as_calibrated(raw, file_of(Path(result)).parent)
     named = "result" if isinstance(result, Result) else str(result)
     start = from_arrays(arrays_of(result), raw, named)
     return Prepared(settings=settings, raw=raw, start=start, network=network)

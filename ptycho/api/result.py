@@ -14,6 +14,7 @@ from jaxtyping import Complex, Float, Int
 from ptycho.api.shown import Shown
 from ptycho.api.tables import Rows
 from ptycho.api.uncertainty_values import ResampledUncertainty
+from ptycho.calibration.value import Calibration
 from ptycho.durations import duration
 from ptycho.engines.verdict import Verdict
 from ptycho.metrics import Comparison
@@ -79,6 +80,10 @@ class Result(Shown):
     verdict: Verdict | None = None
     """Whether the frames confirm the object, and why; None if that was not examined."""
 
+    calibration: Calibration | None = None
+    """How the scan was read instead of as its file says, and what was refined for it; None if it
+    was not calibrated."""
+
     warnings: tuple[str, ...] = ()
     """Warnings logged during the reconstruction."""
 
@@ -123,6 +128,8 @@ class Result(Shown):
         rows = [("iterations", str(self.iterations)), ("time", duration(self.seconds))]
         if self.verdict is not None:
             rows.insert(0, ("verdict", self.verdict.sentence()))
+        if self.calibration is not None:
+            rows += [("calibration", line) for line in self.calibration.lines()]
         rows += metrics_table(self.metrics) + uncertainty_table(self.metrics.get("uncertainty"))
         return [*rows, *(("warning", text) for text in self.warnings)]
 

@@ -32,6 +32,7 @@ from ptycho.report.uncertainty_figure import PositionResiduals, Quality, save_un
 from ptycho.runs import Run, add_to, begin, headline
 from ptycho.runs.files import (
     AMPLITUDE_FIGURE,
+    CALIBRATION_FILE,
     COMPARISON_FIGURE,
     CURVES_FIGURE,
     EVALUATED_FRAMES_FILE,
@@ -132,6 +133,8 @@ def write_result(
     folder = run.folder
     with run.stage("writing"):
         _save_arrays(folder / RECONSTRUCTION_FILE, result)
+        if result.calibration is not None:
+            result.calibration.save(folder / CALIBRATION_FILE)
         _save_pictures(folder, result, comparison_plot=comparison_plot)
         write_json(folder / METRICS_FILE, result.metrics)
         keep_selection(folder, result.scan, result.groups)
@@ -233,6 +236,8 @@ def metrics_of(result: Result) -> dict[str, Any]:
             "network": network, "object": final,
             "variation": None if math.isnan(varies) else varies,
         }  # fmt: skip
+    if result.calibration is not None:
+        document["calibration"] = result.calibration.document()
     if result.verdict is not None:
         document["verdict"] = result.verdict.document()
     if result.uncertainty is not None:

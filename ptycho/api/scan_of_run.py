@@ -6,6 +6,7 @@ Data flow: reconstruction, scan file -> [RawData] -> evaluation, export.
 import logging
 from pathlib import Path
 
+from ptycho.api.calibration import as_calibrated
 from ptycho.api.loading import read_scan, single_scan
 from ptycho.api.reconstruction_file import file_of
 from ptycho.io import Reading
@@ -34,10 +35,12 @@ def scan_of_run(
         ConfigError: If a setting does not fit the file.
     """
     reading, label = reading_of_scan(reconstruction, path, given)
+    folder = file_of(reconstruction).parent
     if inspected:
-        return read_scan(path, reading, scan=label, skip_found=skips_found(given))
+        raw = read_scan(path, reading, scan=label, skip_found=skips_found(given))
+        return as_calibrated(raw, folder)
     raw = RawData.from_file(path, reading)
-    return raw if label is None else single_scan(raw, label)
+    return as_calibrated(raw if label is None else single_scan(raw, label), folder)
 
 
 def reading_of_scan(

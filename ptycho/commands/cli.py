@@ -30,6 +30,7 @@ from ptycho.settings.base import (
     nearest,
 )
 from ptycho.settings.cache import CacheConfig
+from ptycho.settings.calibrate import CalibrateConfig
 from ptycho.settings.convert import ConvertConfig
 from ptycho.settings.evaluate import EvaluateConfig
 from ptycho.settings.export import ExportConfig
@@ -151,6 +152,7 @@ def compare_command(ctx: click.Context, runs: tuple[Path, ...], as_json: bool) -
 simulate_command = _command("simulate", SimulateConfig, "simulate")
 import_command = _command("import", ImportConfig, "import_scan")
 inspect_command = _command("inspect", InspectConfig, "inspect")
+calibrate_command = _command("calibrate", CalibrateConfig, "calibrate")
 convert_command = _command("convert", ConvertConfig, "convert")
 export_command = _command("export", ExportConfig, "export")
 groups_command = _command("groups", GroupsConfig, "groups")
@@ -191,6 +193,7 @@ ptycho = Commands(
         simulate_command,
         import_command,
         inspect_command,
+        calibrate_command,
         convert_command,
         groups_command,
         train_command,

@@ -19,7 +19,9 @@ from ptycho.physics.patches import cut_patches, window_corners
 from ptycho.physics.probe import probe_intensity, shift_probe
 
 FARTHEST = 20.0
-"""Farthest a searched position may go from where the scan puts it, per axis, object pixels."""
+"""Farthest a searched position may go from where the scan puts it, per axis, object pixels; three
+tenths of a frame that is smaller than 64 pixels."""
+_SHARE = 0.3
 
 _RIDGE = 1e-3
 _LONGEST = 2.0  # of a common step, object pixels at the outermost frame
@@ -35,10 +37,15 @@ _WINDOWS_AT_ONCE = 2**20  # pixels
 _INSIDE = 0.98  # share of the probe in the middle of its window that allows half a window
 
 
-def reach(refine: Refine) -> float:
-    """Return how far positions may go from where the scan puts them, object pixels per axis."""
+def reach(refine: Refine, size: int | None = None) -> float:
+    """Return how far positions may go from where the scan puts them, object pixels per axis.
+
+    Args:
+        refine: what is refined.
+        size: N, pixels per side of a frame; None takes a large one.
+    """
     if refine.search or refine.affine:
-        return FARTHEST
+        return FARTHEST if size is None else min(FARTHEST, _SHARE * size)
     return MOST_MOVED if refine.positions else 0.0
 
 
@@ -209,10 +216,11 @@ def searched(
     if rest or number >= len(_PASSES):
         return positions
     farthest, step = _PASSES[number]
+    most = min(FARTHEST, _SHARE * problem.frames.raw.frame_size)
     moved = positions.clone()
     members = torch.from_numpy(problem.members).to(problem.device)
     away = (positions - given)[members].square().mean().sqrt().clamp_min(step)
-    spread = float(away) if number else FARTHEST / 3
+    spread = float(away) if number else most / 3
     batch = max(1, 4 * _WINDOWS_AT_ONCE // problem.frames.raw.frame_size**2)
     if number == _STRAYED:
         members = _badly_explained(problem, estimate, batch)
@@ -224,7 +232,7 @@ def searched(
             continue
         found = misfits_around(problem, estimate, numbers, amplitude, farthest, step)
         there = (positions[numbers, None] + found.steps).clamp(
-            given[numbers, None] - FARTHEST, given[numbers, None] + FARTHEST
+            given[numbers, None] - most, given[numbers, None] + most
         )
         away = (there - given[numbers, None]).square().sum(dim=-1)
         best = (2 * found.misfits + away / (2 * spread**2)).argmin(dim=1)

@@ -273,8 +273,14 @@ def _problem(
 ) -> Problem:
     return Problem.of(
         GroupDataset(raw, frames[:, None]), canvas, device=plan.device, seed=plan.seed,
-        batch_size=plan.engine_batch_size, positions=positions,
+        batch_size=plan.engine_batch_size, positions=positions, unbiased=_needs_unbiased(plan),
     )  # fmt: skip
+
+
+def _needs_unbiased(plan: Plan) -> bool:
+    """Return whether the bias of counted roots would be taken for an error of the positions."""
+    refine = plan.refine
+    return refine.positions or refine.affine or refine.search
 
 
 def _solve(engine: Engine, problem: Problem, start: Estimate, plan: Plan) -> Solution:

@@ -24,7 +24,6 @@ from ptycho.engines.nuisances import (
     probe_slopes,
 )
 from ptycho.engines.placement import (
-    FARTHEST,
     CommonStep,
     NormalEquations,
     reach,
@@ -101,7 +100,8 @@ class Sweeps:
             if step.equations is not None:
                 given = start.nuisances.positions
                 turned = common.after(step.equations, nuisances.positions, members)
-                turned = given + (turned - given).clamp(-FARTHEST, FARTHEST)
+                most = reach(refine, problem.frames.raw.frame_size)
+                turned = given + (turned - given).clamp(-most, most)
                 nuisances = nuisances._replace(positions=turned)
             if step.refine.search:
                 given = start.nuisances.positions
@@ -187,7 +187,7 @@ class Iteration:
                 steps = position_steps(slopes, modelled, counted, used)
                 positions = moved(
                     nuisances.positions, self.given.positions, frames.members, steps,
-                    reach(self.refine),
+                    reach(self.refine, amplitude.shape[-1]),
                 )  # fmt: skip
                 nuisances = nuisances._replace(positions=positions)
         return Estimate(corrected, nuisances)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from ptycho.engines import ENGINES
 from ptycho.errors import ConfigError
@@ -56,6 +56,14 @@ class ReconstructSettings(
     use_model_probe: bool = False
     """Start from the probe saved with the model. A probe refined in training is used anyway if the
     scan holds the probe from which that training started."""
+
+    calibrate: Literal["off", "auto", "full"] = "auto"
+    """Find from a part of the frames how the scan is to be read, and what is to be refined: auto
+    where the probe is missing or a short trial does not explain the frames, full always."""
+
+    calibration: Path | None = also(None, must_exist="calibration")
+    """Read the scan by this file of `ptycho calibrate`, such as that of an earlier scan of the same
+    setup; nothing is calibrated then."""
 
     uncertainty: int | None = also(None, aliases=["trust"])
     """Estimate the uncertainty of each pixel without a ground truth, from this number of resampled

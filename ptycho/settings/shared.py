@@ -288,7 +288,8 @@ class RefinementSettings:
 
     refine: str | None = None
     """Nuisance parameters to refine: none, or some of probe, positions, intensity, background,
-    affine and search, separated by commas. Each of the switches below adds one."""
+    affine and search, separated by commas. Each of the switches below adds one. auto adds those
+    with which frames that were held out are predicted better."""
 
     refine_probe: bool = False
     """Refine the probe, from the second iteration on."""
@@ -313,8 +314,13 @@ class RefinementSettings:
         known = ("probe", "positions", "intensity", "background", "affine", "search")
         named = [word.strip() for word in (self.refine or "").split(",") if word.strip()]
         for name in named:
+            if name in ("auto", "none"):
+                continue
             if name not in known:
-                raise ConfigError(f"refine: {name!r}; expected none or some of {', '.join(known)}")
+                raise ConfigError(
+                    f"refine: {name!r}; expected none, auto or some of {', '.join(known)}"
+                )
             object.__setattr__(self, f"refine_{name}", True)
-        refined = [name for name in known if getattr(self, f"refine_{name}")]
+        refined = ["auto"] * ("auto" in named)
+        refined += [name for name in known if getattr(self, f"refine_{name}")]
         object.__setattr__(self, "refine", ",".join(refined) or None)

@@ -16,6 +16,7 @@ from ptycho.io.orientation import POSITION_STEPS
 from ptycho.metrics import fourier_ring_correlation
 
 SCAN = {"n_frames": 64, "N": 32, "step": 3.0, "probe_fwhm": 9.0, "photons": 1e5, "seed": 3}
+OFF = {"iterations": 10, "progress": False, "cache": False, "calibrate": "off"}
 
 
 @pytest.fixture(scope="module")
@@ -30,10 +31,7 @@ def swapped(scan):
 
 
 def test_a_right_scan_is_consistent_and_swapped_axes_are_wrong(scan, swapped):
-    words = [
-        ptycho.reconstruct(s, iterations=10, progress=False, cache=False).verdict.word
-        for s in (scan, swapped)
-    ]
+    words = [ptycho.reconstruct(s, **OFF).verdict.word for s in (scan, swapped)]
     assert words == ["consistent", "wrong"]
 
 
@@ -60,7 +58,7 @@ def test_the_command_ends_with_the_verdict_and_strict_exits_with_3(
     swapped.save(tmp_path / "scan.npz")
     monkeypatch.chdir(tmp_path)
     command = ["reconstruct", "--test_data", "scan.npz", "--output_dir", "out", "--iterations",
-               "10", "--no_report", "--no_cache"]  # fmt: skip
+               "10", "--no_report", "--no_cache", "--calibrate", "off"]  # fmt: skip
     assert main([*command, "--strict"]) == 3
     assert "verdict wrong" in capsys.readouterr().err.splitlines()[-1]
     assert main([*command, "--overwrite"]) == 0

@@ -150,6 +150,7 @@ def test_an_object_that_explains_little_is_doubted(scans, tmp_path, caplog):
                     output_dir=tmp_path / name,
                     progress=False,
                     device="cpu",
+                    calibrate="off",
                 )
             )
         share = json.loads((out / "metrics.json").read_text())["unexplained_light"]["object"]

@@ -296,6 +296,7 @@ def test_a_run_keeps_and_tells_what_it_found(tmp_path, monkeypatch, caplog):
         "progress": False,
         "n_images": 36,
         "sweeps": 8,
+        "calibrate": "off",
     }
     with caplog.at_level(logging.INFO):
         both = [

@@ -1,0 +1,247 @@
+"""Which reading of positions, frames and probe predicts the frames of a scan.
+
+Data flow: RawData -> [hypotheses -> trials] -> the best, and all scores.
+"""
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+from jaxtyping import Complex64
+
+from ptycho.calibration.probes import candidates
+from ptycho.calibration.setup import IDENTITY, Setup, compact_part, in_memory
+from ptycho.calibration.trial import Bench, Trial
+from ptycho.engines.nuisances import Refine
+from ptycho.errors import PtychoError
+from ptycho.scan.raw_data import RawData
+
+_PIXELS = 130 * 64**2
+"""Pixels of the frames of a trial."""
+_MOST, _FEWEST = 130, 36
+"""Frames of a trial, at most and at least."""
+_ITERATIONS = 12
+
+FITS = 0.08
+"""Unexplained share of the variation of held-out frames up to which a reading is believed. Right
+readings leave 0.01 to 0.05 after a dozen iterations, frames late by one 0.1, wrong axes 0.3 to 2;
+few photons add to all of them."""
+
+_NOISE = 0.3
+"""Part of the counting noise of a frame that a prediction from its neighbours adds."""
+
+_AS_GOOD = 1.5
+"""Readings that leave at most this many times as much as the best are as good."""
+
+CLEARLY = 0.6
+"""Another reading has to leave less than this part of what the reading of the file leaves."""
+
+_TWINS: tuple[tuple[str, ...], ...] = (("swap",), ("negate_rows",), ("swap", "negate_rows"))
+"""Positions with which a probe that is not known can tell apart; the other four are the conjugate
+twins of these and of the reading of the file."""
+
+_POSITIONS: tuple[tuple[str, ...], ...] = (
+    ("swap",), ("negate_rows",), ("negate_cols",), ("swap", "negate_rows"),
+    ("swap", "negate_cols"), ("negate_rows", "negate_cols"),
+    ("swap", "negate_rows", "negate_cols"), ("reverse",), ("snake",), ("late",), ("early",),
+)  # fmt: skip
+_FRAMES = (("transpose",), ("flipud",), ("fliplr",), ("fftshift",))
+_PROBE = (("conjugate",), ("fftshift",))
+_MEASUREMENTS = ("amplitude", "intensity")
+_SCALES, _ANGLES = (0.5, 0.7, 1.4, 2.0), (-45.0, -30.0, -15.0, 15.0, 30.0, 45.0)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Tried:
+    """A reading, and how well it predicts held-out frames."""
+
+    setup: Setup
+    probe: Complex64[np.ndarray, "mode n n"] | None
+    """The probe it starts from; None is that of the scan."""
+    probe_name: str
+    """What that is called."""
+    unexplained: float
+    """Share of the variation of held-out frames that is predicted wrongly."""
+    noise: float = 0.0
+    """Counting noise of those frames, relative to their variation."""
+
+    @property
+    def fits(self) -> bool:
+        """Whether nothing speaks against it."""
+        return self.unexplained <= FITS + _NOISE * self.noise
+
+    def words(self) -> str:
+        """Return what it assumes."""
+        words = self.setup.words()
+        return f"{words}, probe {self.probe_name}" if self.probe_name else words
+
+
+Report = Callable[[Tried], None]
+
+
+def part_for(raw: RawData, setup: Setup, probe: np.ndarray | None, most: int = _MOST) -> RawData:
+    """Return the frames of a trial, as a hypothesis reads them."""
+    fitting = max(_FEWEST, min(most, _PIXELS * most // (_MOST * raw.frame_size**2)))
+    numbers = compact_part(setup.positions_of(raw), fitting)
+    return in_memory(setup.applied(raw, probe), numbers)
+
+
+def tried(
+    raw: RawData, setup: Setup, probe: np.ndarray | None = None, name: str = "", *,
+    refine: Refine | None = None,
+) -> Tried:  # fmt: skip
+    """Return how well a reading predicts; NaN where it cannot be computed.
+
+    Args:
+        raw: the scan.
+        setup: the reading.
+        probe: to start from; it is refined then.
+        name: what it is called.
+        refine: None refines a probe that is only a start.
+    """
+    chosen = Refine(probe=probe is not None or not raw.probe_known) if refine is None else refine
+    try:
+        judged = trial_of(raw, setup, probe, chosen).judged
+    except PtychoError:
+        return _untried(setup, probe, name)
+    return Tried(
+        setup=setup, probe=probe, probe_name=name, unexplained=judged.unexplained,
+        noise=judged.noise,
+    )  # fmt: skip
+
+
+def trial_of(raw: RawData, setup: Setup, probe: np.ndarray | None, refine: Refine) -> Trial:
+    """Return a short trial of a reading."""
+    iterations = _ITERATIONS + (4 if refine.probe else 0)
+    return Bench.of(part_for(raw, setup, probe)).trial(refine, iterations)
+
+
+def best_reading(raw: RawData, report: Report, *, full: bool) -> Tried:
+    """Return the reading that predicts best; that of the file unless another is clearly better.
+
+    Args:
+        raw: the scan.
+        report: called with each reading tried.
+        full: whether to try all of them even if that of the file predicts well.
+    """
+    given = tried(raw, Setup()) if raw.probe_known else _best_probe(raw, Setup(), report)
+    report(given)
+    if given.fits and not full:
+        return given
+    found = [given]
+    for other in _others(raw, given):
+        result = tried(raw, other.setup, other.probe, other.probe_name)
+        report(result)
+        found.append(result)
+    found = _with_pairs(raw, found, report)
+    return _least(found, given)
+
+
+def _best_probe(raw: RawData, setup: Setup, report: Report) -> Tried:
+    """Return the best of the probes that the frames allow, at one reading of the positions."""
+    found = []
+    for name, probe in candidates(part_for(raw, setup, None)):
+        result = tried(raw, setup, probe, name)
+        report(result)
+        found.append(result)
+    return min(found, key=_score)
+
+
+def _others(raw: RawData, given: Tried) -> Iterator[Tried]:
+    """Yield further readings, not yet tried."""
+    probes = candidates(part_for(raw, Setup(), None))
+    singles = [Setup(positions=steps) for steps in _POSITIONS]
+    if raw.probe_known:
+        # Of equally good readings the first is taken: a wrong probe rather than its twin.
+        yield from (_untried(Setup(probe=steps), None, "") for steps in _PROBE)
+        for name, probe in probes:
+            yield _untried(Setup(), probe, name)
+    else:
+        singles = [each for each in singles if each.positions not in _TWINS]
+        for steps in _TWINS:
+            for name, probe in probes[:4]:
+                yield _untried(Setup(positions=steps), probe, name)
+    singles += [Setup(frames=steps) for steps in _FRAMES]
+    singles += [Setup(matrix=_scaled(factor)) for factor in _SCALES]
+    singles += [Setup(matrix=_rotated(angle)) for angle in _ANGLES]
+    singles += [Setup(measurement=kind) for kind in _MEASUREMENTS if kind != _kind(raw)]
+    for setup in singles:
+        yield _untried(setup, given.probe, given.probe_name)
+
+
+def _untried(setup: Setup, probe: np.ndarray | None, name: str) -> Tried:
+    return Tried(setup=setup, probe=probe, probe_name=name, unexplained=math.nan)
+
+
+def _with_pairs(raw: RawData, found: list[Tried], report: Report) -> list[Tried]:
+    """Return the readings with pairs of the best ones, where no single one predicts well."""
+    ordered = sorted(found, key=_score)
+    if ordered[0].fits:
+        return found
+    best = [each for each in ordered[:3] if each.setup != Setup() or each.probe is not None]
+    for first in best:
+        for second in ordered:
+            joined = _joined(first, second)
+            if joined is not None:
+                result = tried(raw, *joined)
+                report(result)
+                found.append(result)
+        if any(each.fits for each in found):
+            break
+    return found
+
+
+def _joined(first: Tried, second: Tried) -> tuple[Setup, np.ndarray | None, str] | None:
+    """Return two readings as one; None if both change the same."""
+    merged = {}
+    for name in ("positions", "frames", "probe", "matrix", "measurement"):
+        here, there = getattr(first.setup, name), getattr(second.setup, name)
+        neutral = IDENTITY if name == "matrix" else None if name == "measurement" else ()
+        if here != neutral and there != neutral:
+            return None
+        merged[name] = there if here == neutral else here
+    if first.probe is not None and second.probe is not None and first.probe is not second.probe:
+        return None
+    probe = second.probe if first.probe is None else first.probe
+    setup = Setup(**merged)
+    if (probe is not None and setup.probe) or setup in (first.setup, second.setup):
+        return None
+    return setup, probe, first.probe_name or second.probe_name
+
+
+def _least(found: list[Tried], given: Tried) -> Tried:
+    least = min(map(_score, found))
+    if least >= CLEARLY * _score(given):
+        return given
+    return next(each for each in found if _score(each) <= _AS_GOOD * least)
+
+
+def as_good_as(best: Tried, found: list[Tried]) -> list[Tried]:
+    """Return the other readings that the frames do not distinguish from the best."""
+    most = _AS_GOOD * _score(best)
+    return [each for each in found if each is not best and _score(each) <= most]
+
+
+def _score(tried: Tried) -> float:
+    return math.inf if math.isnan(tried.unexplained) else tried.unexplained
+
+
+def _kind(raw: RawData) -> str:
+    return "amplitude" if raw.measurement == "amplitude" else "intensity"
+
+
+def _scaled(factor: float) -> tuple[tuple[float, float], tuple[float, float]]:
+    return ((factor, 0.0), (0.0, factor))
+
+
+def _rotated(degrees: float) -> tuple[tuple[float, float], tuple[float, float]]:
+    cos, sin = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
+    return ((cos, -sin), (sin, cos))
+
+
+def with_matrix(setup: Setup, matrix: np.ndarray) -> Setup:
+    """Return a reading with a further map of the positions."""
+    whole = matrix @ np.asarray(setup.matrix)
+    (a, b), (c, d) = whole.tolist()
+    return replace(setup, matrix=((a, b), (c, d)))
