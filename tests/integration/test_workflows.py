@@ -205,12 +205,13 @@ def test_scripts_train_and_reconstruct(small, tmp_path):
         "--nepochs", 1, "--threads", 1, "--output_dir", model,
     )  # fmt: skip
     assert (done.returncode, done.stdout) == (0, f"{model}\n"), done.stderr
-    assert "8 groups, 32 patterns" in done.stderr
+    assert "groups: 8 of " in done.stderr
+    assert "(gridsize 2, K 8), 32 patterns, " in done.stderr
     assert "%|" not in done.stderr  # no progress bar where stderr is a pipe
     done = script(
         "scripts/inference/inference.py", "--model_path", model, "--test_data", small,
         "--threads", 1, "--output_dir", result,
     )  # fmt: skip
     assert (done.returncode, done.stdout) == (0, f"{result}\n"), done.stderr
-    assert "reconstructed 64 frames" in done.stderr
+    assert "reconstructed: 64 frames in " in done.stderr
     assert (result / "reconstruction.npz").exists()
