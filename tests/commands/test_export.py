@@ -48,9 +48,10 @@ def test_the_product_of_ptychodus_is_placed_by_the_origin(folder, capsys):
         assert file.attrs["photon_energy_eV"] == pytest.approx(8000)
         assert file.attrs["name"] == "run"
         np.testing.assert_array_equal(file["probe_position_indexes"], NUMBERS)
-        # Frame 1 at (20.25, 32.25), centre of 30 x 34 pixels at (24.5, 36.5).
-        np.testing.assert_allclose(file["probe_position_y_m"][0], -4.25 * PIXEL)
-        np.testing.assert_allclose(file["probe_position_x_m"][0], -4.25 * PIXEL)
+        # Frame 1 at (20.25, 32.25): the centre of its window of even size lies half a pixel before,
+        # that of 30 x 34 pixels at (24.5, 36.5).
+        np.testing.assert_allclose(file["probe_position_y_m"][0], -4.75 * PIXEL)
+        np.testing.assert_allclose(file["probe_position_x_m"][0], -4.75 * PIXEL)
 
 
 def test_the_output_may_name_the_format(folder, tmp_path):

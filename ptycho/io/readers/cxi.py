@@ -221,7 +221,7 @@ def _product(file: Hdf5File) -> Product:
     return Product(
         probe=None if probe is None else modes_of(file.path, probe),
         obj=layer,
-        obj_centre=indices_of_centre(layer, pixel, centre["y"], centre["x"]),
+        obj_centre=indices_of_centre(layer, probe, pixel, centre["y"], centre["x"]),
         object_pixel_m=pixel or None,
         numbers=file.array(f"{own}/probe_position_indexes"),
         notes=notes,

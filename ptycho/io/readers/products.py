@@ -1,7 +1,7 @@
 """Probe, object and geometry of a reconstruction by ptychodus, which it keeps in three containers.
 
 Data flow: [file] -> Recorded -> fields -> RawData -> ...
-The centre of an object of n pixels is at index (n - 1) / 2, half a pixel before n // 2.
+The centre of an object or window of n pixels is at index (n - 1) / 2, half a pixel before n // 2.
 """
 
 from dataclasses import dataclass
@@ -83,17 +83,35 @@ def layers_as_one(
 
 
 def indices_of_centre(
-    obj: Shaped[np.ndarray, "..."] | None, pixel: float | None, row: float | None, col: float | None
+    obj: Shaped[np.ndarray, "..."] | None,
+    probe: Shaped[np.ndarray, "..."] | None,
+    pixel: float | None,
+    row: float | None,
+    col: float | None,
 ) -> tuple[float, float] | None:
     """Return the (row, col) index in an object of position (0, 0).
 
     Args:
         obj: (H, W); None without one.
+        probe: (..., N, N); None without one.
         pixel: side of an object pixel, metres.
         row: where the centre of the object is, metres; None for 0.
         col: the same for columns.
     """
     if obj is None or not pixel:
         return None
-    height, width = obj.shape
-    return (height - 1) / 2 - (row or 0.0) / pixel, (width - 1) / 2 - (col or 0.0) / pixel
+    offset = centre_offset(probe)
+    first, second = ((n - 1) / 2 + offset for n in obj.shape)
+    return first - (row or 0.0) / pixel, second - (col or 0.0) / pixel
+
+
+def centre_offset(probe: Shaped[np.ndarray, "..."] | None) -> float:
+    """Return the centre of a window by our rule, N // 2, minus that by ptychodus, (N - 1) / 2.
+
+    A position is the centre of a window, so it is larger in our files by this number.
+
+    Args:
+        probe: (..., N, N), as large as a window; without one, N is taken as even.
+    """
+    size = 2 if probe is None else probe.shape[-1]
+    return size // 2 - (size - 1) / 2

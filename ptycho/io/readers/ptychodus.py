@@ -8,9 +8,11 @@ Data flow: [file] -> Recorded -> fields -> RawData -> groups -> ...
 | `indexes` | diffraction | (M,) | frame numbers, which join the two files |
 | `bad_pixels` | diffraction, training | (H, W) | True on bad pixels |
 | `probe_position_{y, x}_m`, `probe_position_indexes` | product | (P,) | m; frame number |
-| `probe_position_{y, x}_px` | training | (M,) | index of the object |
+| `probe_position_{y, x}_px` | training | (M,) | index in the object |
 | `probe` | | (opr, mode, H, W) or (mode, H, W) | complex |
-| `object` | | (layer, H, W) or (H, W) | complex; its centre is at index (n - 1) / 2 |
+| `object` | | (layer, H, W) or (H, W) | complex |
+
+The centre of the object, and of the window whose position is stated, is at index (n - 1) / 2.
 
 Numbers are attributes of the HDF5 file or of an array (`object` : `pixel_width_m`), data sets in
 training files, entries (`object_pixel_width_m`) in an NPZ: `photon_energy_eV` (older:
@@ -31,7 +33,12 @@ from ptycho.io.fields import FrameStack
 from ptycho.io.hdf5 import Hdf5File
 from ptycho.io.npz import open_npz
 from ptycho.io.readers.linked import counts_or_intensity
-from ptycho.io.readers.products import indices_of_centre, layers_as_one, modes_of
+from ptycho.io.readers.products import (
+    centre_offset,
+    indices_of_centre,
+    layers_as_one,
+    modes_of,
+)
 from ptycho.io.recorded import Recorded
 
 _ARRAYS_WITH_ATTRIBUTES = ("patterns", "probe", "object")
@@ -105,7 +112,11 @@ def _recorded(path: Path, frames: FrameStack | None, array: _Array, number: _Num
     obj, notes = layers_as_one(path, array("object"))
     pixel = number("object_pixel_width_m") or number("probe_pixel_width_m")
     energy = number("photon_energy_eV") or number("probe_energy_eV")
-    centre = indices_of_centre(obj, pixel, number("object_center_y_m"), number("object_center_x_m"))
+    centre = indices_of_centre(
+        obj, probe, pixel, number("object_center_y_m"), number("object_center_x_m")
+    )
+    if positions is not None and unit == "px":
+        positions = positions + centre_offset(probe)
     if unit == "m" and centre is None:
         obj = None  # nothing relates it to the positions
     return Recorded(

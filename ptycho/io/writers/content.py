@@ -130,15 +130,24 @@ class Content:
         return (float(first[0]), float(first[1])), (rows, cols)
 
     def positions_about(
-        self, centre: Callable[[int], float]
-    ) -> Float[np.ndarray, "position 2"]:  # fmt: skip
+        self, centre: Callable[[int], float], window: Callable[[int], float] | None = None
+    ) -> Float[np.ndarray, "position 2"]:
         """Return positions (row, col) about the centre of the object or canvas, object pixels.
 
+        A position is the centre of a window of the object; programs differ in where that is.
+
         Args:
-            centre: number of pixels along an axis -> index of the centre.
+            centre: number of pixels along an axis of the object -> index of its centre.
+            window: the same for a window; None where it is the same rule.
         """
         origin, shape = self.canvas()
-        return self.positions - origin - [centre(n) for n in shape]
+        positions = self.positions + self.centre_offset(window or centre)
+        return positions - origin - [centre(n) for n in shape]
+
+    def centre_offset(self, centre: Callable[[int], float]) -> float:
+        """Return the centre of a window by a rule of another program minus ours, N // 2."""
+        size = self.probe.shape[-1]
+        return centre(size) - size // 2
 
     @property
     def intensities(self) -> FrameStack | None:

@@ -3,7 +3,7 @@
 Data flow: Content -> [CXI file].
 Layout: frames in `entry_1/instrument_1/detector_1/data`, positions (M, 3) as x, y, z in metres in
 `entry_1/sample_1/geometry_1/translation` (x along columns, y along rows, both growing with the
-index), probe (1, mode, N, N) in `image_1/data`, object (1, H, W) in `image_2/data`, with its pixel
+index), from the centre of the object to that of the window of a frame; probe (1, mode, N, N) in `image_1/data`, object (1, H, W) in `image_2/data`, with its pixel
 size in `entry_1/ptychodus`. Mask: 1 on bad pixels. Energy in joules.
 
 Source: CXI file format 1.6 (cxidb.org); readers of cdtools 0.3.2 and ptychodus 1.7.0.
@@ -97,7 +97,7 @@ def _write_image(
 
 
 def _centre(n: int) -> float:
-    """Return the index of the centre of ptychodus, between two pixels of an even number."""
+    """Return the index of the centre as ptychodus has it, between two pixels of an even number."""
     return (n - 1) / 2
 
 

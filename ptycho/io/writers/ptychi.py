@@ -2,8 +2,9 @@
 
 Data flow: Content -> [NPZ].
 Layout: `data` (M, N, N) as intensities, zero frequency in the middle (`fft_shift` true),
-`probe_position_x_px`, `probe_position_y_px` in object pixels about the centre n / 2 of the object,
-`probe` (1, mode, N, N), `object` (1, H, W) if there is one, else `object_shape`;
+`probe_position_x_px`, `probe_position_y_px` in object pixels: the centre of the window of a frame, at
+(N - 1) / 2, from the origin that pty-chi derives from the object by default (`SUPPORT`), n / 2 rounded
+to even, minus 0.5; `probe` (1, mode, N, N), `object` (1, H, W) if there is one, else `object_shape`;
 `valid_pixel_mask` True on valid pixels; `wavelength_m`, `free_space_propagation_distance_m`,
 `detector_pixel_size_m`, `pixel_size_m` where known.
 """
@@ -18,7 +19,7 @@ from ptycho.io.writers.content import Content, Writer
 
 def write(content: Content, path: Path) -> None:
     """Write a scan or a reconstruction; see the module for the layout."""
-    about = content.positions_about(lambda n: n / 2)
+    about = content.positions_about(lambda n: round(n / 2) - 0.5, lambda n: (n - 1) / 2)
     geometry, (_, shape) = content.geometry, content.canvas()
     arrays = {
         "data": content.intensities,

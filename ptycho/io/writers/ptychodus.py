@@ -1,7 +1,8 @@
 """HDF5 files of ptychodus: the product, and the diffraction file with the frames.
 
 Data flow: Content -> [product NAME.h5 + frames NAME_diffraction.h5].
-Product: `probe_position_x_m`, `_y_m` in metres about the centre of the object at index (n - 1) / 2,
+Product: `probe_position_x_m`, `_y_m` in metres from the centre of the object to that of the window of
+a frame, both at index (n - 1) / 2,
 `probe_position_indexes`, `probe` (1, mode, N, N), `object` (1, H, W) with their pixel sizes as
 attributes; energy in eV and distance in metres as attributes of the file, 0 where unknown.
 Diffraction file: `patterns` (M, N, N) as counts, `indexes`, `bad_pixels` True on bad pixels.
@@ -29,8 +30,8 @@ def write_product(content: Content, path: Path) -> None:
         # as they are, the object is placed around them.
         origin, shape = content.canvas()
         obj = np.ones(shape, np.complex64)
-        about = content.positions
-        centre_row, centre_col = (pixel * (origin[k] + _centre(shape[k])) for k in (0, 1))
+        about, offset = content.positions, content.centre_offset(_centre)
+        centre_row, centre_col = (pixel * (origin[k] + _centre(shape[k]) - offset) for k in (0, 1))
     photons = float(np.sum(np.abs(content.probe) ** 2, dtype=np.float64))
     with h5py.File(path, "w-") as file:
         file.attrs.update(

@@ -154,13 +154,14 @@ def test_diffraction_and_product_of_ptychodus_are_joined_by_number(tmp_path):
     assert alone.frames is None
     assert alone.probe.shape == (2, N, N)
     np.testing.assert_allclose(alone.obj, -4)  # two layers of 2i
-    # Centre of 6 rows is index 2.5 and lies 1 pixel below (0, 0); of 8 columns 3.5, 0.5 before.
-    np.testing.assert_allclose(alone.obj_centre, (1.5, 4.0))
+    # Centre of 6 rows is index 2.5 and lies 1 pixel below (0, 0); of 8 columns 3.5, 0.5 before. The
+    # centre of a window is half a pixel further in our convention.
+    np.testing.assert_allclose(alone.obj_centre, (2.0, 4.5))
     fields = read_fields(frames, Reading(join=(product,)))
     np.testing.assert_array_equal(fields["frames"][:], COUNTS[1:])
     # y of frame 1 is 0.1 um, 10 pixels of 10 nm.
-    np.testing.assert_allclose(fields["ycoords"][0], 10 + 1.5)
-    np.testing.assert_allclose(fields["xcoords"][0], 20 + 4.0)
+    np.testing.assert_allclose(fields["ycoords"][0], 10 + 2.0)
+    np.testing.assert_allclose(fields["xcoords"][0], 20 + 4.5)
 
 
 @pytest.mark.parametrize(

@@ -55,10 +55,11 @@ def test_diffraction_and_product_are_joined_by_index(tmp_path, container):
     fields = read_fields(frames, Reading(join=(product,)))
     shown = np.sort(ORDER)
     np.testing.assert_array_equal(fields["frames"][:], COUNTS[shown])
-    # Centre of 6 rows is index 2.5; of 8 columns 3.5, and lies half a pixel before (0, 0).
-    np.testing.assert_allclose(fields["ycoords"], 1e8 * ROW_COL_M[shown, 0] + 2.5)
-    np.testing.assert_allclose(fields["xcoords"], 1e8 * ROW_COL_M[shown, 1] + 4.0)
-    np.testing.assert_allclose(fields["ycoords"][1], 20 + 2.5)  # frame 3 at y = 0.2 um
+    # Centre of 6 rows is index 2.5; of 8 columns 3.5, and lies half a pixel before (0, 0). The centre
+    # of a window is half a pixel further in our convention.
+    np.testing.assert_allclose(fields["ycoords"], 1e8 * ROW_COL_M[shown, 0] + 3.0)
+    np.testing.assert_allclose(fields["xcoords"], 1e8 * ROW_COL_M[shown, 1] + 4.5)
+    np.testing.assert_allclose(fields["ycoords"][1], 20 + 3.0)  # frame 3 at y = 0.2 um
     np.testing.assert_array_equal(fields["mask"], ~BAD)
     np.testing.assert_array_equal(fields["obj"], OBJECT[0])
     assert fields["probe"].shape == (2, N, N)
@@ -113,14 +114,15 @@ def test_training_data_count_pixels_of_the_object(tmp_path, energy):
     assert recognise(path) == "ptychodus"
     found = read_hdf5(path)
     assert found.positions_unit == "px"
-    assert found.positions[0].tolist() == [3.5, 1.5]
+    # The window of 3.5 begins at 3.5 - (N - 1) / 2 there, at 4 - N / 2 here.
+    assert found.positions[0].tolist() == [4.0, 2.0]
     assert found.obj_centre is None
     assert found.measurement == "intensity"
     assert found.object_pixel_m == 1e-8
     np.testing.assert_allclose(found.geometry.wavelength_m, WAVELENGTH_M, rtol=1e-9)
     np.testing.assert_array_equal(found.mask, ~BAD)
     fields = read_fields(path)
-    assert (fields["ycoords"][0], fields["xcoords"][0]) == (3.5, 1.5)
+    assert (fields["ycoords"][0], fields["xcoords"][0]) == (4.0, 2.0)
 
 
 @pytest.mark.parametrize(

@@ -34,8 +34,9 @@ def test_positions_are_x_y_z_in_metres_about_the_centre_of_the_object(tmp_path):
     with h5py.File(written(tmp_path, "scan.cxi")) as file:
         translation = file["entry_1/sample_1/geometry_1/translation"]
         assert translation.shape == (12, 3)
-        # Frame 0 at (20, 30), centre of 50 x 60 pixels at (24.5, 29.5): x = 0.5 px, y = -4.5 px.
-        np.testing.assert_allclose(translation[0], [0.5 * PIXEL, -4.5 * PIXEL, 0], rtol=1e-12)
+        # Frame 0 at (20, 30): its window of 16 x 16 pixels begins at (12, 22), its centre is
+        # (19.5, 29.5), that of 50 x 60 pixels (24.5, 29.5): x = 0, y = -5 px.
+        np.testing.assert_allclose(translation[0], [0, -5 * PIXEL, 0], rtol=1e-12)
         for place in ("entry_1/data_1", f"{ENTRY}/detector_1"):
             assert file[f"{place}/translation"] == translation
         probe, obj = file["entry_1/image_1/data"], file["entry_1/image_2/data"]
@@ -63,7 +64,7 @@ def test_a_reconstruction_keeps_the_numbers_of_its_frames(tmp_path):
         np.testing.assert_array_equal(file["entry_1/ptychodus/probe_position_indexes"], numbers)
         assert "data" not in file["entry_1/data_1"]
         first = file["entry_1/sample_1/geometry_1/translation"][0]
-        np.testing.assert_allclose(first[:2], [-5.5 * PIXEL, -9.5 * PIXEL], rtol=1e-12)
+        np.testing.assert_allclose(first[:2], [-6 * PIXEL, -10 * PIXEL], rtol=1e-12)
 
 
 def test_electrons_have_a_wavelength_and_no_photon_energy(tmp_path):

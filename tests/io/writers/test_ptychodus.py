@@ -18,9 +18,10 @@ def test_the_product_is_complete(tmp_path):
         assert attrs["name"] == "scan"
         power = np.sum(np.abs(scan().probe) ** 2)
         np.testing.assert_allclose(attrs["probe_photon_count"], power, rtol=1e-5)
-        # Frame 0 at (20, 30), centre of 50 x 60 pixels at (24.5, 29.5).
-        np.testing.assert_allclose(file["probe_position_y_m"][0], -4.5 * PIXEL, rtol=1e-12)
-        np.testing.assert_allclose(file["probe_position_x_m"][0], 0.5 * PIXEL, rtol=1e-12)
+        # Frame 0 at (20, 30): its window of 16 x 16 pixels begins at (12, 22), its centre is
+        # (19.5, 29.5), that of 50 x 60 pixels (24.5, 29.5).
+        np.testing.assert_allclose(file["probe_position_y_m"][0], -5 * PIXEL, rtol=1e-12)
+        np.testing.assert_allclose(file["probe_position_x_m"][0], 0, atol=1e-12 * PIXEL)
         np.testing.assert_array_equal(file["probe_position_indexes"], np.arange(12))
         assert file["probe"].shape == (1, 2, 16, 16)
         assert file["object"].shape == (1, 50, 60)
@@ -47,10 +48,12 @@ def test_frames_are_in_a_second_file(tmp_path):
 def test_a_scan_without_an_object_gets_vacuum_around_its_positions(tmp_path):
     with h5py.File(written(tmp_path, "scan.h5", obj=None)) as file:
         # Windows reach from row 12 to 34 and from column 22 to 44: their middle is (22.5, 32.5).
+        # The window of frame 0 begins at (12, 22), so its centre, (19.5, 29.5), has to be where
+        # position (20, 30) is: the object is placed half a pixel further.
         assert file["object"].shape == (1, 22, 22)
         assert np.all(file["object"][()] == 1)
-        np.testing.assert_allclose(file["object"].attrs["center_y_m"], 22.5 * PIXEL)
-        np.testing.assert_allclose(file["object"].attrs["center_x_m"], 32.5 * PIXEL)
+        np.testing.assert_allclose(file["object"].attrs["center_y_m"], 23 * PIXEL)
+        np.testing.assert_allclose(file["object"].attrs["center_x_m"], 33 * PIXEL)
         np.testing.assert_allclose(file["probe_position_y_m"][0], 20 * PIXEL)
 
 
