@@ -2,10 +2,14 @@
 
 Data flow: Content -> [NeXus file].
 Layout: frames in `entry_1/instrument_1/detector_1/data`, linked to `entry_1/data` and
-`entry_1/data_1`; positions of the sample in metres in `entry_1/sample_1/transformations/{x,y}`,
-opposite to those of the probe, x along columns; energy of the photons in joules in
-`beam_1/energy`, never in `source_1`, which is the storage ring. The definition has no mask: it is
-written as `pixel_mask` of NXdetector, 1 on bad pixels.
+`entry_1/data_1`; positions in metres in `entry_1/sample_1/transformations/{x,y}` and as `translation`,
+x along columns; energy of the photons in joules in `beam_1/energy`, never in `source_1`, which is the
+storage ring. The definition has no mask: it is written as `pixel_mask` of NXdetector, 1 on bad pixels,
+and linked as the `mask` of CXI.
+
+Readers of CXI open these files as well, and take `translation` as the position of the probe. So x and y
+have its sign, and their attribute `vector`, [-1 0 0] and [0 -1 0], states that the sample moves against
+it.
 
 Source: NXcxi_ptycho.nxdl.xml, NXdetector and NXbeam of the NeXus definitions.
 """
@@ -67,7 +71,9 @@ def _write_detector(file: h5py.File, content: Content) -> None:
         "beam_center_x": centre, "beam_center_y": centre,
     }  # fmt: skip
     write_values(detector, lengths, units="m")
-    write_values(detector, {"pixel_mask": bad_pixels(content)})
+    if (bad := bad_pixels(content)) is not None:
+        write_values(detector, {"pixel_mask": bad})
+        detector["mask"] = h5py.SoftLink(f"/{_DETECTOR}/pixel_mask")
 
 
 def _write_motors(file: h5py.File, content: Content) -> None:
@@ -77,10 +83,10 @@ def _write_motors(file: h5py.File, content: Content) -> None:
     pixel = _object_pixel(content)
     ours = _group(file, OBJECT_PIXEL.rpartition("/")[0], "NXcollection")
     write_values(ours, {OBJECT_PIXEL.rpartition("/")[2]: pixel}, units="m")
-    row, col = (-content.positions * pixel).T  # the sample moves, not the probe
+    row, col = (content.positions * pixel).T
     common = {"units": "m", "transformation_type": "translation"}
-    write_values(motors, {"x": col}, **common, vector=np.array([1, 0, 0]), depends_on="y")
-    write_values(motors, {"y": row}, **common, vector=np.array([0, 1, 0]), depends_on=".")
+    write_values(motors, {"x": col}, **common, vector=np.array([-1, 0, 0]), depends_on="y")
+    write_values(motors, {"y": row}, **common, vector=np.array([0, -1, 0]), depends_on=".")
     translation = np.stack([col, row, np.zeros_like(row)], axis=1)
     described = {"axes": "translation:y:x", "interpretation": "image", "units": "m"}
     write_values(file[_DETECTOR], {"translation": translation}, **described)

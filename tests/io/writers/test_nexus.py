@@ -45,19 +45,26 @@ def test_frames_mask_and_links(tmp_path):
 def test_the_sample_moves_against_the_probe(tmp_path):
     with h5py.File(written(tmp_path, "scan.nxs")) as file:
         x, y = (file[f"entry_1/data/{axis}"] for axis in "xy")
-        np.testing.assert_allclose(x[0], -30 * PIXEL, rtol=1e-12)
-        np.testing.assert_allclose(y[0], -20 * PIXEL, rtol=1e-12)
-        np.testing.assert_array_equal(x.attrs["vector"], [1, 0, 0])
-        np.testing.assert_array_equal(y.attrs["vector"], [0, 1, 0])
+        np.testing.assert_allclose(x[0], 30 * PIXEL, rtol=1e-12)
+        np.testing.assert_allclose(y[0], 20 * PIXEL, rtol=1e-12)
+        np.testing.assert_array_equal(x.attrs["vector"], [-1, 0, 0])
+        np.testing.assert_array_equal(y.attrs["vector"], [0, -1, 0])
         assert x.attrs["units"] == y.attrs["units"] == "m"
-        translation = file["entry_1/data_1/translation"]
-        np.testing.assert_allclose(translation[0], [-30 * PIXEL, -20 * PIXEL, 0], rtol=1e-12)
+
+
+def test_readers_of_cxi_find_the_positions_of_the_probe_and_the_mask(tmp_path):
+    """They take x and y of `translation` as those of the probe, `mask` as non-zero on bad pixels."""
+    with h5py.File(written(tmp_path, "scan.nxs")) as file:
+        for place in ("data_1", "sample_1/geometry_1", "instrument_1/detector_1"):
+            translation = file[f"entry_1/{place}/translation"]
+            np.testing.assert_allclose(translation[0], [30 * PIXEL, 20 * PIXEL, 0], rtol=1e-12)
+        assert file[f"{INSTRUMENT}/detector_1/mask"] == file[f"{INSTRUMENT}/detector_1/pixel_mask"]
 
 
 @pytest.mark.parametrize(("stated", "used"), [(1.001 * PIXEL, PIXEL), (2 * PIXEL, 2 * PIXEL)])
 def test_positions_are_in_the_pixels_that_a_reader_computes(tmp_path, stated, used):
     with h5py.File(written(tmp_path, "scan.nxs", pixel_size_m=stated)) as file:
-        np.testing.assert_allclose(file["entry_1/data/x"][0], -30 * used, rtol=1e-12)
+        np.testing.assert_allclose(file["entry_1/data/x"][0], 30 * used, rtol=1e-12)
 
 
 def test_electrons_are_named(tmp_path):
