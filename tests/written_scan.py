@@ -52,11 +52,11 @@ def reads(*words):
     return any(all(word in name for word in words) for name in FORMATS)
 
 
-def assert_read_back(path, *, parts=("mask", "probe", "obj"), reading=None):
+def assert_read_back(path, *, parts=("mask", "probe", "obj"), reading=None, kind=np.uint16):
     """The file read again holds the same frames and positions, and these parts."""
     before, after = scan(), read_fields(path, reading)
     np.testing.assert_array_equal(np.asarray(after["frames"][:]), before.frames)
-    assert after["frames"].dtype == np.uint16
+    assert after["frames"].dtype == kind
     np.testing.assert_allclose(after["ycoords"], before.ycoords, rtol=1e-9)
     np.testing.assert_allclose(after["xcoords"], before.xcoords, rtol=1e-9)
     np.testing.assert_allclose(after["pixel_size_m"], PIXEL, rtol=1e-12)

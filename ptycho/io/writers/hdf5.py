@@ -15,15 +15,26 @@ from ptycho.io.writers.content import Content
 _LEVEL = 1  # of gzip: higher ones cost much time and save a few percent of sparse counts
 
 
-def write_frames(group: h5py.Group, name: str, content: Content) -> h5py.Dataset:
+def write_frames(
+    group: h5py.Group, name: str, content: Content, *, signed: bool = False
+) -> h5py.Dataset:
     """Write the frames as counts or intensities, some at a time; return the data set.
 
     Chunks hold one frame, compressed by gzip after byte shuffling, which every HDF5 reads.
+
+    Args:
+        group: where to write.
+        name: of the data set.
+        content: what holds the frames.
+        signed: unsigned integers of more than 8 bits become the next larger signed ones.
     """
     frames = content.intensities
     assert frames is not None
+    kind = frames.dtype
+    if signed and kind.kind == "u" and kind.itemsize > 1:
+        kind = np.promote_types(kind, np.int16) if kind.itemsize < 8 else np.dtype(np.int64)
     data = group.create_dataset(
-        name, shape=frames.shape, dtype=frames.dtype, chunks=(1, *frames.shape[1:]),
+        name, shape=frames.shape, dtype=kind, chunks=(1, *frames.shape[1:]),
         compression="gzip", compression_opts=_LEVEL, shuffle=True,
     )  # fmt: skip
     first = 0

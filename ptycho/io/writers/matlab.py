@@ -2,7 +2,7 @@
 
 Data flow: Content -> [.mat file].
 Layout: `object` (row, col), `probe` (row, col, mode), `outputs.probe_positions` (M, 2) as (x, y) in
-object pixels, `p.dx_spec`, `p.lambda`, `p.z`, `p.ds` in metres where known, frames as `dp`
+object pixels, `outputs.fourier_error_out` of no iteration, `p.dx_spec`, `p.lambda`, `p.z`, `p.ds` in metres where known, frames as `dp`
 (row, col, frame), `mask` true on valid pixels. A position is an offset of the window counted from
 1: its first row, counted from 0, is y + ceil((H - N) / 2) - 1.
 
@@ -49,7 +49,11 @@ def write(content: Content, path: Path) -> None:
     variables = {
         "object": content.obj,
         "probe": np.moveaxis(content.probe, 0, -1),
-        "outputs": {"probe_positions": offsets(content)[:, ::-1]},
+        # Without its errors, ptychodus opens no reconstruction.
+        "outputs": {
+            "probe_positions": offsets(content)[:, ::-1],
+            "fourier_error_out": np.zeros(0),
+        },
         "p": _parameters(content),
         "mask": content.mask,
         "scan_index": content.scan_index,

@@ -14,7 +14,7 @@ def test_every_entry_is_where_cdtools_and_ptychodus_look(tmp_path):
     with h5py.File(written(tmp_path, "scan.cxi")) as file:
         assert file["cxi_version"][()] == 160
         data = file[f"{ENTRY}/detector_1/data"]
-        assert (data.dtype, data.chunks, data.compression) == (np.uint16, (1, 16, 16), "gzip")
+        assert (data.dtype, data.chunks, data.compression) == (np.int32, (1, 16, 16), "gzip")
         np.testing.assert_array_equal(data[()], scan().frames)
         assert file["entry_1/data_1/data"] == data
         np.testing.assert_allclose(file[f"{ENTRY}/source_1/wavelength"][()], 1e-10)
@@ -67,6 +67,18 @@ def test_a_reconstruction_keeps_the_numbers_of_its_frames(tmp_path):
         np.testing.assert_allclose(first[:2], [-6 * PIXEL, -10 * PIXEL], rtol=1e-12)
 
 
+@pytest.mark.parametrize(
+    ("stored", "signed"),
+    [("u1", "u1"), ("<u2", "<i4"), (">u2", "<i4"), ("u4", "i8"), ("u8", "i8"), ("i2", "i2"), ("f4", "f4")],
+)
+def test_counts_are_signed_as_pytorch_cannot_mask_unsigned_ones(tmp_path, stored, signed):
+    frames = scan().frames.astype(stored)
+    with h5py.File(written(tmp_path, "scan.cxi", frames=frames)) as file:
+        data = file[f"{ENTRY}/detector_1/data"]
+        assert data.dtype == np.dtype(signed)
+        np.testing.assert_array_equal(data[()], frames)
+
+
 def test_electrons_have_a_wavelength_and_no_photon_energy(tmp_path):
     electrons = Experiment(geometry=Geometry(wavelength_m=2e-12))
     with h5py.File(written(tmp_path, "scan.cxi", experiment=electrons)) as file:
@@ -76,5 +88,5 @@ def test_electrons_have_a_wavelength_and_no_photon_energy(tmp_path):
 
 @pytest.mark.skipif(not reads("CXI"), reason="no reader yet")
 def test_read_back(tmp_path):
-    assert_read_back(written(tmp_path, "scan.cxi"))
+    assert_read_back(written(tmp_path, "scan.cxi"), kind=np.int32)
     assert GEOMETRY.object_pixel_m(16) == pytest.approx(PIXEL, rel=1e-14)

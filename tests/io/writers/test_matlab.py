@@ -17,6 +17,7 @@ def test_variables_have_the_names_and_orders_of_ptychoshelves(tmp_path):
     # Frame 0 at (20, 30): its window begins at (12, 22), counted from 0, and ceil((50 - 16) / 2)
     # = 17, ceil((60 - 16) / 2) = 22: y = 12 - 17 + 1, x = 22 - 22 + 1.
     np.testing.assert_allclose(found["outputs"]["probe_positions"][0, 0][0], [1, -4])
+    assert found["outputs"]["fourier_error_out"][0, 0].size == 0  # ptychodus asks for it
     parameters = found["p"][0, 0]
     np.testing.assert_array_equal(parameters["dx_spec"], [[PIXEL, PIXEL]])
     assert parameters["lambda"].item() == 1e-10
