@@ -4,13 +4,16 @@
 #   make test    tests              make slow   all tests
 #   make check   style, imports, types;  make docs   commands named in the documents
 #   make bench   benchmarks of networks and grouping; bench-grouping alone; bench-reconstruction,
-#                which also installs pty-chi for comparison; bench-calibration, spoiled scans, hours
+#                which also installs pty-chi for comparison; bench-calibration, spoiled scans, hours;
+#                bench-peers, other packages read our files, in an environment of their own (2 GB);
+#                bench-alarms, warnings of ptycho inspect on good scans, half an hour
 #   make clean   remove all of these files, .venv included
 
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 PEER := .venv/.peer
+PEERS := .venv/.peers
 DEMO := runs/demo
 EPOCHS ?= 6
 
@@ -25,7 +28,7 @@ WHOLE := $(addprefix tests/,api calibration commands integration report view) $(
 UNCHECKED := -o addopts="--import-mode=importlib --strict-markers --strict-config"
 PARALLEL := -q -m "not slow" -n 2 --dist loadfile
 
-.PHONY: demo fast test check slow bench bench-grouping bench-reconstruction bench-calibration docs clean
+.PHONY: demo fast test check slow bench bench-grouping bench-reconstruction bench-calibration bench-peers bench-alarms docs clean
 .DELETE_ON_ERROR:
 
 $(READY): pyproject.toml
@@ -72,6 +75,19 @@ bench-reconstruction: $(PEER)
 
 bench-calibration: $(READY)
 	$(BIN)/python benchmarks/calibration.py
+
+$(PEERS)/.ready: $(READY)
+	$(BIN)/python -m venv $(PEERS)
+	$(PEERS)/bin/python -m pip install --quiet 'torch>=2.6,<2.14' cdtools-py ptychodus pandas tqdm
+	@# pty-chi also asks for torchvision, which does not load with a CPU build; nothing here needs it.
+	$(PEERS)/bin/python -m pip install --quiet --no-deps ptychi
+	touch $@
+
+bench-peers: $(PEERS)/.ready
+	$(BIN)/python benchmarks/peers_read.py
+
+bench-alarms: $(READY)
+	$(BIN)/python benchmarks/false_alarms.py
 
 docs: $(READY)
 	$(PYTEST) -q tests/test_docs.py

@@ -37,8 +37,8 @@ def test_flags_say_how_it_is_read(source, tmp_path):
     assert run(source, output, "--positions", "swap", "--object_pixel_nm", 100) == 0
     with h5py.File(output) as file:
         x, y, _ = file["entry_1/sample_1/geometry_1/translation"][0]
-    # Frame 0 at (20, 30) is swapped to (30, 20): its window of 16 x 16 pixels begins at (22, 12), its
-    # centre is (29.5, 19.5), that of 50 x 60 pixels (24.5, 29.5).
+    # Frame 0 at (20, 30) is swapped to (30, 20): its window of 16 x 16 pixels begins at (22, 12),
+    # its centre is (29.5, 19.5), that of 50 x 60 pixels (24.5, 29.5).
     np.testing.assert_allclose([x, y], [-1e-6, 5e-7], rtol=1e-9)
 
 

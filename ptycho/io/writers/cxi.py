@@ -3,9 +3,10 @@
 Data flow: Content -> [CXI file].
 Layout: frames in `entry_1/instrument_1/detector_1/data`, positions (M, 3) as x, y, z in metres in
 `entry_1/sample_1/geometry_1/translation` (x along columns, y along rows, both growing with the
-index), from the centre of the object to that of the window of a frame; probe (1, mode, N, N) in `image_1/data`, object (1, H, W) in `image_2/data`, with its pixel
-size in `entry_1/ptychodus`. Counts are signed integers: PyTorch, and so cdtools, cannot multiply
-unsigned ones of 16 bits and more by a mask. Mask: 1 on bad pixels. Energy in joules.
+index), from the centre of the object to that of the window of a frame; probe (1, mode, N, N) in
+`image_1/data`, object (1, H, W) in `image_2/data`, with its pixel size in `entry_1/ptychodus`.
+Counts are signed integers: PyTorch, and so cdtools, cannot multiply unsigned ones of 16 bits and
+more by a mask. Mask: 1 on bad pixels. Energy in joules.
 
 Source: CXI file format 1.6 (cxidb.org); readers of cdtools 0.3.2 and ptychodus 1.7.0.
 """

@@ -1,10 +1,11 @@
 """MATLAB 5 files with the variables of PtychoShelves.
 
 Data flow: Content -> [.mat file].
-Layout: `object` (row, col), `probe` (row, col, mode), `outputs.probe_positions` (M, 2) as (x, y) in
-object pixels, `outputs.fourier_error_out` of no iteration, `p.dx_spec`, `p.lambda`, `p.z`, `p.ds` in metres where known, frames as `dp`
-(row, col, frame), `mask` true on valid pixels. A position is an offset of the window counted from
-1: its first row, counted from 0, is y + ceil((H - N) / 2) - 1.
+Layout: `object` (row, col), `probe` (row, col, mode), `outputs.probe_positions` (M, 2) as (x, y)
+in object pixels, `outputs.fourier_error_out` of no iteration, `p.dx_spec`, `p.lambda`, `p.z`,
+`p.ds` in metres where known, frames as `dp` (row, col, frame), `mask` true on valid pixels. A
+position is an offset of the window counted from 1: its first row, counted from 0, is y + ceil((H
+- N) / 2) - 1.
 
 The frames are appended one after the other: MATLAB stores the last axis slowest.
 

@@ -2,14 +2,14 @@
 
 Data flow: Content -> [NeXus file].
 Layout: frames in `entry_1/instrument_1/detector_1/data`, linked to `entry_1/data` and
-`entry_1/data_1`; positions in metres in `entry_1/sample_1/transformations/{x,y}` and as `translation`,
-x along columns; energy of the photons in joules in `beam_1/energy`, never in `source_1`, which is the
-storage ring. The definition has no mask: it is written as `pixel_mask` of NXdetector, 1 on bad pixels,
-and linked as the `mask` of CXI.
+`entry_1/data_1`; positions in metres in `entry_1/sample_1/transformations/{x,y}` and as
+`translation`, x along columns; energy of the photons in joules in `beam_1/energy`, never in
+`source_1`, which is the storage ring. The definition has no mask: it is written as `pixel_mask`
+of NXdetector, 1 on bad pixels, and linked as the `mask` of CXI.
 
-Readers of CXI open these files as well, and take `translation` as the position of the probe. So x and y
-have its sign, and their attribute `vector`, [-1 0 0] and [0 -1 0], states that the sample moves against
-it.
+Readers of CXI open these files as well, and take `translation` as the position of the probe. So x
+and y have its sign, and their attribute `vector`, [-1 0 0] and [0 -1 0], states that the sample
+moves against it.
 
 Source: NXcxi_ptycho.nxdl.xml, NXdetector and NXbeam of the NeXus definitions.
 """

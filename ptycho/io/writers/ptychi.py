@@ -2,11 +2,11 @@
 
 Data flow: Content -> [NPZ].
 Layout: `data` (M, N, N) as intensities, zero frequency in the middle (`fft_shift` true),
-`probe_position_x_px`, `probe_position_y_px` in object pixels: the centre of the window of a frame, at
-(N - 1) / 2, from the origin that pty-chi derives from the object by default (`SUPPORT`), n / 2 rounded
-to even, minus 0.5; `probe` (1, mode, N, N), `object` (1, H, W) if there is one, else `object_shape`;
-`valid_pixel_mask` True on valid pixels; `wavelength_m`, `free_space_propagation_distance_m`,
-`detector_pixel_size_m`, `pixel_size_m` where known.
+`probe_position_x_px`, `probe_position_y_px` in object pixels: the centre of the window of a
+frame, at (N - 1) / 2, from the origin that pty-chi derives from the object by default
+(`SUPPORT`), n / 2 rounded to even, minus 0.5; `probe` (1, mode, N, N), `object` (1, H, W) if
+there is one, else `object_shape`; `valid_pixel_mask` True on valid pixels; `wavelength_m`,
+`free_space_propagation_distance_m`, `detector_pixel_size_m`, `pixel_size_m` where known.
 """
 
 from pathlib import Path

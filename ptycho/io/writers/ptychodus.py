@@ -1,10 +1,10 @@
 """HDF5 files of ptychodus: the product, and the diffraction file with the frames.
 
 Data flow: Content -> [product NAME.h5 + frames NAME_diffraction.h5].
-Product: `probe_position_x_m`, `_y_m` in metres from the centre of the object to that of the window of
-a frame, both at index (n - 1) / 2,
-`probe_position_indexes`, `probe` (1, mode, N, N), `object` (1, H, W) with their pixel sizes as
-attributes; energy in eV and distance in metres as attributes of the file, 0 where unknown.
+Product: `probe_position_x_m`, `_y_m` in metres from the centre of the object to that of the
+window of a frame, both at index (n - 1) / 2, `probe_position_indexes`, `probe` (1, mode, N, N),
+`object` (1, H, W) with their pixel sizes as attributes; energy in eV and distance in metres as
+attributes of the file, 0 where unknown.
 Diffraction file: `patterns` (M, N, N) as counts, `indexes`, `bad_pixels` True on bad pixels.
 
 Source: writers of ptychodus 1.7.0, whose reader asks for every entry of a product.

@@ -55,8 +55,8 @@ def test_diffraction_and_product_are_joined_by_index(tmp_path, container):
     fields = read_fields(frames, Reading(join=(product,)))
     shown = np.sort(ORDER)
     np.testing.assert_array_equal(fields["frames"][:], COUNTS[shown])
-    # Centre of 6 rows is index 2.5; of 8 columns 3.5, and lies half a pixel before (0, 0). The centre
-    # of a window is half a pixel further in our convention.
+    # Centre of 6 rows is index 2.5; of 8 columns 3.5, and lies half a pixel before (0, 0). The
+    # centre of a window is half a pixel further in our convention.
     np.testing.assert_allclose(fields["ycoords"], 1e8 * ROW_COL_M[shown, 0] + 3.0)
     np.testing.assert_allclose(fields["xcoords"], 1e8 * ROW_COL_M[shown, 1] + 4.5)
     np.testing.assert_allclose(fields["ycoords"][1], 20 + 3.0)  # frame 3 at y = 0.2 um

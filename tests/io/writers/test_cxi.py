@@ -69,7 +69,15 @@ def test_a_reconstruction_keeps_the_numbers_of_its_frames(tmp_path):
 
 @pytest.mark.parametrize(
     ("stored", "signed"),
-    [("u1", "u1"), ("<u2", "<i4"), (">u2", "<i4"), ("u4", "i8"), ("u8", "i8"), ("i2", "i2"), ("f4", "f4")],
+    [
+        ("u1", "u1"),
+        ("<u2", "<i4"),
+        (">u2", "<i4"),
+        ("u4", "i8"),
+        ("u8", "i8"),
+        ("i2", "i2"),
+        ("f4", "f4"),
+    ],
 )
 def test_counts_are_signed_as_pytorch_cannot_mask_unsigned_ones(tmp_path, stored, signed):
     frames = scan().frames.astype(stored)

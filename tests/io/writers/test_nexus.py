@@ -53,7 +53,7 @@ def test_the_sample_moves_against_the_probe(tmp_path):
 
 
 def test_readers_of_cxi_find_the_positions_of_the_probe_and_the_mask(tmp_path):
-    """They take x and y of `translation` as those of the probe, `mask` as non-zero on bad pixels."""
+    """They take `translation` as the place of the probe, `mask` as non-zero on bad pixels."""
     with h5py.File(written(tmp_path, "scan.nxs")) as file:
         for place in ("data_1", "sample_1/geometry_1", "instrument_1/detector_1"):
             translation = file[f"entry_1/{place}/translation"]

@@ -10,8 +10,8 @@ def test_names_shapes_and_centre(tmp_path):
     found = np.load(written(tmp_path, "s.npz", to="ptychi", frames=frames))
     np.testing.assert_array_equal(found["data"], scan().frames)
     assert found["data"].dtype == np.uint16
-    # Frame 0 at (20, 30): its window of 16 x 16 pixels begins at (12, 22), its centre is (19.5, 29.5);
-    # the origin of pty-chi in 50 x 60 pixels is (24.5, 29.5).
+    # Frame 0 at (20, 30): its window of 16 x 16 pixels begins at (12, 22), its centre is
+    # (19.5, 29.5); the origin of pty-chi in 50 x 60 pixels is (24.5, 29.5).
     assert (found["probe_position_y_px"][0], found["probe_position_x_px"][0]) == (-5.0, 0.0)
     assert found["probe"].shape == (1, 2, 16, 16)
     assert found["object"].shape == (1, 50, 60)
