@@ -4,11 +4,20 @@ Data flow: [file] -> Recorded -> fields -> RawData -> ...
 
 Layout: an ASCII header of 384 bytes (one chip) or 768 (quad) before each frame,
 `MQ1,<number>,<bytes of the header>,<chips>,<width>,<height>,<U08|U16|U32|R64>,<chips in x by y>,
-...,MQ1A,<time>,<exposure>,<bits>`; values are big-endian. R64 is the raw order of the chip: groups
-of 64 bits whose pixels run backwards. The .hdr states `Frames per Trigger (Number)`, the columns of
-a raster. Frames are as stored: RosettaSciIO mirrors them up/down, LiberTEM and py4DSTEM do not.
+...,MQ1A,<time>,<exposure>,<bits>`; values are big-endian. The .hdr states `Frames per Trigger
+(Number)`, the columns of a raster. Frames are as stored: RosettaSciIO mirrors them up/down,
+LiberTEM and py4DSTEM do not.
+
+R64 is the raw order of the chips:
+    Groups of 64 bits whose pixels run backwards.
+    24 bits: two frames of 12 bits, the higher bits first; the stated width is that of both.
+    Four chips (2x2): each row holds one of the chips bottom right, bottom left, top right and top
+        left; those at the bottom are turned by 180 degrees.
+
+Source: LiberTEM (MIT), as its decoders read such files.
 """
 
+import functools
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +42,7 @@ class _Header:
     width: int
     height: int
     kind: str
+    layout: str
     bits: int
 
 
@@ -84,13 +94,14 @@ def _header(path: Path) -> _Header:
             width=int(fields[4]),
             height=int(fields[5]),
             kind=fields[6].strip().upper(),
+            layout=fields[7].strip().removesuffix("G"),
             bits=bits,
         )
     except (ValueError, IndexError):
         if len(fields) > 6 and fields[6].strip().upper() in _TYPES:
             return _Header(
                 n_bytes=int(fields[2]), chips=int(fields[3]), width=int(fields[4]),
-                height=int(fields[5]), kind=fields[6].strip().upper(), bits=0,
+                height=int(fields[5]), kind=fields[6].strip().upper(), layout="", bits=0,
             )  # fmt: skip
         raise DataError(
             f"{path}: header {text[:60]!r}; expected MQ1, number, bytes, chips, width, height, type"
@@ -104,12 +115,16 @@ def _frames(path: Path, header: _Header) -> LazyFrames:
         )
         return records(path, layout, _count(path, layout))
     decoded = _RAW.get(header.bits) if header.kind == "R64" else None
-    if decoded is None or header.chips != 1:
+    quad = (header.chips, header.layout) == (4, "2x2")
+    if decoded is None or not (header.chips == 1 or (quad and header.bits < 24)):
         raise DataError(
             f"{path}: {header.kind} with {header.bits} bits from {header.chips} chips; expected "
-            "U08, U16 or U32, or R64 of 1, 6 or 12 bits from one chip; save it in a processed mode"
+            "U08, U16 or U32, or R64 of 1, 6, 12 or 24 bits from one chip, of 1, 6 or 12 bits from "
+            "2 x 2; save it in a processed mode"
         )
     width, dtype, decode = decoded
+    if quad:
+        decode = functools.partial(_decode_quad, decode_chips=decode)
     layout = Layout(
         frame=(header.height, header.width // width), dtype=dtype, header=header.n_bytes
     )
@@ -148,10 +163,29 @@ def _decode_12(stored: Shaped[np.ndarray, "n h w"]) -> Shaped[np.ndarray, "n row
     return stored.reshape(*stored.shape[:-1], -1, 4)[..., ::-1].reshape(stored.shape)
 
 
+def _decode_24(stored: Shaped[np.ndarray, "n h w"]) -> Shaped[np.ndarray, "n row col"]:
+    """Return two frames of 12 bits as one, the higher bits first."""
+    n, height, width = stored.shape
+    halves = _decode_12(stored.reshape(n, 2, height, width // 2)).astype(np.uint32)
+    return (halves[:, 0] << 12) | halves[:, 1]
+
+
+def _decode_quad(
+    stored: Shaped[np.ndarray, "n h w"], decode_chips: Decoder
+) -> Shaped[np.ndarray, "n row col"]:
+    """Return the four chips whose rows are next to each other as a square of 2 x 2."""
+    rows = decode_chips(stored)
+    bottom_right, bottom_left, top_right, top_left = np.split(rows, 4, axis=-1)
+    top = np.concatenate([top_left, top_right], axis=-1)
+    turned = [chip[..., ::-1, ::-1] for chip in (bottom_left, bottom_right)]
+    return np.concatenate([top, np.concatenate(turned, axis=-1)], axis=-2)
+
+
 _RAW: dict[int, tuple[int, str, Decoder]] = {
     1: (8, ">u1", _decode_1),
     6: (1, ">u1", _decode_6),
     12: (1, ">u2", _decode_12),
+    24: (1, ">u2", _decode_24),
 }
 """Bits of the counter -> pixels in a stored value, its type, and the function to pixels."""
 
