@@ -70,6 +70,9 @@ class Case:
     single: bool = False
     """Whether the package keeps positions in single precision."""
 
+    bare: bool = False
+    """Whether the scan is written without its object, as a measured one is."""
+
     note: str = ""
     """Why it may differ."""
 
@@ -81,6 +84,12 @@ CASES = (
          by="CXI readers"),
     Case(package="ptychodus", file="scan.h5", to="ptychodus", reading="ptychodus_product",
          by="`load_product`, `load_diffraction_data`"),
+    Case(package="cdtools", file="bare.cxi", to="cxi", reading="cdtools_cxi",
+         by="`Ptycho2DDataset.from_cxi`, `FancyPtycho`", single=True, bare=True),
+    Case(package="ptychodus", file="bare.cxi", to="cxi", reading="ptychodus_cxi",
+         by="CXI readers", bare=True),
+    Case(package="ptychodus", file="bare.h5", to="ptychodus", reading="ptychodus_product",
+         by="`load_product`, `load_diffraction_data`", bare=True),
     Case(package="ptychodus", file="scan.nxs", to="nexus", reading="ptychodus_nexus",
          by="CXI readers; none for NeXus"),
     Case(package="ptychodus", file="scan.mat", to="mat", reading="ptychodus_fold_slice",
@@ -210,12 +219,18 @@ def rows_of(folder: Path, python: Path) -> list[Row]:
     np.savez(folder / "truth.npz", **{k: v for k, v in truth.items() if k != "frames"})
     rows = []
     for case in CASES:
-        files = write_scan(counts, folder / case.file, to=case.to, overwrite=True)
+        scan = replace(counts, obj=None) if case.bare else counts
+        files = write_scan(scan, folder / case.file, to=case.to, overwrite=True)
         try:
             found = read_by_peer(case, files, python, folder / "truth.npz")
         except RuntimeError as problem:
             rows.append(Row(case, "", {}, agrees=False, problem=str(problem)))
             continue
+        if case.bare:
+            found.pop("obj", None)  # vacuum
+            found["corners_are_relative"] = True
+            if case.package == "ptychodus":
+                del found["expected"]  # of vacuum
         parts = list(compared(case, found, truth, expected))
         cells = {part: text if fine else f"**{text}**" for part, text, fine in parts}
         agrees = all(fine for _, _, fine in parts)
@@ -238,6 +253,7 @@ def table_of(rows: list[Row]) -> str:
         cells = [row.cells.get(part, "") for part in PARTS]
         if row.problem:
             cells = [f"not read: {row.problem}", *[""] * (len(PARTS) - 1)]
+        mark = ", no object" if case.bare else mark
         lines.append(f"| {name} | `{case.to}`{mark} | {case.by} | {' | '.join(cells)} |")
     notes = [f"\n({i}) {note}" for i, note in enumerate(noted, 1)]
     return "\n".join([*lines, *notes, ""])

@@ -93,7 +93,7 @@ def assemble(where: str, recorded: Recorded, reading: Reading) -> ScanFields:
         "scan_index": recorded.scan_index,
         "probe": probe,
         "probe_known": known,
-        "obj": recorded.obj if shrink == 1 and _shows_something(recorded.obj) else None,
+        "obj": recorded.obj if shrink == 1 and recorded.has_object else None,
         "patches": recorded.patches if whole else None,
         "mask": valid,
         "background": recorded.background,
@@ -117,11 +117,6 @@ def _check_numbers(where: str, n_frames: int, n_positions: int) -> None:
         f"{where}: {n_positions} positions for {n_frames} diffraction frames; expected one "
         f"position per frame{remedy}"
     )
-
-
-def _shows_something(obj: Shaped[np.ndarray, "..."] | None) -> bool:
-    """Return whether an object is known: a constant one stands for none."""
-    return obj is not None and obj.size > 0 and not bool((obj == obj.flat[0]).all())
 
 
 def _measurement(where: str, recorded: Recorded, reading: Reading) -> Measurement:

@@ -132,7 +132,7 @@ def in_pixels(
     elif pixel is not None or not reading.frames_only:
         metres = positions * length_factor(unit, "positions_unit")
         positions = metres / _known_pixel(where, unit, pixel)
-        if recorded.obj is not None and recorded.obj_centre is not None:
+        if recorded.has_object and recorded.obj_centre is not None:
             positions = positions + np.array(recorded.obj_centre)
     if reading.rotation:
         middle = positions.mean(axis=0)

@@ -114,3 +114,9 @@ class Recorded:
 
     metadata: dict[str, Any] = field(default_factory=dict)
     """What else the file states, plain values that JSON can hold."""
+
+    @property
+    def has_object(self) -> bool:
+        """Whether an object is known: a constant one stands for none."""
+        obj = self.obj
+        return obj is not None and obj.size > 0 and not bool((obj == obj.flat[0]).all())

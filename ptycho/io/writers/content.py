@@ -144,6 +144,28 @@ class Content:
         positions = self.positions + self.centre_offset(window or centre)
         return positions - origin - [centre(n) for n in shape]
 
+    def placed_about(
+        self, centre: Callable[[int], float]
+    ) -> tuple[
+        Complex[np.ndarray, "row col"], Float[np.ndarray, "position 2"], tuple[float, float]
+    ]:
+        """Return an object, and where its centre and the positions are (row, col), object pixels.
+
+        Without an object, ones stand for vacuum: the positions stay as they are, and the object is
+        placed around them. Otherwise its centre is at (0, 0).
+
+        Args:
+            centre: number of pixels along an axis -> index of its centre, for object and windows.
+        """
+        if self.obj is not None:
+            return self.obj, self.positions_about(centre), (0.0, 0.0)
+        origin, shape = self.canvas()
+        row, col = (
+            first + centre(n) - self.centre_offset(centre)
+            for first, n in zip(origin, shape, strict=True)
+        )
+        return np.ones(shape, np.complex64), self.positions, (row, col)
+
     def centre_offset(self, centre: Callable[[int], float]) -> float:
         """Return the centre of a window by a rule of another program minus ours, N // 2."""
         size = self.probe.shape[-1]

@@ -61,7 +61,7 @@ def _write_instrument(file: h5py.File, content: Content) -> None:
 
 def _write_positions(file: h5py.File, content: Content) -> None:
     assert content.pixel_size_m is not None
-    about = content.positions if content.obj is None else content.positions_about(_centre)
+    _, about, _ = content.placed_about(_centre)
     translation = np.zeros((len(about), 3))
     translation[:, :2] = about[:, ::-1] * content.pixel_size_m
     file.create_dataset(_TRANSLATION, data=translation)
@@ -71,6 +71,7 @@ def _write_positions(file: h5py.File, content: Content) -> None:
 
 def _write_images(file: h5py.File, content: Content) -> None:
     pixel, extra = content.pixel_size_m, file.create_group("entry_1/ptychodus")
+    assert pixel is not None
     names = [f"{what}_pixel_{side}_m" for what in ("object", "probe") for side in _SIDES]
     write_values(extra, dict.fromkeys(names, pixel))
     # Frames of one file are numbered from 0; those of another one by their place in it.
@@ -79,10 +80,10 @@ def _write_images(file: h5py.File, content: Content) -> None:
     write_values(extra, {"probe_position_indexes": numbers, "probe_photon_count": photons})
     _write_image(file, "image_1", content.probe[None], "coherent:incoherent:y:x", content)
     file[f"{_SOURCE}/illumination"] = h5py.SoftLink("/entry_1/image_1/data")
-    if content.obj is not None:
-        _write_image(file, "image_2", content.obj[None], "layer:y:x", content)
-        write_values(extra, {"object_center_x_m": 0.0, "object_center_y_m": 0.0})
-        write_values(extra, {"object_layer_spacing_m": np.zeros(0)})
+    obj, _, (row, col) = content.placed_about(_centre)  # ptychodus reads nothing without an object
+    _write_image(file, "image_2", obj[None], "layer:y:x", content)
+    write_values(extra, {"object_center_x_m": col * pixel, "object_center_y_m": row * pixel})
+    write_values(extra, {"object_layer_spacing_m": np.zeros(0)})
 
 
 def _write_image(
@@ -90,7 +91,7 @@ def _write_image(
 ) -> None:
     assert content.pixel_size_m is not None
     image = file.create_group(f"entry_1/{name}")
-    image.create_dataset("data", data=values).attrs["axes"] = axes
+    image.create_dataset("data", data=values, compression="gzip").attrs["axes"] = axes
     height, width = values.shape[-2:]
     size = np.array([width, height, 0]) * content.pixel_size_m
     write_values(image, {"data_space": "real", "data_type": "amplitude", "image_size": size})

@@ -23,15 +23,7 @@ def write_product(content: Content, path: Path) -> None:
     """Write positions, probe and object; see the module for the layout."""
     pixel = content.pixel_size_m
     assert pixel is not None
-    about, obj = content.positions_about(_centre), content.obj
-    centre_row, centre_col = 0.0, 0.0
-    if obj is None:
-        # A product without an object cannot be opened: ones stand for vacuum. The positions stay
-        # as they are, the object is placed around them.
-        origin, shape = content.canvas()
-        obj = np.ones(shape, np.complex64)
-        about, offset = content.positions, content.centre_offset(_centre)
-        centre_row, centre_col = (pixel * (origin[k] + _centre(shape[k]) - offset) for k in (0, 1))
+    obj, about, (row, col) = content.placed_about(_centre)  # a product needs an object
     photons = float(np.sum(np.abs(content.probe) ** 2, dtype=np.float64))
     with h5py.File(path, "w-") as file:
         file.attrs.update(
@@ -58,7 +50,7 @@ def write_product(content: Content, path: Path) -> None:
         )
         sides = {"pixel_width_m": pixel, "pixel_height_m": pixel}
         write_values(file, {"probe": content.probe[None]}, **sides)
-        placed = {"center_x_m": centre_col, "center_y_m": centre_row}
+        placed = {"center_x_m": col * pixel, "center_y_m": row * pixel}
         write_values(file, {"object": obj[None]}, **sides, **placed)
 
 

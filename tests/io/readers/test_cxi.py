@@ -130,6 +130,7 @@ def test_the_energy_of_a_ring_is_ignored_with_a_note(tmp_path):
     assert "not a photon energy" in found.notes[0]
 
 
+LAYERS = np.full((2, 6, 8), 1j * np.arange(48).reshape(6, 8), np.complex64)
 PRODUCT = {
     "cxi_version": 160,
     "entry_1/data_1/translation": XYZ[1:],
@@ -137,7 +138,7 @@ PRODUCT = {
     f"{DETECTOR}/distance": DISTANCE_M,
     "entry_1/process_1/program": "Ptychodus",
     "entry_1/image_1/data": np.arange(2 * N * N).reshape(1, 2, N, N).astype(np.complex64),
-    "entry_1/image_2/data": np.full((2, 6, 8), 2j, np.complex64),
+    "entry_1/image_2/data": LAYERS,
     "entry_1/ptychodus/probe_position_indexes": np.arange(1, M),
     "entry_1/ptychodus/object_pixel_width_m": 1e-8,
     "entry_1/ptychodus/object_center_x_m": -0.5e-8,
@@ -153,7 +154,7 @@ def test_diffraction_and_product_of_ptychodus_are_joined_by_number(tmp_path):
     assert alone.source == "CXI written by ptychodus"
     assert alone.frames is None
     assert alone.probe.shape == (2, N, N)
-    np.testing.assert_allclose(alone.obj, -4)  # two layers of 2i
+    np.testing.assert_allclose(alone.obj, -(np.arange(48).reshape(6, 8) ** 2))  # two layers of i n
     # Centre of 6 rows is index 2.5 and lies 1 pixel below (0, 0); of 8 columns 3.5, 0.5 before. The
     # centre of a window is half a pixel further in our convention.
     np.testing.assert_allclose(alone.obj_centre, (2.0, 4.5))

@@ -6,6 +6,7 @@ import pytest
 from written_scan import BAD, GEOMETRY, PIXEL, assert_read_back, reads, scan, written
 
 from ptycho.experiment import Experiment, Geometry
+from ptycho.io import read_fields
 
 ENTRY = "entry_1/instrument_1"
 
@@ -54,7 +55,13 @@ def test_without_an_object_positions_are_those_of_the_scan(tmp_path):
     with h5py.File(written(tmp_path, "scan.cxi", obj=None)) as file:
         translation = file["entry_1/sample_1/geometry_1/translation"]
         np.testing.assert_allclose(translation[0, :2], [30 * PIXEL, 20 * PIXEL], rtol=1e-12)
-        assert "image_2" not in file["entry_1"]
+        # ptychodus asks for an object: vacuum around all windows, which reach from row 12 to 34
+        # and from column 22 to 44. Its middle, (22.5, 32.5), lies half a pixel further, as the
+        # centre of a window is half a pixel before ours.
+        vacuum, own = file["entry_1/image_2/data"][()], file["entry_1/ptychodus"]
+        np.testing.assert_array_equal(vacuum, np.ones((1, 22, 22)))
+        np.testing.assert_allclose(own["object_center_y_m"][()], 23 * PIXEL)
+        np.testing.assert_allclose(own["object_center_x_m"][()], 33 * PIXEL)
 
 
 def test_a_reconstruction_keeps_the_numbers_of_its_frames(tmp_path):
@@ -98,3 +105,10 @@ def test_electrons_have_a_wavelength_and_no_photon_energy(tmp_path):
 def test_read_back(tmp_path):
     assert_read_back(written(tmp_path, "scan.cxi"), kind=np.int32)
     assert GEOMETRY.object_pixel_m(16) == pytest.approx(PIXEL, rel=1e-14)
+
+
+def test_a_scan_without_an_object_is_read_back_where_it_was(tmp_path):
+    found = read_fields(written(tmp_path, "scan.cxi", obj=None))
+    assert found.get("obj") is None
+    np.testing.assert_allclose(found["ycoords"], scan().ycoords, rtol=1e-9)
+    np.testing.assert_allclose(found["xcoords"], scan().xcoords, rtol=1e-9)
