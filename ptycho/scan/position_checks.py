@@ -14,6 +14,8 @@ from ptycho.scan.sample import Sample
 
 _ENOUGH_OVERLAP = 0.4
 _LARGEST_SPREAD = 100  # area of the scan in units of the area of all its frames
+_FEW_PHOTONS = 5e3  # per frame
+_LEAST_SCATTER = 0.75  # variance / mean: 0.86 and more for counts, up to 0.59 for rounded roots
 _LARGE_OBJECT = 4e6  # pixels; an object this large, most of it never seen, is a mistake
 
 
@@ -184,7 +186,8 @@ def probe_and_frames(sample: Sample) -> Iterator[Finding]:
 
     Averaged over the sample, a frame is the power spectrum of the probe, widened by scattering. In
     its bright part both are proportional, so the slope of their logarithms is near 1; it is 1/2 if
-    stored amplitudes are read as intensities, and 2 the other way round.
+    stored amplitudes are read as intensities, and 2 the other way round. It may be as flat where
+    the sample scatters most of the beam; there, few counts are known by their scatter.
     """
     raw = sample.raw
     if not raw.probe_known or len(sample.kept) < 8:
@@ -195,7 +198,7 @@ def probe_and_frames(sample: Sample) -> Iterator[Finding]:
     slope = _slope(spectrum, np.where(sample.valid, sample.mean, 0))
     if slope is None:
         return
-    if slope < 0.54 and raw.measurement != "amplitude":
+    if slope < 0.54 and raw.measurement != "amplitude" and not _counted(sample):
         yield Finding(
             name="amplitudes_as_intensity",
             severity="warning",
@@ -231,6 +234,21 @@ def _slope(
     values, vectors = np.linalg.eigh(cov)
     along = vectors[:, np.argmax(values)]
     return float(along[1] / along[0])
+
+
+def _counted(sample: Sample) -> bool:
+    """Return whether frames of few photons vary from frame to frame as counts do.
+
+    The variance of counts is at least their mean, on every pixel; that of rounded roots of few
+    counts is about half their mean or less. With many photons the sample dominates both.
+    """
+    lit = sample.valid & (sample.mean > 0.5)
+    if sample.raw.measurement != "counts" or lit.sum() < 16:
+        return False
+    if np.median(sample.photons) > _FEW_PHOTONS:
+        return False
+    values = sample.intensity[:, lit]
+    return bool(np.percentile(values.var(axis=0) / values.mean(axis=0), 10) > _LEAST_SCATTER)
 
 
 POSITION_CHECKS = (

@@ -124,6 +124,17 @@ def test_amplitudes_and_intensities_are_told_from_each_other(sound):
     assert "intensity_as_amplitude" in names(wrong)
 
 
+def test_few_counts_that_scatter_as_counts_are_no_amplitudes(sound):
+    """Their mean follows the spectrum to the power 1/2, as behind a strongly scattering sample."""
+    mean = np.sqrt(np.asarray(sound.frames[:]).mean(axis=0))
+    mean *= 2000 / mean.sum()
+    rng = np.random.default_rng(0)
+    counted = with_frames(sound, lambda f: rng.poisson(mean, f.shape).astype(np.uint16))
+    assert "amplitudes_as_intensity" not in names(counted)
+    still = with_frames(sound, lambda f: np.broadcast_to(np.rint(mean), f.shape).astype(np.uint16))
+    assert "amplitudes_as_intensity" in names(still)
+
+
 @pytest.mark.parametrize("factor", [1e-9, 1e-4, 1.0, 1e4])
 def test_no_finding_depends_on_the_unit_of_the_frames(sound, factor):
     """But the one that says that the unit is no photons."""
