@@ -4,6 +4,7 @@ Data flow: RawData -> [hypotheses -> trials] -> the best, and all scores.
 """
 
 import math
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
@@ -11,10 +12,11 @@ import numpy as np
 from jaxtyping import Complex64
 
 from ptycho.calibration.probes import candidates
-from ptycho.calibration.setup import IDENTITY, Setup, compact_part, in_memory
+from ptycho.calibration.setup import IDENTITY, Setup, in_memory
 from ptycho.calibration.trial import Bench, Trial
 from ptycho.engines.nuisances import Refine
 from ptycho.errors import PtychoError
+from ptycho.grouping.compact import compact_part
 from ptycho.scan.raw_data import RawData
 
 _PIXELS = 130 * 64**2
@@ -28,11 +30,15 @@ FITS = 0.08
 readings leave 0.01 to 0.05 after a dozen iterations, frames late by one 0.1, wrong axes 0.3 to 2;
 few photons add to all of them."""
 
-_NOISE = 0.3
+NOISE = 0.3
 """Part of the counting noise of a frame that a prediction from its neighbours adds."""
 
 _AS_GOOD = 1.5
 """Readings that leave at most this many times as much as the best are as good."""
+
+_NO_MORE = 0.02
+"""Share of the variation by which a trial is uncertain: readings that leave no more than this beyond
+the best are alternatives."""
 
 CLEARLY = 0.6
 """Another reading has to leave less than this part of what the reading of the file leaves."""
@@ -69,7 +75,7 @@ class Tried:
     @property
     def fits(self) -> bool:
         """Whether nothing speaks against it."""
-        return self.unexplained <= FITS + _NOISE * self.noise
+        return self.unexplained <= FITS + NOISE * self.noise
 
     def words(self) -> str:
         """Return what it assumes."""
@@ -117,24 +123,30 @@ def trial_of(raw: RawData, setup: Setup, probe: np.ndarray | None, refine: Refin
     return Bench.of(part_for(raw, setup, probe)).trial(refine, iterations)
 
 
-def best_reading(raw: RawData, report: Report, *, full: bool) -> Tried:
+def best_reading(
+    raw: RawData, report: Report, *, full: bool, seconds: float = math.inf
+) -> Tried:
     """Return the reading that predicts best; that of the file unless another is clearly better.
 
     Args:
         raw: the scan.
         report: called with each reading tried.
         full: whether to try all of them even if that of the file predicts well.
+        seconds: time after which no further one is tried.
     """
+    end = time.perf_counter() + seconds
     given = tried(raw, Setup()) if raw.probe_known else _best_probe(raw, Setup(), report)
     report(given)
     if given.fits and not full:
         return given
     found = [given]
     for other in _others(raw, given):
+        if time.perf_counter() > end:
+            return _least(found, given)
         result = tried(raw, other.setup, other.probe, other.probe_name)
         report(result)
         found.append(result)
-    found = _with_pairs(raw, found, report)
+    found = _with_pairs(raw, found, report, end)
     return _least(found, given)
 
 
@@ -174,8 +186,15 @@ def _untried(setup: Setup, probe: np.ndarray | None, name: str) -> Tried:
     return Tried(setup=setup, probe=probe, probe_name=name, unexplained=math.nan)
 
 
-def _with_pairs(raw: RawData, found: list[Tried], report: Report) -> list[Tried]:
-    """Return the readings with pairs of the best ones, where no single one predicts well."""
+def _with_pairs(raw: RawData, found: list[Tried], report: Report, end: float) -> list[Tried]:
+    """Return the readings with pairs of the best ones, where no single one predicts well.
+
+    Args:
+        raw: the scan.
+        found: single readings.
+        report: called with each pair tried.
+        end: of the time there is, by `time.perf_counter`.
+    """
     ordered = sorted(found, key=_score)
     if ordered[0].fits:
         return found
@@ -183,7 +202,7 @@ def _with_pairs(raw: RawData, found: list[Tried], report: Report) -> list[Tried]
     for first in best:
         for second in ordered:
             joined = _joined(first, second)
-            if joined is not None:
+            if joined is not None and time.perf_counter() <= end:
                 result = tried(raw, *joined)
                 report(result)
                 found.append(result)
@@ -219,7 +238,7 @@ def _least(found: list[Tried], given: Tried) -> Tried:
 
 def as_good_as(best: Tried, found: list[Tried]) -> list[Tried]:
     """Return the other readings that the frames do not distinguish from the best."""
-    most = _AS_GOOD * _score(best)
+    most = max(_AS_GOOD * _score(best), _score(best) + _NO_MORE)
     return [each for each in found if each is not best and _score(each) <= most]
 
 
