@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ptycho.api.loading import inspected
+from ptycho.api.logs import muted
 from ptycho.errors import DataError
 from ptycho.experiment import photon_energy_ev
 from ptycho.io import Reading
@@ -173,7 +174,8 @@ def _tried(raw: RawData, reading: Reading, found: Inspection) -> list[Finding]:
     from ptycho.calibration.setup import Setup
 
     given = Setup(positions=reading.positions, frames=reading.frames, probe=reading.probe)
-    tried = check_reading(raw, given=given)
+    with muted():
+        tried = check_reading(raw, given=given)
     explained = any(finding.name in _SPOIL_A_TRIAL for finding in found.findings)
     return [each for each in tried if each.name == "orientation" or not explained]
 

@@ -37,8 +37,8 @@ _AS_GOOD = 1.5
 """Readings that leave at most this many times as much as the best are as good."""
 
 _NO_MORE = 0.02
-"""Share of the variation by which a trial is uncertain: readings that leave no more than this beyond
-the best are alternatives."""
+"""Share of the variation by which a trial is uncertain: readings that leave at most this much more
+than the best are alternatives."""
 
 CLEARLY = 0.6
 """Another reading has to leave less than this part of what the reading of the file leaves."""
@@ -108,7 +108,7 @@ def tried(
     """
     chosen = Refine(probe=probe is not None or not raw.probe_known) if refine is None else refine
     try:
-        judged = trial_of(raw, setup, probe, chosen).judged
+        judged = trial_of(raw, setup, probe, chosen)[1].judged
     except PtychoError:
         return _untried(setup, probe, name)
     return Tried(
@@ -117,15 +117,16 @@ def tried(
     )  # fmt: skip
 
 
-def trial_of(raw: RawData, setup: Setup, probe: np.ndarray | None, refine: Refine) -> Trial:
-    """Return a short trial of a reading."""
+def trial_of(
+    raw: RawData, setup: Setup, probe: np.ndarray | None, refine: Refine
+) -> tuple[Bench, Trial]:
+    """Return a short trial of a reading, and the part of the scan that it was made with."""
     iterations = _ITERATIONS + (4 if refine.probe else 0)
-    return Bench.of(part_for(raw, setup, probe)).trial(refine, iterations)
+    bench = Bench.of(part_for(raw, setup, probe))
+    return bench, bench.trial(refine, iterations)
 
 
-def best_reading(
-    raw: RawData, report: Report, *, full: bool, seconds: float = math.inf
-) -> Tried:
+def best_reading(raw: RawData, report: Report, *, full: bool, seconds: float = math.inf) -> Tried:
     """Return the reading that predicts best; that of the file unless another is clearly better.
 
     Args:

@@ -108,7 +108,7 @@ def test_the_time_is_bounded(raw, monkeypatch):
     monkeypatch.setattr(findings, "_SECONDS", 0.0)
     monkeypatch.setattr(findings, "tried", slow)
     monkeypatch.setattr("ptycho.calibration.orientation.tried", slow)
-    ((name, _),) = found_in(raw)
+    ((name, _),) = found_in(moved(raw, POSITION_STEPS["swap"](raw.positions)))
     assert name == "frames_unexplained"
     assert len(calls) == 3  # as read, with a refined probe, and as read once more
 
