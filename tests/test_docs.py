@@ -44,7 +44,7 @@ def test_the_table_of_formats_is_that_of_the_readers():
 
 def test_every_finding_of_the_inspection_is_explained():
     sources = [ROOT / "ptycho" / "scan" / f"{name}_checks.py" for name in ("frame", "position")]
-    sources.append(ROOT / "ptycho" / "api" / "orientation.py")
+    sources.append(ROOT / "ptycho" / "calibration" / "findings.py")
     names = {n for path in sources for n in re.findall(r'name="(\w+)"', path.read_text())}
     text = (ROOT / "docs" / "FILE_FORMATS.md").read_text(encoding="utf-8")
     assert len(names) > 15

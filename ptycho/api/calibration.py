@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ptycho.api.loading import single_scan
+from ptycho.api.logs import muted
 from ptycho.api.training import opened
 from ptycho.calibration.calibrate import FEWEST, fits
 from ptycho.calibration.calibrate import calibrate as calibrated
@@ -19,6 +20,9 @@ from ptycho.scan.raw_data import RawData
 from ptycho.settings.reconstruct import ReconstructSettings
 
 log = logging.getLogger(__name__)
+
+_OF_EACH_TRIAL = "ptycho.scan.scaling"
+"""Part of the package that would report the photons of each trial."""
 
 
 def calibrate(scan: RawData | Path | str, /, *, full: bool = False) -> Calibration:
@@ -36,7 +40,8 @@ def calibrate(scan: RawData | Path | str, /, *, full: bool = False) -> Calibrati
     raw = single_scan(opened(scan), None)
     if raw.n_frames < FEWEST:
         raise ConfigError(f"calibrate: {raw.n_frames} frames; expected {FEWEST} or more")
-    return calibrated(raw, full=full)
+    with muted(_OF_EACH_TRIAL):
+        return calibrated(raw, full=full)
 
 
 def prepared_scan(
@@ -93,7 +98,10 @@ def _found(raw: RawData, settings: ReconstructSettings, *, automatic: bool) -> C
     """Return the calibration that settings ask for, or that the scan turns out to need."""
     if raw.n_frames < FEWEST or settings.sweeps == 0:
         return None
-    readings = settings.calibrate == "full" or (settings.calibrate == "auto" and not fits(raw))
+    readings = settings.calibrate == "full"
+    if settings.calibrate == "auto":
+        with muted(_OF_EACH_TRIAL):
+            readings = not fits(raw)
     if not (readings or automatic):
         return None
     log.info(
@@ -103,7 +111,8 @@ def _found(raw: RawData, settings: ReconstructSettings, *, automatic: bool) -> C
         else "weighing what the frames ask for",
     )
     try:
-        return calibrated(raw, readings=readings, full=settings.calibrate == "full")
+        with muted(_OF_EACH_TRIAL):
+            return calibrated(raw, readings=readings, full=settings.calibrate == "full")
     except PtychoError as problem:
         log.warning("calibration: not possible: %s", problem)
         return None

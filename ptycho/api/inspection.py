@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ptycho.api.loading import inspected
+from ptycho.api.logs import muted
 from ptycho.errors import DataError
 from ptycho.experiment import photon_energy_ev
 from ptycho.io import Reading
@@ -22,6 +23,12 @@ from ptycho.scan.findings import Finding
 from ptycho.scan.inspection import Inspection
 from ptycho.scan.position_checks import probe_diameter
 from ptycho.scan.raw_data import RawData
+
+_SPOIL_A_TRIAL = (
+    "corner_centred_probe", "corner_centred_frames", "off_centre_frames",
+    "amplitudes_as_intensity", "intensity_as_amplitude",
+)  # fmt: skip
+"""Findings that a trial would only repeat as a probe or frames that do not fit."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -122,7 +129,8 @@ def inspect_files(
         files: each a scan, or each a part of one.
         reading: how to read them.
         skip_found: whether to leave out the frames that a first inspection names.
-        trial: whether to reconstruct a few frames of scans without errors; see `orientation`.
+        trial: whether to reconstruct a few frames of scans without errors; see
+            `calibration.findings`.
 
     Raises:
         DataError: If a file is no scan or no part of one.
@@ -156,10 +164,20 @@ def _inspected(
         return _frames_only(files, source, reading, skip_found, problem)
     raw, found = inspected(raw, reading, skip_found=skip_found)
     if trial and not found.errors:
-        from ptycho.api.orientation import check_orientation  # torch takes seconds to load
-
-        found = replace(found, findings=(*found.findings, *check_orientation(raw)))
+        found = replace(found, findings=(*found.findings, *_tried(raw, reading, found)))
     return InspectedScan(files=files, source=source, raw=raw, inspection=found)
+
+
+def _tried(raw: RawData, reading: Reading, found: Inspection) -> list[Finding]:
+    """Return what trials of a scan find beyond what an inspection has found."""
+    from ptycho.calibration.findings import check_reading  # torch takes seconds to load
+    from ptycho.calibration.setup import Setup
+
+    given = Setup(positions=reading.positions, frames=reading.frames, probe=reading.probe)
+    with muted():
+        tried = check_reading(raw, given=given)
+    explained = any(finding.name in _SPOIL_A_TRIAL for finding in found.findings)
+    return [each for each in tried if each.name == "orientation" or not explained]
 
 
 def _frames_only(

@@ -8,14 +8,19 @@ _package = logging.getLogger("ptycho")
 
 
 @contextlib.contextmanager
-def muted() -> Iterator[None]:
-    """Drop the package's log lines below errors for a while."""
-    level = _package.level
-    _package.setLevel(logging.ERROR)
+def muted(part: str = "ptycho") -> Iterator[None]:
+    """Drop log lines below errors for a while.
+
+    Args:
+        part: of the package, by the name of its logger.
+    """
+    logger = logging.getLogger(part)
+    level = logger.level
+    logger.setLevel(logging.ERROR)
     try:
         yield
     finally:
-        _package.setLevel(level)
+        logger.setLevel(level)
 
 
 @contextlib.contextmanager

@@ -4,6 +4,7 @@ Data flow: RawData -> [hypotheses -> trials] -> the best, and all scores.
 """
 
 import math
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 
@@ -11,10 +12,11 @@ import numpy as np
 from jaxtyping import Complex64
 
 from ptycho.calibration.probes import candidates
-from ptycho.calibration.setup import IDENTITY, Setup, compact_part, in_memory
+from ptycho.calibration.setup import Setup, in_memory
 from ptycho.calibration.trial import Bench, Trial
 from ptycho.engines.nuisances import Refine
 from ptycho.errors import PtychoError
+from ptycho.grouping.compact import compact_part
 from ptycho.scan.raw_data import RawData
 
 _PIXELS = 130 * 64**2
@@ -28,7 +30,7 @@ FITS = 0.08
 readings leave 0.01 to 0.05 after a dozen iterations, frames late by one 0.1, wrong axes 0.3 to 2;
 few photons add to all of them."""
 
-_NOISE, _LITTLE_NOISE = 0.3, 0.05
+NOISE, _LITTLE_NOISE = 0.3, 0.05
 """Part of the counting noise of a frame that a prediction from its neighbours adds, at most and
 usually."""
 
@@ -38,6 +40,10 @@ _NOISY = 3.0
 _AS_GOOD, _AS_POOR = 1.5, 1.05
 """Readings that leave at most this many times as much as the best are as good; the second where the
 best is poor."""
+
+_NO_MORE = 0.02
+"""Share of the variation by which a trial is uncertain: readings that leave at most this much more
+than the best are alternatives."""
 
 CLEARLY, _FAR = 0.6, 0.35
 """Another reading has to leave less than this part of what the reading of the file leaves; the
@@ -81,7 +87,7 @@ class Tried:
     @property
     def fits(self) -> bool:
         """Whether nothing speaks against it."""
-        return self.unexplained <= FITS + _NOISE * self.noise
+        return self.unexplained <= FITS + NOISE * self.noise
 
     @property
     def fits_well(self) -> bool:
@@ -122,7 +128,7 @@ def tried(
     """
     chosen = (refine or Refine())._replace(probe=probe is not None or not raw.probe_known)
     try:
-        judged = trial_of(raw, setup, probe, chosen).judged
+        judged = trial_of(raw, setup, probe, chosen)[1].judged
     except PtychoError:
         return _untried(setup, probe, name)
     return Tried(
@@ -131,30 +137,37 @@ def tried(
     )  # fmt: skip
 
 
-def trial_of(raw: RawData, setup: Setup, probe: np.ndarray | None, refine: Refine) -> Trial:
-    """Return a short trial of a reading."""
+def trial_of(
+    raw: RawData, setup: Setup, probe: np.ndarray | None, refine: Refine
+) -> tuple[Bench, Trial]:
+    """Return a short trial of a reading, and the part of the scan that it was made with."""
     iterations = _ITERATIONS + (4 if refine.probe else 0)
-    return Bench.of(part_for(raw, setup, probe)).trial(refine, iterations)
+    bench = Bench.of(part_for(raw, setup, probe))
+    return bench, bench.trial(refine, iterations)
 
 
-def best_reading(raw: RawData, report: Report, *, full: bool) -> Tried:
+def best_reading(raw: RawData, report: Report, *, full: bool, seconds: float = math.inf) -> Tried:
     """Return the reading that predicts best; that of the file unless another is clearly better.
 
     Args:
         raw: the scan.
         report: called with each reading tried.
         full: whether to try all of them even if that of the file predicts well.
+        seconds: time after which no further one is tried.
     """
+    end = time.perf_counter() + seconds
     given = tried(raw, Setup()) if raw.probe_known else _best_probe(raw, Setup(), report)
     report(given)
     if given.fits and not full:
         return given
     found = [given]
     for other in _others(raw, given):
+        if time.perf_counter() > end:
+            return _least(found, given)
         result = tried(raw, other.setup, other.probe, other.probe_name, refine=other.refine)
         report(result)
         found.append(result)
-    found = _with_pairs(raw, found, report)
+    found = _with_pairs(raw, found, report, end)
     return _least(found, given)
 
 
@@ -196,14 +209,23 @@ def _untried(setup: Setup, probe: np.ndarray | None, name: str) -> Tried:
     return Tried(setup=setup, probe=probe, probe_name=name, unexplained=math.nan)
 
 
-def _with_pairs(raw: RawData, found: list[Tried], report: Report) -> list[Tried]:
-    """Return the readings with pairs of the best ones, where no single one predicts well."""
+def _with_pairs(raw: RawData, found: list[Tried], report: Report, end: float) -> list[Tried]:
+    """Return the readings with pairs of the best ones, where no single one predicts well.
+
+    Args:
+        raw: the scan.
+        found: single readings.
+        report: called with each pair tried.
+        end: of the time there is, by `time.perf_counter`.
+    """
     ordered = sorted(found, key=_score)
     if ordered[0].fits_well:
         return found
     for first in ordered[:_PAIRED]:
         for second in ordered:
             joined = _joined(first, second)
+            if time.perf_counter() > end:
+                return found
             if joined is not None and not any(_same(joined, each) for each in found):
                 result = tried(
                     raw, joined.setup, joined.probe, joined.probe_name, refine=joined.refine
@@ -247,7 +269,7 @@ def _least(found: list[Tried], given: Tried) -> Tried:
 
 def as_good_as(best: Tried, found: list[Tried]) -> list[Tried]:
     """Return the other readings that the frames do not distinguish from the best."""
-    most = _AS_GOOD * _score(best)
+    most = max(_AS_GOOD * _score(best), _score(best) + _NO_MORE)
     return [each for each in found if each is not best and _score(each) <= most]
 
 

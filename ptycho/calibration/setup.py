@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Complex64, Float, Int
-from scipy.spatial import cKDTree
 
 from ptycho.io.fields import FrameStack, LazyFrames
 from ptycho.io.orientation import PROBE_STEPS, oriented, placed
@@ -50,6 +49,11 @@ class Setup:
         if self.blur is not None:
             parts.append(f"detector blur of {self.blur:g} px")
         return " ".join(parts) or "as read"
+
+    @property
+    def all_flags(self) -> bool:
+        """Whether `words` are flags of a command and nothing else."""
+        return self.matrix == IDENTITY and self.blur is None
 
     def positions_of(self, raw: RawData) -> Float[np.ndarray, "position 2"]:
         """Return the positions of a scan by this hypothesis, object pixels."""
@@ -116,21 +120,6 @@ def described(matrix: tuple[tuple[float, float], tuple[float, float]]) -> str:
     if abs(shear) > _LEAST_SCALE:
         parts.append(f"sheared by {shear:.4f}")
     return f"positions {', '.join(parts) or 'hardly changed'}"
-
-
-def compact_part(
-    positions: Float[np.ndarray, "position 2"], most: int
-) -> Int[np.ndarray, " frame"]:
-    """Return the frames nearest to the middle of a scan, ascending.
-
-    Args:
-        positions: of all frames.
-        most: number of frames.
-    """
-    middle = np.median(positions, axis=0)
-    _, near = cKDTree(positions).query(middle, k=min(most, len(positions)))
-    chosen: np.ndarray = np.sort(np.atleast_1d(near))
-    return chosen
 
 
 def in_memory(raw: RawData, numbers: Int[np.ndarray, " frame"]) -> RawData:

@@ -60,25 +60,29 @@ class Calibration:
         """Whether it changes anything."""
         return self.setup != Setup() or self.probe is not None or bool(self.refine)
 
-    def lines(self) -> list[str]:
-        """Return what was found, one fact per line."""
+    def rows(self) -> list[tuple[str, str]]:
+        """Return what was found as pairs of name and text."""
         before, after = self.unexplained
-        lines = [f"reading: {self.setup.words()}"]
+        rows = [("reading", self.setup.words())]
         if self.probe is not None:
             modes = len(self.probe)
-            lines.append(f"probe: found from the frames, {modes} mode{'s' * (modes > 1)}")
-        lines.append(f"to refine: {', '.join(self.refine) or 'nothing'}")
-        lines.append(
-            f"held-out frames: {before:.1%} of what varies predicted wrongly as read, {after:.1%} "
-            "now"
-        )
+            rows.append(("probe", f"found from the frames, {modes} mode{'s' * (modes > 1)}"))
+        rows.append(("to refine", ", ".join(self.refine) or "nothing"))
+        rows.append((
+            "held-out frames",
+            f"{_share(before)} of what varies predicted wrongly as read, {_share(after)} now",
+        ))  # fmt: skip
         if self.alternatives:
-            lines.append(f"the frames allow as well: {'; '.join(self.alternatives[:4])}")
+            rows.append(("the frames allow as well", "; ".join(self.alternatives[:4])))
         if self.twin:
-            lines.append(
-                "the conjugate twin (both axes negated) fits equally; one of these two is right"
+            rows.append(
+                ("conjugate twin", "both axes negated; fits equally, one of these two is right")
             )
-        return lines
+        return rows
+
+    def lines(self) -> list[str]:
+        """Return what was found, one fact per line."""
+        return [f"{name}: {text}" for name, text in self.rows()]
 
     def applied(self, raw: RawData) -> RawData:
         """Return a scan as it should have been.
@@ -164,6 +168,10 @@ def _from_document(document: Mapping[str, Any], probe: np.ndarray | None) -> Cal
         rounds=tuple(document["rounds"]),
         seconds=float(document["seconds"]),
     )
+
+
+def _share(value: float) -> str:
+    return f"{value:.1%}" if np.isfinite(value) else "an unknown share"
 
 
 def _finite(value: float) -> float | None:

@@ -8,11 +8,11 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from jaxtyping import Bool, Complex, Float, Int
-from scipy.spatial import cKDTree
 from torch import Tensor
 
 from ptycho.engines.problem import Estimate, Problem
 from ptycho.engines.residuals import expected_frames
+from ptycho.grouping.compact import compact_part
 from ptycho.physics.counting import root_bias
 from ptycho.physics.detector import Measured
 from ptycho.physics.forward import update_step
@@ -40,17 +40,6 @@ class Part(NamedTuple):
         """Return some of the frames."""
         index = torch.from_numpy(chosen).to(self.members.device)
         return Part(self.members[index], self.amplitude[index])
-
-
-def compact_part(positions: Float[np.ndarray, "frame 2"], most: int) -> Int[np.ndarray, " chosen"]:
-    """Return the positions nearest to the median of all, ascending.
-
-    Args:
-        positions: (row, col), any unit.
-        most: how many.
-    """
-    _, near = cKDTree(positions).query(np.median(positions, axis=0), k=min(most, len(positions)))
-    return np.sort(np.atleast_1d(near))
 
 
 def read_part(problem: Problem, estimate: Estimate, most: int) -> Part:

@@ -74,16 +74,21 @@ def turned(
 def _snake(positions: Float[np.ndarray, "position 2"]) -> Float[np.ndarray, "position 2"]:
     """Return positions with the order reversed in every other row of a raster.
 
-    A row ends where the next position is much farther away than usual, or the direction turns.
+    A row ends where the next position is much farther away than usual; of a snake, where a step
+    across the rows is longer than along them, or else where the direction turns.
     """
     if len(positions) < 3:
         return positions
     moves = np.diff(positions, axis=0)
     length = np.hypot(*moves.T)
     jumps = length > 3 * np.median(length)
+    fast = int(np.argmax(np.abs(moves).sum(axis=0)))
+    across = np.abs(moves[:, 1 - fast]) > np.abs(moves[:, fast])
+    across[1:] &= ~across[:-1]
     turns = np.zeros(len(moves), bool)
     turns[1:] = (moves[1:] * moves[:-1]).sum(axis=1) < 0
-    starts = np.flatnonzero(jumps if jumps.any() else turns) + 1
+    ends = next((found for found in (jumps, across) if found.any()), turns)
+    starts = np.flatnonzero(ends) + 1
     rows = np.split(np.arange(len(positions)), starts)
     order = [row[::-1] if i % 2 else row for i, row in enumerate(rows)]
     return positions[np.concatenate(order)]

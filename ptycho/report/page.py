@@ -18,6 +18,7 @@ from bokeh.resources import Resources
 
 from ptycho.errors import PtychoError
 from ptycho.io.atomic import write_text
+from ptycho.report.calibration import calibration_part
 from ptycho.report.curves import curves_of
 from ptycho.report.images import (
     corners_of,
@@ -62,6 +63,7 @@ _SECTIONS = {
     "object": "Object",
     "quality": "Quality",
     "health": "Health",
+    "calibration": "Calibration",
     "numbers": "Numbers",
     "groups": "Scan and groups",
     "illumination": "Probe",
@@ -121,25 +123,27 @@ def page_html(run: RunFolder) -> str:
     document.js_on_event("document_ready", *opened, *page.starts)
     script, divs = components({**page.roots}) if page.roots else ("", {})
     numbers = numbers_of(run)
+    calibration = None if run.calibration is None else calibration_part(run.calibration)
     warnings = [_UNFINISHED[run.state]] if run.state in _UNFINISHED else []
     return _template().render(
         title=_TITLES[run.kind], run=run, divs=divs, notes=page.notes,
-        sections=_sections(divs, bool(numbers)), change=loss_change(run),
+        sections=_sections(divs, bool(numbers), calibration is not None), change=loss_change(run),
         warnings=[*warnings, *warnings_of(run)], verdict=verdict_lines(run),
-        key_numbers=key_numbers(run), numbers=numbers, quality=_QUALITY,
+        key_numbers=key_numbers(run), numbers=numbers, calibration=calibration, quality=_QUALITY,
         split=split_table(run.coverage or {}), summary=summary_of(run, shown),
         downloads=downloads_of(run), probes=[n for n in divs if n.startswith("probe_")],
         script=script, library=_library() if page.roots else "",
     )  # fmt: skip
 
 
-def _sections(divs: Mapping[str, str], has_numbers: bool) -> dict[str, str]:
+def _sections(divs: Mapping[str, str], has_numbers: bool, calibrated: bool) -> dict[str, str]:
     """Return id and heading of the sections that the page has something for."""
     needed = {
         "training": "loss" in divs,
         "object": "amplitude" in divs,
         "quality": any(name in divs for name in _QUALITY),
         "health": "power" in divs or "spread" in divs,
+        "calibration": calibrated,
         "numbers": has_numbers,
         "groups": "scan" in divs,
         "illumination": "probe_0" in divs,

@@ -15,10 +15,12 @@ from typing import Any
 import numpy as np
 from jaxtyping import Complex, Float, Int
 
+from ptycho.calibration.value import Calibration, read_calibration
 from ptycho.errors import DataError
 from ptycho.io.npz import UNREADABLE, NpzFile, reason, write_npz
 from ptycho.learning.model_files import MODEL_FILE
 from ptycho.runs.files import (
+    CALIBRATION_FILE,
     COVERAGE_FILE,
     HISTORY_FILE,
     LOG_FILE,
@@ -77,6 +79,9 @@ class RunFolder:
 
     selection: Selection | None = None
     """Positions and groups used."""
+
+    calibration: Calibration | None = None
+    """How the run read its scan, with the evidence, if it was calibrated."""
 
     epochs: tuple[Mapping[str, Any], ...] = ()
     """One entry for each epoch of a training: `epoch`, `seconds`, losses, health."""
@@ -188,6 +193,7 @@ def read_run(path: Path) -> RunFolder:
         arrays=_arrays(path / RECONSTRUCTION_FILE),
         picture=_arrays(path / PICTURE_FILE),
         selection=_selection(path / SELECTION_FILE),
+        calibration=_calibration(path / CALIBRATION_FILE),
         epochs=epochs,
         findings=findings,
         log=latest_log(path),
@@ -278,6 +284,10 @@ def _selection(path: Path) -> Selection | None:
             "(group, member) of positions (M, 2)"
         )
     return whole
+
+
+def _calibration(path: Path) -> Calibration | None:
+    return read_calibration(path) if path.is_file() else None
 
 
 def _history(path: Path) -> tuple[tuple[dict[str, Any], ...], tuple[tuple[int, str], ...]]:

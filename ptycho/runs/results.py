@@ -35,6 +35,12 @@ def headline(
     found = {name: part[name] for part, names in parts for name in names if name in part}
     if "word" in (verdict := _part(metrics, "verdict")):
         found |= {"verdict": verdict["word"], "verdict_reasons": verdict.get("reasons", [])}
+    if "words" in (calibration := _part(metrics, "calibration")):
+        found |= {
+            "calibrated_reading": calibration["words"],
+            "calibrated_refine": ", ".join(calibration.get("refine", [])) or "nothing",
+            "conjugate_twin": bool(calibration.get("twin")),
+        }  # fmt: skip
     if "object" in (unexplained := _part(metrics, "unexplained_light")):
         found["unexplained_light"] = unexplained["object"]
     free, kept = metrics.get("free_residual"), metrics.get("sweeps") or 0

@@ -12,6 +12,7 @@ from bokeh.models.renderers import GlyphRenderer
 from bokeh.models.ui import UIElement
 from bokeh.plotting import figure
 
+from ptycho.report.calibration import found_table
 from ptycho.report.curves import curves_of
 from ptycho.report.images import Image, corners_of, has_object, object_images, residual_dots
 from ptycho.report.pictures import ImageView, Linked, dots_view, image_view, linked_around
@@ -138,6 +139,9 @@ def _about(run: RunFolder) -> str:
     if "epoch" in shown_arrays(run):
         rows.append(("epoch of the object shown", str(int(shown_arrays(run)["epoch"]))))
     rows += numbers_of(run)
+    if run.calibration is not None:
+        found = found_table(run.calibration)
+        rows += [(f"calibration, {name}", value) for name, value in found]
     settings = [(name, value) for name, value in run.settings.items() if value is not None]
     shown = f"<details><summary>All settings</summary>{table(settings)}</details>"
     return table(rows) + shown

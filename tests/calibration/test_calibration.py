@@ -12,11 +12,12 @@ import ptycho
 from ptycho.calibration.calibrate import calibrate, fits
 from ptycho.calibration.evidence import weigh
 from ptycho.calibration.probes import candidates
-from ptycho.calibration.setup import Setup, compact_part, described, in_memory
+from ptycho.calibration.setup import Setup, described, in_memory
 from ptycho.calibration.trial import Bench, Judged, better
 from ptycho.calibration.value import Calibration, read_calibration
 from ptycho.engines.nuisances import Refine
 from ptycho.errors import ConfigError, DataError
+from ptycho.grouping.compact import compact_part
 from ptycho.io.orientation import FRAME_STEPS, POSITION_STEPS
 from ptycho.io.start_probe import estimated_probe
 from ptycho.metrics import well_covered

@@ -9,7 +9,7 @@ import torch
 import ptycho
 from ptycho.api.reconstruction_file import problem_of
 from ptycho.engines.cross_check import coarse_correlation, cross_check
-from ptycho.engines.halves import compact_part, root_bias
+from ptycho.engines.halves import root_bias
 
 
 @pytest.fixture(scope="module")
@@ -66,9 +66,3 @@ def test_bias_of_a_root_is_that_of_the_poisson_distribution():
     exact = np.sqrt(mean) - (chance * np.sqrt(counts)).sum(axis=0)
     found = root_bias(torch.from_numpy(np.sqrt(mean))).numpy()
     np.testing.assert_allclose(found, exact, atol=0.015)  # the fit is good to that
-
-
-def test_the_compact_part_is_the_nearest():
-    positions = np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0], [1.0, 1.0], [50.0, 50.0]])
-    assert compact_part(positions, 4).tolist() == [0, 1, 2, 3]
-    assert compact_part(positions, 9).tolist() == [0, 1, 2, 3, 4]

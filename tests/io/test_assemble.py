@@ -181,6 +181,16 @@ def test_snake_reverses_every_other_row_by_hand():
     assert turned_rows[:, 1].tolist() == [0, 1, 2, 2, 1, 0, 0, 1, 2]
 
 
+def test_snake_turns_a_snake_with_jitter_into_a_raster():
+    rows, cols = np.divmod(np.arange(20), 5)
+    raster = 4.0 * np.stack([rows, cols], axis=1)
+    raster += np.random.default_rng(0).normal(scale=0.5, size=raster.shape)
+    back = np.where(rows % 2 == 1, 5 * rows + 4 - cols, np.arange(20))
+    np.testing.assert_array_equal(POSITION_STEPS["snake"](raster[back]), raster)
+    swapped = raster[back][:, ::-1]  # rows along the other axis
+    np.testing.assert_array_equal(POSITION_STEPS["snake"](swapped), raster[:, ::-1])
+
+
 def test_a_raster_on_the_command_line():
     found = places(
         fields(Reading(scan_shape=(2, 3), step_px=(5.0, 4.0)), positions=None, probe=None)

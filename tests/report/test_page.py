@@ -1,22 +1,29 @@
 """The page of a run: what is on it, and that it never costs the run."""
 
+import base64
 import dataclasses
 import html as html_module
+import io
 import json
 import re
 
 import numpy as np
 import pytest
 from run_folders import begun
+from skimage.io import imread
 from tiny_scan import reconstructed_in_groups, simulated
 
 from ptycho.api import page
+from ptycho.calibration.setup import Setup
+from ptycho.calibration.value import Calibration, read_calibration
 from ptycho.commands import cli
 from ptycho.io.npz import NpzFile, write_npz
+from ptycho.report.calibration import calibration_part
 from ptycho.report.page import page_html
 from ptycho.report.tables import numbers_of
 from ptycho.runs.folder import read_run
 from ptycho.settings.train import TrainConfig
+from ptycho.view.panels import RunPanel
 
 
 @pytest.fixture(scope="module")
@@ -154,3 +161,45 @@ def test_a_page_that_cannot_be_written_costs_a_warning_only(copy, caplog):
     page.leave_page(copy)
     assert f"{copy}: no report.html: {copy / 'metrics.json'}: no JSON" in caplog.text
     assert not (copy / "report.html").exists()
+
+
+def test_a_calibration_is_shown_with_its_evidence_and_only_where_there_is_one(copy):
+    assert 'id="calibration"' not in page_html(read_run(copy))
+    tried = [("as read", 0.51), ("--positions swap", 0.007), ("--measurement amplitude", np.nan)]
+    tried += [(f"probe <{n}>", 0.6) for n in range(9)]
+    weighed = {"round": 1, "unexplained": 0.004, "sigmas": 8.14}
+    known = Calibration(
+        frame_size=16, setup=Setup(positions=("swap",)), refine=("probe",),
+        unexplained=(0.51, 0.004), twin=True, alternatives=("--frames transpose",),
+        readings=tuple({"words": words, "unexplained": share} for words, share in tried),
+        rounds=({**weighed, "name": "probe", "gain": 0.45, "kept": True},
+                {**weighed, "name": "modes", "gain": -3.0, "kept": False}),
+    )  # fmt: skip
+    known.save(copy / "calibration.npz")
+    run = read_run(copy)
+    assert run.calibration.document() == read_calibration(copy / "calibration.npz").document()
+    text = page_html(run)
+    part = text[text.index('<section id="calibration"') :].partition("</section>")[0]
+    rows = re.findall(r"<tr.*?</tr>", part)
+    cells = [re.findall(r"<t[dh][^>]*>(.*?)</t[dh]>", row) for row in rows]
+    assert ["reading", "--positions swap"] in cells
+    assert ["to refine", "probe"] in cells
+    assert ["the frames allow as well", "--frames transpose"] in cells
+    assert any(name == "conjugate twin" for name, *_ in cells)
+    assert "51.0% of what varies predicted wrongly as read, 0.4% now" in part
+    scores = [c for c in cells if len(c) == 2 and (c[1].endswith(" %") or "possible" in c[1])]
+    assert scores[:2] == [["--positions swap", "0.7 %"], ["as read", "51.0 %"]]
+    assert scores[-1] == ["--measurement amplitude", "not possible"]
+    assert "4 further readings" in part
+    assert "probe &lt;3&gt;" in part
+    assert ["1", "probe", "0.4 %", "45.0 %", "8.1", "kept"] in cells
+    assert ["1", "modes", "0.4 %", "below -100 %", "8.1", "not kept"] in cells
+    picture = base64.b64decode(re.search(r'src="data:image/png;base64,([^"]*)"', part)[1])
+    assert imread(io.BytesIO(picture)).shape[1] > 1000
+    assert '<a href="#calibration">' in text
+    assert "calibration, reading" in RunPanel(run).about.text
+
+
+def test_a_calibration_without_evidence_has_no_picture():
+    part = calibration_part(Calibration(frame_size=16))
+    assert (part.picture, part.readings, part.rounds) == ("", [], ())
