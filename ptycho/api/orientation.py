@@ -71,13 +71,13 @@ class Orientation:
         _, near = cKDTree(positions).query(middle, k=min(n_frames, len(positions)))
         chosen = np.sort(np.atleast_1d(near))
         part = raw.subset(chosen)
-        frames, probe = np.asarray(part.frames[:]), np.asarray(part.probe)
+        frames, probe = np.asarray(part.mended_frames[:]), np.asarray(part.probe)
         for step in self.frames:
             frames = FRAME_STEPS[step](frames)
         for step in self.probe:
             probe = PROBE_STEPS[step](probe)
         return replace(
-            part, frames=np.ascontiguousarray(frames), probe=probe,
+            part, frames=np.ascontiguousarray(frames), flashes=None, probe=probe,
             ycoords=positions[chosen, 0], xcoords=positions[chosen, 1],
             xcoords_start=None, ycoords_start=None, obj=None, patches=None,
         )  # fmt: skip
