@@ -17,6 +17,7 @@ _AROUND = np.array([(r, c) for r in (-1, 0, 1) for c in (-1, 0, 1) if r or c])
 _FEWEST_NEIGHBOURS = 3
 _ABOVE_NEIGHBOURS = 8.0
 _ABOVE_MEAN = 10.0
+_ABOVE_USUAL = 4.0
 _LEAST = 0.02  # of the brightest pixel of a usual frame
 _SIGMAS = 12.0  # of counting, above the neighbours
 
@@ -29,7 +30,8 @@ class FlashLimits:
     """True on valid pixels."""
 
     prefilter: Float[np.ndarray, "row col"]
-    """Smallest value that is looked at, far above the mean frame around the pixel; photons."""
+    """Smallest value that is looked at: far above the mean frame around the pixel, and above what
+    it holds itself in the brightest quarter of the frames; photons."""
 
     least: float
     """Photons above which a single pixel matters."""
@@ -56,7 +58,10 @@ class FlashLimits:
         around = _median(_neighbours(mean[None], at, valid)).reshape(mean.shape)
         top = np.where(valid, intensity, 0).max(axis=(1, 2), initial=0)
         least = max(_LEAST * float(top.mean()), _SIGMAS * quantum)
-        prefilter = np.where(valid & np.isfinite(around), _ABOVE_MEAN * around + least, np.inf)
+        # A pixel that is bright in more than a quarter of the frames is no matter of single ones.
+        usual = np.percentile(intensity, 75, axis=0)
+        limit = np.fmax(_ABOVE_MEAN * around, _ABOVE_USUAL * usual) + least
+        prefilter = np.where(valid & np.isfinite(around), limit, np.inf)
         return cls(valid=valid, prefilter=prefilter, least=least, quantum=quantum)
 
     def found_in(

@@ -19,8 +19,8 @@ from ptycho.scan.shift_checks import shifted_frames
 _RIM = 3.0  # pixels around a gap that show what it should hold
 _FEW = 0.02  # share of the pixels that can be broken
 _MOST_FLASHES = 1e-3  # share of all values
-_OFTEN = 0.25  # share of the frames in which an unstable pixel is hot
-_SMALL_REGION = 8  # pixels
+_OFTEN = 0.1  # share of the frames in which an unstable pixel is hot
+_SMALL_REGION = 12  # pixels
 
 
 def repeated_frames(sample: Sample) -> Iterator[Finding]:
@@ -122,8 +122,10 @@ def _with_sharp_edges(
         grown = tuple(slice(max(s.start - 1, 0), s.stop + 1) for s in box)
         part = labels[grown] == number
         around = ndimage.binary_dilation(part, np.ones((3, 3))) & ~part
-        share = 50 if part.sum() >= _SMALL_REGION else 25
-        if np.percentile(total[grown][around], share) < least:
+        held_around = total[grown][around]
+        # A pattern that is the same in all frames has small dark places of its own, with dim sides.
+        small = part.sum() < _SMALL_REGION
+        if np.median(held_around) < least or (small and held_around.min() < 5 * least):
             continue  # the last lit pixels before the dark
         rim = ndimage.binary_dilation(part) & lit[grown]
         # The mean of the pixels around exceeds what a pixel holds where the intensity falls off
@@ -140,7 +142,7 @@ def _listed(where: Int[np.ndarray, "pixel 2"]) -> tuple[tuple[int, int], ...]:
 def lone_pixels(sample: Sample) -> Iterator[Finding]:
     """Dead and hot pixels: unlike all around them in every frame."""
     regions = zero_regions(sample)
-    odd = suspicious_pixels(sample.intensity, sample.raw.mask) & ~regions
+    odd = suspicious_pixels(sample.intensity, sample.raw.mask) & ~regions & ~_beam(sample)
     at_top = sample.high == sample.high.max()
     around = np.ones((3, 3), bool)
     around[1, 1] = False
@@ -158,6 +160,15 @@ def lone_pixels(sample: Sample) -> Iterator[Finding]:
             pixels=_listed(where),
             reason="dead or hot",
         )
+
+
+def _beam(sample: Sample) -> Bool[np.ndarray, "row col"]:
+    """Return pixels that may hold a direct beam, of a hardly focused probe, and look like hot ones.
+    """
+    away = np.hypot(*(np.indices(sample.mean.shape) - sample.size // 2))
+    most = sample.mean > 0.5 * sample.mean[sample.valid].sum()
+    beam: np.ndarray = (sample.mean > 0) & ((away < 1.5) | ((away < sample.size / 8) & most))
+    return beam
 
 
 def flashing_pixels(sample: Sample) -> Iterator[Finding]:

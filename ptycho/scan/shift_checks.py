@@ -57,11 +57,11 @@ def shifted_frames(sample: Sample) -> Iterator[Finding]:
     usual = usual[spread(len(usual), _COMPARED)]
     reference = ~doubted & lit
     found, normal = (_fits(sample, chosen, near, reference) for chosen in (tried, usual))
-    moved, gain = np.hypot(*found.moved.T), found.there - found.here
+    moved, least_fit = np.hypot(*found.moved.T), -_limit(-normal.here)
     shifted = (
         (moved > max(_LEAST, _limit(np.hypot(*normal.moved.T))))
-        & (gain > _limit(normal.there - normal.here))
-        & (found.there > np.percentile(normal.here, 10))
+        & (found.here < least_fit)
+        & (found.there >= least_fit)
         & (np.hypot(*(found.moved - away[tried]).T) < np.maximum(1.0, 0.5 * moved))
     )
     if shifted.any():
