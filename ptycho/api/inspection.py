@@ -22,6 +22,7 @@ from ptycho.scan.findings import Finding
 from ptycho.scan.inspection import Inspection
 from ptycho.scan.position_checks import probe_diameter
 from ptycho.scan.raw_data import RawData
+from ptycho.scan.screening import explained
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -106,7 +107,7 @@ class InspectedScan:
             "probe_diameter": probe_diameter(raw.probe),
             "findings": [
                 {"name": f.name, "severity": f.severity, "text": f.text, "remedy": f.remedy,
-                 "frames": list(f.frames)}
+                 "frames": list(f.frames), "excluded": f.excludable}
                 for f in self.inspection.findings
             ],
             "read": raw.metadata.get("reading", {}).get("steps", []),
@@ -159,7 +160,7 @@ def _inspected(
         from ptycho.api.orientation import check_orientation  # torch takes seconds to load
 
         found = replace(found, findings=(*found.findings, *check_orientation(raw)))
-    return InspectedScan(files=files, source=source, raw=raw, inspection=found)
+    return InspectedScan(files=files, source=source, raw=raw, inspection=explained(found))
 
 
 def _frames_only(
@@ -175,7 +176,7 @@ def _frames_only(
         text=problem.found,
         remedy=f"expected {problem.remedy}",
     )
-    found = replace(found, findings=(unplaced, *found.findings))
+    found = replace(found, findings=(unplaced, *explained(found).findings))
     return InspectedScan(files=files, source=source, raw=raw, inspection=found, unit=problem.unit)
 
 

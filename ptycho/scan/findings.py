@@ -44,6 +44,11 @@ class Finding:
     """What these frames or pixels are, in a word or two; empty for those that a command does not
     exclude unless asked to."""
 
+    @property
+    def excludable(self) -> bool:
+        """Whether commands that compute exclude these frames or pixels by default."""
+        return bool(self.reason) and bool(self.frames or self.pixels or self.flashes)
+
     def sentence(self) -> str:
         """Return text and remedy in one line."""
         return f"{self.text}; {self.remedy}" if self.remedy else self.text

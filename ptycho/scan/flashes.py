@@ -15,9 +15,9 @@ from ptycho.errors import DataError
 
 _AROUND = np.array([(r, c) for r in (-1, 0, 1) for c in (-1, 0, 1) if r or c])
 _FEWEST_NEIGHBOURS = 3
-_ABOVE_NEIGHBOURS = 8.0
-_ABOVE_MEAN = 10.0
-_ABOVE_USUAL = 4.0
+_ABOVE_NEIGHBOURS = 10.0
+_ABOVE_MEAN = 15.0
+_ABOVE_USUAL = 6.0
 _LEAST = 0.02  # of the brightest pixel of a usual frame
 _SIGMAS = 12.0  # of counting, above the neighbours
 
@@ -64,9 +64,7 @@ class FlashLimits:
         prefilter = np.where(valid & np.isfinite(around), limit, np.inf)
         return cls(valid=valid, prefilter=prefilter, least=least, quantum=quantum)
 
-    def found_in(
-        self, frames: Float[np.ndarray, "frame row col"]
-    ) -> Int[np.ndarray, "flash 3"]:
+    def found_in(self, frames: Float[np.ndarray, "frame row col"]) -> Int[np.ndarray, "flash 3"]:
         """Return (frame, row, col) of the flashes in some frames.
 
         A flash exceeds the mean frame around it, and all its neighbours in its own frame: a peak of

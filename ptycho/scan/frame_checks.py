@@ -163,8 +163,7 @@ def lone_pixels(sample: Sample) -> Iterator[Finding]:
 
 
 def _beam(sample: Sample) -> Bool[np.ndarray, "row col"]:
-    """Return pixels that may hold a direct beam, of a hardly focused probe, and look like hot ones.
-    """
+    """Return pixels that may hold a direct beam, of a hardly focused probe, and look like hot ones."""
     away = np.hypot(*(np.indices(sample.mean.shape) - sample.size // 2))
     most = sample.mean > 0.5 * sample.mean[sample.valid].sum()
     beam: np.ndarray = (sample.mean > 0) & ((away < 1.5) | ((away < sample.size / 8) & most))

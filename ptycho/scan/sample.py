@@ -74,7 +74,6 @@ class Sample:
         """N, pixels per side of a frame."""
         return self.raw.frame_size
 
-
     @property
     def complete(self) -> bool:
         """Whether every frame was counted."""
