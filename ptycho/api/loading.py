@@ -104,9 +104,10 @@ def read_scan(
             )
         return raw if scan is None else single_scan(raw, scan)
 
+    lines: list[str] = []
     if isinstance(exclude, Exclusion):
         raw = applied(read(()), exclude)
-        found, lines = inspect_scan(raw), []
+        found = inspect_scan(raw)
         for line in exclude.sentences():
             log.info("%s: as in the run: %s", path, line)
     else:
@@ -114,9 +115,8 @@ def read_scan(
     if found.errors:
         raise DataError(f"{path}: {found.errors[0].sentence()}")
     report_mask(raw)
-    warnings = tuple(
-        f"{path}: {line}" for line in (*lines, *(f.sentence() for f in found.warnings))
-    )
+    lines += [finding.sentence() for finding in found.warnings]
+    warnings = tuple(f"{path}: {line}" for line in lines)
     for text in warnings:
         log.warning("%s", text)
     raw = replace(raw, warnings=warnings)
@@ -146,7 +146,7 @@ def inspected(
     if raw.path is None:
         raw = raw.subset(np.setdiff1d(np.arange(raw.n_frames), frames))
     else:
-        skip = tuple(sorted({*reading.skip, *raw.numbers[frames].tolist()}))
+        skip = tuple(sorted({*reading.skip, *raw.numbers_of(frames)}))
         raw = RawData.from_file(raw.path, replace(reading, skip=skip))
     return raw, inspect_scan(raw, frames_only=reading.frames_only)
 

@@ -112,9 +112,8 @@ def _without_skipped(
 ) -> Float[np.ndarray, "kept 2"]:
     """Return the positions of the frames that stay; all if there is not one per frame."""
     assert whole.frames is not None
-    return (
-        np.delete(positions, reading.skip, 0) if len(positions) == len(whole.frames) else positions
-    )
+    one_each = len(positions) == len(whole.frames)
+    return np.delete(positions, reading.skip, axis=0) if one_each else positions
 
 
 def _check_numbers(where: str, n_frames: int, n_positions: int) -> None:

@@ -169,8 +169,9 @@ def suspicious_pixels(
 ) -> Bool[np.ndarray, "row col"]:
     """Return pixels whose values do not agree with those of their neighbours: a hint, no mask.
 
-    Dead: zero in all frames, amid and next to pixels of more than 50 photons in the sum. Hot: in every
-    frame above ten times the largest value of all neighbours, or always the same value above 10.
+    Dead: zero in all frames, amid and next to pixels of more than 50 photons in the sum. Hot: in
+    every frame above ten times the largest value of all neighbours, or always the same value
+    above 10.
 
     Args:
         intensity: photons per pixel of frames spread over the scan.

@@ -1,6 +1,6 @@
 """What is excluded from a scan, and why, by the numbers of its file.
 
-Data flow: findings -> [exclusion] -> RawData, log, run record; run record -> [exclusion] -> RawData.
+Data flow: findings or run record -> [exclusion] -> RawData, log, run record.
 Knows numbers only: no frames, no files.
 """
 

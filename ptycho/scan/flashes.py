@@ -1,8 +1,8 @@
 """Values of single pixels in single frames that are no photons of the scan: cosmic rays, spikes.
 
 Data flow: file -> RawData -> [flashes] -> frames as everything else reads them.
-A flash is a row (frame, row, col). `RawData` replaces it wherever its frames are read, by the median
-of its eight neighbours in the same frame; so no mask per frame is needed anywhere.
+A flash is a row (frame, row, col). `RawData` replaces it wherever its frames are read, by the
+median of its eight neighbours in the same frame; so no mask per frame is needed anywhere.
 """
 
 from dataclasses import dataclass

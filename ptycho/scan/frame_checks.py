@@ -163,7 +163,7 @@ def lone_pixels(sample: Sample) -> Iterator[Finding]:
 
 
 def _beam(sample: Sample) -> Bool[np.ndarray, "row col"]:
-    """Return pixels that may hold a direct beam, of a hardly focused probe, and look like hot ones."""
+    """Return pixels that look hot but may hold the direct beam of a hardly focused probe."""
     away = np.hypot(*(np.indices(sample.mean.shape) - sample.size // 2))
     most = sample.mean > 0.5 * sample.mean[sample.valid].sum()
     beam: np.ndarray = (sample.mean > 0) & ((away < 1.5) | ((away < sample.size / 8) & most))
@@ -278,7 +278,7 @@ def unit(sample: Sample) -> Iterator[Finding]:
 
 
 FRAME_CHECKS = (
-    photons_of_frames, repeated_frames, shifted_frames, saturation, silent_regions, lone_pixels, flashing_pixels,
-    values, centring, unit,
+    photons_of_frames, repeated_frames, shifted_frames, saturation, silent_regions, lone_pixels,
+    flashing_pixels, values, centring, unit,
 )  # fmt: skip
 """All checks of frames and pixels, in the order of their findings."""

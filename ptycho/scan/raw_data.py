@@ -9,6 +9,7 @@ Frames stay as they are stored, often mapped from the file; only requested ones 
 import dataclasses
 import functools
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -216,11 +217,16 @@ class RawData:
         """The frames as stored with flashes replaced, still in their file."""
         if self.flashes is None:
             return self.frames
-        return LazyFrames((self.n_frames, *self.frames.shape[1:]), self.frames.dtype, self._mended)
+        shape = (self.n_frames, self.frame_size, self.frame_size)
+        return LazyFrames(shape, self.frames.dtype, self._mended)
 
     def stored(self, indices: Int[np.ndarray, " n"]) -> Shaped[np.ndarray, "n row col"]:
         """Return some frames as stored, bad pixels as 0; DataError as for `intensity`."""
         return self._sound_frames(indices)
+
+    def numbers_of(self, indices: Sequence[int] | Int[np.ndarray, " n"]) -> list[int]:
+        """Return the numbers of some frames in their file."""
+        return [int(number) for number in np.asarray(self.numbers)[np.asarray(indices, int)]]
 
     def intensity(self, indices: Int[np.ndarray, " n"]) -> Float32[np.ndarray, "n row col"]:
         """Return photons per pixel of some frames; DataError on negative or non-finite values."""
@@ -393,7 +399,7 @@ class RawData:
         return frames if self.mask is None else np.where(self.mask, frames, frames.dtype.type(0))
 
     def _mended(self, indices: Int[np.ndarray, " n"]) -> Shaped[np.ndarray, "n row col"]:
-        """Return some frames as stored, flashes replaced; everything that reads frames ends here."""
+        """Return some frames as stored, flashes replaced; all that reads frames ends here."""
         frames = np.asarray(self.frames[indices])
         if self.flashes is None:
             return frames

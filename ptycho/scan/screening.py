@@ -47,7 +47,7 @@ def screened(read: Reader, how: Exclude) -> tuple[RawData, Inspection, list[str]
             every = True  # a scan of which only a part was looked at: now all of it
         elif named:
             more = replace(excluded, pixels={}, flashes=excluded.flashes[:0]).with_frames(
-                {f.reason or f.name.replace("_", " "): raw.numbers[list(f.frames)] for f in named}
+                {f.reason or f.name.replace("_", " "): raw.numbers_of(f.frames) for f in named}
             )
             too_many = not how.found and len(more.numbers) > _MOST_FRAMES * excluded.n_frames
             excluded = replace(more, frames={}) if too_many else more
@@ -107,7 +107,7 @@ def _with_pixels(excluded: Exclusion, bad: Sequence[Finding], raw: RawData) -> E
             excluded = excluded.with_pixels({finding.reason: np.array(finding.pixels)})
         if finding.flashes:
             flashes = np.array(finding.flashes)
-            flashes[:, 0] = raw.numbers[flashes[:, 0]]
+            flashes[:, 0] = raw.numbers_of(flashes[:, 0])
             excluded = excluded.with_flashes(flashes)
     return excluded
 
@@ -118,5 +118,5 @@ def _without_named(raw: RawData, read: Reader, how: Exclude) -> tuple[RawData, I
     frames = sorted({number for finding in found.findings for number in finding.frames})
     if not (how.found and frames):
         return raw, found
-    raw = read(raw.numbers[frames])
+    raw = read(raw.numbers_of(frames))
     return raw, inspect_scan(raw)

@@ -138,8 +138,8 @@ class ScanFileSettings(Settings):
     keep_all: bool = False
     """Exclude nothing that is not named by other flags. Otherwise commands that compute exclude
     frames unlike their neighbours (blank, too bright, frozen, shifted, far off; none if they are
-    more than a third), pixels that are dead, hot or in a gap, and flashes of single pixels. `inspect`
-    names them; `import` and `convert` keep them."""
+    more than a third), pixels that are dead, hot or in a gap, and flashes of single pixels.
+    `inspect` names them; `import` and `convert` keep them."""
 
     dark: Path | None = also(None, must_exist="dark")
     """Frame to be subtracted from all others: an array in .npy, .npz or .tif. Negative values
