@@ -19,10 +19,11 @@ from ptycho.spread import spread
 _FEWEST = 32  # frames, below which there is no usual displacement
 _IN_PLACE = 8
 _IN_TIME = 2  # before, and as many after
-_LEAST = 1.5  # px
+_LEAST = 1.6  # px
+_SPREADS = 6.0
+_RECOVERED = 0.7  # of the correlation that is missing
 _MOST_TRIED = 64
 _COMPARED = 48  # other frames, from which the usual displacement is known
-_SPREADS = 6.0
 
 
 class _Fits(NamedTuple):
@@ -57,11 +58,12 @@ def shifted_frames(sample: Sample) -> Iterator[Finding]:
     usual = usual[spread(len(usual), _COMPARED)]
     reference = ~doubted & lit
     found, normal = (_fits(sample, chosen, near, reference) for chosen in (tried, usual))
-    moved, least_fit = np.hypot(*found.moved.T), -_limit(-normal.here)
+    moved, usually = np.hypot(*found.moved.T), np.hypot(*normal.moved.T)
+    # Displaced it fits as no other frame does; moved back, like any.
     shifted = (
-        (moved > max(_LEAST, _limit(np.hypot(*normal.moved.T))))
-        & (found.here < least_fit)
-        & (found.there >= least_fit)
+        (moved > max(_LEAST, _limit(usually), 1.5 * float(np.percentile(usually, 95))))
+        & (found.here < -_limit(-normal.here))
+        & (found.there - found.here > _RECOVERED * (np.median(normal.here) - found.here))
         & (np.hypot(*(found.moved - away[tried]).T) < np.maximum(1.0, 0.5 * moved))
     )
     if shifted.any():
@@ -114,10 +116,10 @@ def _fits(
         if len(others) < _IN_TIME:
             continue
         frames = sample.raw.amplitude(sample.counted[[index, *others]])
-        mean = _levelled(frames[1:].mean(axis=0), sample.valid)
+        mean = frames[1:].mean(axis=0)
         # A flash, not yet excluded, would fit nowhere.
-        frame = _levelled(np.minimum(frames[0], 2 * frames[1:].max()), sample.valid)
-        moved[i], here[i], there[i] = _displacement(frame, mean)
+        frame = np.minimum(frames[0], 2 * frames[1:].max())
+        moved[i], here[i], there[i] = _displacement(frame, mean, sample.valid)
     return _Fits(moved, here, there)
 
 
@@ -130,18 +132,43 @@ def _levelled(
 
 
 def _displacement(
-    frame: Float[np.ndarray, "row col"], mean: Float[np.ndarray, "row col"]
+    frame: Float32[np.ndarray, "row col"],
+    mean: Float32[np.ndarray, "row col"],
+    valid: Bool[np.ndarray, "row col"],
 ) -> tuple[Float[np.ndarray, " 2"], float, float]:
     """Return the shift (row, col) of a frame against another one, and both correlations."""
-    shape = frame.shape
-    product = np.fft.irfft2(np.fft.rfft2(frame) * np.fft.rfft2(mean).conj(), s=shape)
+    shape, one, other = frame.shape, _levelled(frame, valid), _levelled(mean, valid)
+    product = np.fft.irfft2(np.fft.rfft2(one) * np.fft.rfft2(other).conj(), s=shape)
     row, col = (int(i) for i in np.unravel_index(product.argmax(), shape))
     shift = np.array([
         _vertex(product[np.arange(row - 1, row + 2) % shape[0], col]) + row,
         _vertex(product[row, np.arange(col - 1, col + 2) % shape[1]]) + col,
     ])  # fmt: skip
     shift = (shift + np.array(shape) / 2) % shape - np.array(shape) / 2
-    return shift, float(product[0, 0]), float(product.max())
+    if valid.all():
+        return shift, float(product[0, 0]), float(product.max())
+    # Bad pixels stay where they are and hold the maximum back; whole pixels are tried around it.
+    around = np.stack(np.mgrid[-2:3, -2:3], axis=-1).reshape(-1, 2)
+    tried = list(np.rint(shift).astype(int) + around)
+    fits = [_correlation(frame, mean, valid, step) for step in tried]
+    best = int(np.argmax(fits))
+    return tried[best].astype(float), _correlation(frame, mean, valid, np.zeros(2, int)), fits[best]
+
+
+def _correlation(
+    frame: Float32[np.ndarray, "row col"],
+    mean: Float32[np.ndarray, "row col"],
+    valid: Bool[np.ndarray, "row col"],
+    shift: Int[np.ndarray, " 2"],
+) -> float:
+    """Return the correlation of a frame, moved back, with another one on their common pixels."""
+    back = tuple(int(-step) for step in shift)
+    common = valid & np.roll(valid, back, axis=(0, 1))
+    if not common.any():
+        return 0.0
+    return float(
+        (_levelled(np.roll(frame, back, axis=(0, 1)), common) * _levelled(mean, common)).sum()
+    )
 
 
 def _vertex(values: Float[np.ndarray, " 3"]) -> float:
