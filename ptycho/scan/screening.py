@@ -18,7 +18,7 @@ from ptycho.scan.raw_data import RawData
 
 log = logging.getLogger(__name__)
 
-_MOST_ROUNDS = 6
+_MOST_ROUNDS = 8
 _MOST_FRAMES = 1 / 3  # more are no fault of single frames
 
 Reader = Callable[[Sequence[int]], RawData]
@@ -45,7 +45,10 @@ def screened(read: Reader, how: Exclude) -> tuple[RawData, Inspection, list[str]
             break
         if not found.sample.complete and not every:
             every = True  # a scan of which only a part was looked at: now all of it
-        elif named:
+        elif bad:  # first: photons are counted on the pixels that are left
+            excluded = _with_pixels(excluded, bad, raw)
+            raw = applied(raw, excluded)
+        else:
             more = replace(excluded, pixels={}, flashes=excluded.flashes[:0]).with_frames(
                 {f.reason or f.name.replace("_", " "): raw.numbers_of(f.frames) for f in named}
             )
@@ -53,9 +56,6 @@ def screened(read: Reader, how: Exclude) -> tuple[RawData, Inspection, list[str]
             excluded = replace(more, frames={}) if too_many else more
             # Centre and probe may depend on the frames, and pixels on the centre.
             raw = read(excluded.numbers)
-        else:
-            excluded = _with_pixels(excluded, bad, raw)
-            raw = applied(raw, excluded)
     lines = excluded.sentences()
     if too_many:
         lines.append(

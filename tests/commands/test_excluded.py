@@ -9,10 +9,12 @@ import pytest
 
 from ptycho.api.loading import load
 from ptycho.api.refinement import refine
+from ptycho.api.scan_of_run import scan_of_run
 from ptycho.api.simulation import simulate
 from ptycho.commands import cli
 from ptycho.runs import read_run
 from ptycho.scan.raw_data import RawData
+from ptycho.settings.shared import ScanFileSettings
 
 
 def ptycho(*words):
@@ -88,11 +90,8 @@ def test_an_earlier_run_excluded_nothing(home, tmp_path):
     del document["data"][0]["excluded"]
     document["data"][0]["skipped"] = [7]
     (tmp_path / "run.json").write_text(json.dumps(document))
-    refined = None
-    words = ["export", tmp_path, tmp_path / "out.npz", "--test_data", home / "scan.npz", "--quiet"]
-    assert ptycho(*words) == 0
-    refined = RawData.from_file(tmp_path / "out.npz")
-    assert refined.mask is None
+    raw = scan_of_run(tmp_path, home / "scan.npz", ScanFileSettings(), inspected=False)
+    assert (raw.n_frames, raw.mask, raw.flashes) == (99, None, None)
 
 
 def test_a_dry_run_excludes_the_same(home, tmp_path, capsys):

@@ -62,7 +62,7 @@ def test_all_kinds_are_excluded_together_with_the_numbers_of_the_file(sound, tmp
     assert raw.mask.sum() == N * N - n_zero - 1
     assert raw.numbers[raw.flashes[:, 0]].tolist() == [5, 100]
     first, second, third = raw.warnings
-    assert "6 of 144 frames excluded: 1 frozen (91), 3 blank (10,12,60), 1 too bright (30)" in first
+    assert "6 of 144 frames excluded: 3 blank (10,12,60), 1 too bright (30), 1 frozen (91)" in first
     assert f"{n_zero + 1} pixels excluded in all frames: {n_zero} reading 0 amid light (" in second
     assert "1 dead or hot ((2, 3));" in second
     assert "2 flashes of single pixels excluded in 2 of 144 frames (5,100) at (4, 9)" in third
@@ -154,7 +154,7 @@ def test_lost_photons_are_found_behind_a_hot_pixel(sound, tmp_path):
         frames[:, 2, 3] = 500000  # far more than all other photons
 
     raw = load(written(sound, tmp_path / "a.npz", change))
-    assert raw.excluded.frames == {"frozen": (41, 42), "blank": (40,)}
+    assert raw.excluded.frames == {"blank": (40, 41, 42)}
     assert raw.mask.sum() == N * N - 1
 
 
