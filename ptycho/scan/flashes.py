@@ -61,7 +61,7 @@ class FlashLimits:
         # A pixel that is bright in more than a quarter of the frames is no matter of single ones.
         usual = np.percentile(intensity, 75, axis=0)
         limit = np.fmax(_ABOVE_MEAN * around, _ABOVE_USUAL * usual) + least
-        prefilter = np.where(valid & np.isfinite(around), limit, np.inf)
+        prefilter = np.where(valid & np.isfinite(around), limit, np.inf).astype(np.float32)
         return cls(valid=valid, prefilter=prefilter, least=least, quantum=quantum)
 
     def found_in(self, frames: Float[np.ndarray, "frame row col"]) -> Int[np.ndarray, "flash 3"]:
@@ -74,9 +74,8 @@ class FlashLimits:
         Args:
             frames: photons per pixel.
         """
-        at = np.argwhere(frames > self.prefilter)
-        if not len(at):
-            return at
+        places = np.flatnonzero(frames > self.prefilter)
+        at = np.stack(np.unravel_index(places, frames.shape), axis=1)
         near = _neighbours(frames, at, self.valid)
         enough = np.isfinite(near).sum(axis=1) >= _FEWEST_NEIGHBOURS
         top = np.where(np.isfinite(near), near, 0).max(axis=1)

@@ -6,7 +6,7 @@ Data flow: file -> RawData -> sample -> [findings].
 from collections.abc import Iterator
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from scipy import ndimage
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
@@ -18,6 +18,7 @@ from ptycho.scan.sample import Sample
 _NEIGHBOURS = 8
 _FEWEST_PHOTONS = 300.0  # below, no engine finds an object in a frame of usual size
 _FADED = 0.6  # of the photons around
+_CLEARED = 0.4  # of the photons in the middle
 
 
 def photons_of_frames(sample: Sample) -> Iterator[Finding]:
@@ -27,7 +28,8 @@ def photons_of_frames(sample: Sample) -> Iterator[Finding]:
         return
     near = _photons_nearby(sample)
     typical = np.median(photons)
-    dark = (photons < 0.1 * near) | ((photons < 0.02 * typical) & (near < 0.1 * typical))
+    least, most = _usual_range(photons, near)
+    dark = (photons < least * near) | ((photons < 0.02 * typical) & (near < 0.1 * typical))
     if typical > 0 and dark.any() and not dark.all():
         opaque = dark & _fading(sample, dark, near)
         blank = dark & ~opaque
@@ -47,7 +49,8 @@ def photons_of_frames(sample: Sample) -> Iterator[Finding]:
                 severity="note",
                 text=f"{opaque.sum()} {text}, which fade towards them: the sample is opaque there",
             )
-    bright = photons > 3 * near
+    bright = photons > most * near
+    bright &= ~_clearing(sample, bright)
     if bright.any():
         yield Finding(
             name="bright_frames",
@@ -63,6 +66,23 @@ def photons_of_frames(sample: Sample) -> Iterator[Finding]:
             severity="warning",
             text=f"{typical:.3g} photons per frame: too few for more than a hint of the object",
         )
+
+
+def _usual_range(
+    photons: Float[np.ndarray, " counted"], near: Float[np.ndarray, " counted"]
+) -> tuple[float, float]:
+    """Return which share of the photons around it a sound frame has at least, and at most.
+
+    A tenth and three times as many; where frames differ so much that this is not unusual, as in
+    front of an opaque screen with holes, what is far from all others.
+    """
+    share = photons / np.maximum(near, np.finfo(float).tiny)
+    logs = np.log(share[(share > 0.1) & (share < 3)])
+    if len(logs) <= _NEIGHBOURS:
+        return 0.1, 3.0
+    middle = np.median(logs)
+    spread = 4 * 1.4826 * np.median(np.abs(logs - middle))
+    return min(0.1, float(np.exp(middle - spread))), max(3.0, float(np.exp(middle + spread)))
 
 
 def _photons_nearby(sample: Sample) -> Float[np.ndarray, " counted"]:
@@ -93,19 +113,48 @@ def _fading(
         dark: frames with hardly any photons.
         near: photons of the frames nearest to each.
     """
+    fading = np.zeros(len(dark), bool)
+    for inside, rim in _patches(sample, dark):
+        fading[inside] = np.median(sample.photons[rim] / near[rim]) < _FADED
+    return fading
+
+
+def _clearing(sample: Sample, bright: Bool[np.ndarray, " counted"]) -> Bool[np.ndarray, " counted"]:
+    """Return bright frames next to which two others are nearly as bright: a gap in a dark sample.
+
+    Args:
+        sample: of the scan.
+        bright: frames with far more photons than those around them.
+    """
+    clearing = np.zeros(len(bright), bool)
+    for inside, rim in _patches(sample, bright):
+        next_to = np.sort(sample.photons[rim])[-2:].min()
+        clearing[inside] = next_to > _CLEARED * np.median(sample.photons[inside])
+    return clearing
+
+
+def _patches(
+    sample: Sample, chosen: Bool[np.ndarray, " counted"]
+) -> Iterator[tuple[Int[np.ndarray, " inside"], Int[np.ndarray, " rim"]]]:
+    """Yield frames that are chosen and lie next to each other, with the others next to them.
+
+    Args:
+        sample: of the scan.
+        chosen: some of the counted frames.
+    """
+    if not chosen.any():
+        return
     places = sample.raw.positions[sample.counted]
     k = min(_NEIGHBOURS + 1, len(places))
     _, around = cKDTree(places).query(places, k=k)
     one, other = np.repeat(np.arange(len(places)), k), around.ravel()
-    pairs = dark[one] & dark[other]
+    pairs = chosen[one] & chosen[other]
     graph = coo_array(
         (np.ones(pairs.sum()), (one[pairs], other[pairs])), shape=(len(places), len(places))
     )
     _, label = connected_components(graph, directed=False)
-    fading = np.zeros(len(dark), bool)
-    for number in np.unique(label[dark]):
-        inside = dark & (label == number)
-        rim = np.setdiff1d(around[inside], np.flatnonzero(dark))
+    for number in np.unique(label[chosen]):
+        inside = np.flatnonzero(chosen & (label == number))
+        rim = np.setdiff1d(around[inside], np.flatnonzero(chosen))
         if len(rim):
-            fading[inside] = np.median(sample.photons[rim] / near[rim]) < _FADED
-    return fading
+            yield inside, rim

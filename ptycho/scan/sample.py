@@ -21,6 +21,7 @@ _VALUES_SUMMED = 4e8  # pixels read for the photons of each frame
 _BLOCKS = 64  # of consecutive frames, where not all are read
 _BYTES_AT_ONCE = 2**26  # of frames whose photons are counted
 _FEWEST_FOR_FLASHES = 8
+_SOME_COUNTS = 20
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -159,7 +160,10 @@ def _read(raw: RawData, counted: Int[np.ndarray, " counted"], limits: FlashLimit
     photons, centres, flashes, repeated = [], [], [np.empty((0, 3), int)], []
     last, before_sum = np.empty((0, 0), np.float32), -1.0
     at_once = max(1, _BYTES_AT_ONCE // (4 * raw.frame_size**2))
-    axis = np.arange(raw.frame_size, dtype=np.float64)
+    least = 0.0 if limits is None else _SOME_COUNTS * limits.quantum
+    size = raw.frame_size
+    ones_rows_cols = np.stack([np.ones((size, size)), *np.indices((size, size))], axis=-1)
+    weights = ones_rows_cols.reshape(-1, 3).astype(np.float32)
     for first in range(0, len(counted), at_once):
         chosen = counted[first : first + at_once]
         frames = raw.intensity(chosen)
@@ -167,15 +171,15 @@ def _read(raw: RawData, counted: Int[np.ndarray, " counted"], limits: FlashLimit
             found = limits.found_in(frames)
             frames = mended(frames, found, limits.valid)
             flashes.append(np.column_stack([chosen[found[:, 0]], found[:, 1:]]))
-        rows, cols = (frames.sum(axis=i, dtype=np.float64) for i in (2, 1))
-        sums = rows.sum(axis=1)
+        moments = (frames.reshape(len(frames), -1) @ weights).astype(np.float64)
+        sums = moments[:, 0]
         photons.append(sums)
-        lit = np.maximum(sums, np.finfo(float).tiny)
-        centres.append(np.stack([rows @ axis / lit, cols @ axis / lit], axis=1))
+        centres.append(moments[:, 1:] / np.maximum(sums, np.finfo(float).tiny)[:, None])
         for i in range(len(frames)):
             before = frames[i - 1] if i else last
             follows = first + i > 0 and counted[first + i - 1] == chosen[i] - 1
-            same = follows and sums[i] > 0 and sums[i] == before_sum
+            # Frames of few photons may be equal by chance.
+            same = follows and sums[i] > least and np.isclose(sums[i], before_sum, rtol=1e-4)
             if same and np.array_equal(frames[i], before):
                 repeated.append(int(chosen[i]))
             before_sum = sums[i]

@@ -12,6 +12,7 @@ from ptycho.errors import DataError
 from ptycho.scan.exclusion import Exclude, Exclusion, boxes
 from ptycho.scan.inspection import inspect_scan
 from ptycho.scan.raw_data import RawData
+from ptycho.scan.sample import sampled
 from ptycho.scan.screening import applied, screened
 from ptycho.simulation.random_scans import RandomScans
 from ptycho.simulation.simulate import simulate_scan
@@ -182,6 +183,26 @@ def test_an_opaque_place_of_the_sample_is_no_lost_beam():
     lost[20:30] = 0
     named = [f for f in inspect_scan(replace(raw, frames=lost)).findings if f.frames]
     assert set(named[0].frames) == set(range(20, 30))
+
+
+def test_a_gap_in_a_dark_sample_is_no_bright_frame():
+    made = simulate(N=N, n_frames=400, step=2.0, jitter=0.3, probe_fwhm=8.0, photons=1e6)
+    row, col = np.indices(made.obj.shape)
+    middle = made.positions.mean(axis=0)
+    gap = np.hypot(row - middle[0], col - middle[1]) < 9
+    obj = np.where(gap, 1, 0.3).astype(np.complex64)
+    raw = simulate_scan(obj, made.probe, made.positions, rng=np.random.default_rng(0))
+    assert not any(f.frames for f in inspect_scan(raw).findings)
+    frames = np.asarray(raw.frames[:]).copy()
+    frames[[42, 43, 378]] *= 8
+    (found,) = [f for f in inspect_scan(replace(raw, frames=frames)).findings if f.frames]
+    assert (found.name, found.frames) == ("bright_frames", (42, 43, 378))
+
+
+def test_dark_frames_that_are_equal_by_chance_are_not_frozen(sound):
+    frames = np.zeros((144, N, N), np.uint32)
+    frames[:, 16, 16] = np.arange(144) // 2 % 9
+    assert not len(sampled(replace(sound, frames=frames)).repeated)
 
 
 @pytest.mark.parametrize("shift", [2, 3, -6])
