@@ -51,6 +51,12 @@ class Exclusion:
         """Return whether anything is excluded."""
         return bool(self.frames or self.pixels or len(self.flashes))
 
+    def __eq__(self, other: object) -> bool:
+        """Return whether another exclusion is of the same frames, pixels and flashes."""
+        return isinstance(other, Exclusion) and self.document() == other.document()
+
+    __hash__ = None  # type: ignore[assignment]  # it holds arrays
+
     @property
     def numbers(self) -> list[int]:
         """Numbers of all excluded frames, ascending."""

@@ -148,7 +148,7 @@ def _displacement(
     if valid.all():
         return shift, float(product[0, 0]), float(product.max())
     # Bad pixels stay where they are and hold the maximum back; whole pixels are tried around it.
-    around = np.stack(np.mgrid[-2:3, -2:3], axis=-1).reshape(-1, 2)
+    around = np.indices((5, 5)).reshape(2, -1).T - 2
     tried = list(np.rint(shift).astype(int) + around)
     fits = [_correlation(frame, mean, valid, step) for step in tried]
     best = int(np.argmax(fits))

@@ -268,6 +268,7 @@ def test_an_exclusion_survives_its_record(sound, tmp_path):
     assert document["pixels"]["dead or hot"] == ["2-2,3-3"]
     assert document["flashes"] == {"5": "4,9", "100": "4,9"}
     again = Exclusion.from_document(document, N)
+    assert again == raw.excluded != Exclusion(size=N)
     assert again.sentences() == raw.excluded.sentences()
     read = applied(RawData.from_file(tmp_path / "a.npz"), again)
     np.testing.assert_array_equal(read.mask, raw.mask)
