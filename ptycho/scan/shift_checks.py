@@ -61,7 +61,7 @@ def shifted_frames(sample: Sample) -> Iterator[Finding]:
     moved, usually = np.hypot(*found.moved.T), np.hypot(*normal.moved.T)
     # Displaced it fits as no other frame does; moved back, like any.
     shifted = (
-        (moved > max(_LEAST, _limit(usually), 1.5 * float(np.percentile(usually, 95))))
+        (moved > max(_LEAST, _limit(usually), 1.5 * float(usually.max())))
         & (found.here < -_limit(-normal.here))
         & (found.there - found.here > _RECOVERED * (np.median(normal.here) - found.here))
         & (np.hypot(*(found.moved - away[tried]).T) < np.maximum(1.0, 0.5 * moved))
