@@ -92,7 +92,7 @@ class Tried:
     @property
     def fits_well(self) -> bool:
         """Whether another reading can hardly fit better, or noise would decide."""
-        part = _NOISE if self.noise > _NOISY else _LITTLE_NOISE
+        part = NOISE if self.noise > _NOISY else _LITTLE_NOISE
         return self.unexplained <= FITS + part * self.noise
 
     def words(self) -> str:
@@ -126,7 +126,8 @@ def tried(
         name: what it is called.
         refine: what is refined apart from a probe that is only a start.
     """
-    chosen = (refine or Refine())._replace(probe=probe is not None or not raw.probe_known)
+    chosen = refine or Refine()
+    chosen = chosen._replace(probe=chosen.probe or probe is not None or not raw.probe_known)
     try:
         judged = trial_of(raw, setup, probe, chosen)[1].judged
     except PtychoError:
