@@ -22,6 +22,7 @@ import os
 import platform
 import time
 import traceback
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -34,7 +35,9 @@ from calibration_table import SCANS_HEADING, as_markdown, save_pictures
 import ptycho
 from ptycho.api.result import Result
 from ptycho.errors import PtychoError
+from ptycho.scan.exclusion import Exclude
 from ptycho.scan.raw_data import RawData
+from ptycho.scan.screening import screened
 from ptycho.settings.base import from_mapping
 from ptycho.settings.reconstruct import ReconstructSettings
 
@@ -73,7 +76,16 @@ def settings_of(arm: str, made: Made) -> tuple[RawData, dict]:
     if arm == "known":
         refine = ",".join(made.pair.refine)
         return made.pair.right, {"refine": refine} if refine else {}
-    return made.pair.spoiled, available() if arm == "calibrated" else {}
+    return as_read(made.pair.spoiled), available() if arm == "calibrated" else {}
+
+
+def as_read(raw: RawData) -> RawData:
+    """Return a scan without the frames and pixels that are excluded when its file is read."""
+
+    def read(numbers: Sequence[int]) -> RawData:
+        return raw.subset(np.setdiff1d(np.arange(raw.n_frames), np.asarray(numbers, int)))
+
+    return screened(read, Exclude())[0]
 
 
 def measure(made: Made, arm: str) -> tuple[dict, dict[str, np.ndarray]]:

@@ -54,13 +54,7 @@ def placing(result: Result, made: Made, *, turns: bool) -> Placed:
         made: the scan.
         turns: whether to search for a turn; else the shift alone.
     """
-    true = made.positions
-    if len(result.scan.frames) != len(true):  # some are left out: those of the right scan
-        true = made.pair.right.positions
-    if len(result.scan.frames) != len(true):
-        middle = result.positions.mean(axis=0) - made.positions.mean(axis=0)
-        return Placed((), np.eye(2), middle, math.nan)
-    true = true[result.frames]
+    true = made.positions[np.asarray(result.scan.numbers)[result.frames]]
     found = []
     for swap, row, col in product((False, True), (1, -1), (1, -1)):
         matrix = np.diag([row, col]) @ (np.eye(2)[::-1] if swap else np.eye(2))

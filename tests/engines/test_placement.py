@@ -93,12 +93,12 @@ def test_common_steps_learn_how_far_the_proposals_fall_short_or_go_too_far(respo
     common = CommonStep(positions, torch.arange(30), torch.ones(1, 8, 8, dtype=torch.complex64))
     wanted = torch.tensor([[0.8, -0.3], [0.1, 0.5]], dtype=torch.float64)
 
-    class Proposing:
+    class Proposing(NormalEquations):
         def common_step(self, terms, relative):
             return response * (common._now - wanted)
 
     for _ in range(20):
-        positions = common.after(Proposing(), positions)
+        positions = common.after(Proposing(30, torch.device("cpu")), positions)
     assert torch.allclose(common._now, wanted, atol=0.02)
 
 

@@ -158,7 +158,7 @@ def _decode_6(stored: Shaped[np.ndarray, "n h w"]) -> Shaped[np.ndarray, "n row 
     return stored.reshape(*stored.shape[:-1], -1, 8)[..., ::-1].reshape(stored.shape)
 
 
-def _decode_12(stored: Shaped[np.ndarray, "n h w"]) -> Shaped[np.ndarray, "n row col"]:
+def _decode_12(stored: Shaped[np.ndarray, "n *h w"]) -> Shaped[np.ndarray, "n *h w"]:
     """Return two bytes per pixel, 4 pixels backwards in 64 bits."""
     return stored.reshape(*stored.shape[:-1], -1, 4)[..., ::-1].reshape(stored.shape)
 
