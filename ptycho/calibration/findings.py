@@ -77,15 +77,19 @@ def check_reading(raw: RawData, *, given: Setup | None = None) -> list[Finding]:
     best = best_reading(raw, known.append, full=False, seconds=_SECONDS)
     if best.setup != Setup() or (best.probe is not None and raw.probe_known):
         least = refined.unexplained if mended else as_read.unexplained
-        most = (CLEARLY if best.fits else _HALF) * least
-        if best.unexplained < min(most, least - NOISE * as_read.noise):
+        # A probe that is only a start trades its defocus for the scale of the positions.
+        enough = CLEARLY if best.fits else _HALF if raw.probe_known else 0.0
+        if best.unexplained < min(enough * least, least - NOISE * as_read.noise):
             good = [best, *as_good_as(best, known)]
             return [_reading_finding(as_read, good, before, probe_known=raw.probe_known)]
     if mended:
         return [_probe_finding(as_read, refined)]
+    if raw.probe_known:
+        return [_unexplained_finding(as_read)]
     # Without a probe in the file, the best start found is what a reconstruction takes.
-    fine = best.fits or (best.probe is not None and _explained(raw, best))
-    return [] if fine else [_unexplained_finding(best)]
+    starts = [each for each in known if each.setup == Setup()]
+    own = min(starts, key=lambda each: np.nan_to_num(each.unexplained, nan=np.inf))
+    return [] if own.fits or _explained(raw, own) else [_unexplained_finding(own)]
 
 
 def _explained(raw: RawData, reading: Tried) -> bool:
