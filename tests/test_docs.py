@@ -42,8 +42,11 @@ def test_the_table_of_formats_is_that_of_the_readers():
     assert markdown_table() in (ROOT / "docs" / "FILE_FORMATS.md").read_text(encoding="utf-8")
 
 
+KINDS = ("frame", "photon", "position", "shift")
+
+
 def test_every_finding_of_the_inspection_is_explained():
-    sources = [ROOT / "ptycho" / "scan" / f"{name}_checks.py" for name in ("frame", "position")]
+    sources = [ROOT / "ptycho" / "scan" / f"{name}_checks.py" for name in KINDS]
     sources.append(ROOT / "ptycho" / "calibration" / "findings.py")
     names = {n for path in sources for n in re.findall(r'name="(\w+)"', path.read_text())}
     text = (ROOT / "docs" / "FILE_FORMATS.md").read_text(encoding="utf-8")

@@ -61,7 +61,7 @@ def content_of(raw: RawData) -> Content:
     return Content(
         source=source,
         title="scan" if raw.path is None else raw.path.stem,
-        frames=raw.frames,
+        frames=raw.mended_frames,
         measurement=raw.measurement,
         positions=raw.positions,
         start=None if np.array_equal(earlier, raw.positions) else earlier,
@@ -178,7 +178,7 @@ def with_scan(content: Content, scan: RawData) -> Content:
     chosen = scan if every else scan.subset(numbers)
     return replace(
         content,
-        frames=chosen.frames,
+        frames=chosen.mended_frames,
         measurement=scan.measurement,
         mask=scan.mask,
         pixel_size_m=content.pixel_size_m or scan.pixel_size_m,

@@ -23,6 +23,7 @@ from ptycho.scan.findings import Finding
 from ptycho.scan.inspection import Inspection
 from ptycho.scan.position_checks import probe_diameter
 from ptycho.scan.raw_data import RawData
+from ptycho.scan.screening import explained
 
 _SPOIL_A_TRIAL = (
     "corner_centred_probe", "corner_centred_frames", "off_centre_frames",
@@ -113,7 +114,7 @@ class InspectedScan:
             "probe_diameter": probe_diameter(raw.probe),
             "findings": [
                 {"name": f.name, "severity": f.severity, "text": f.text, "remedy": f.remedy,
-                 "frames": list(f.frames)}
+                 "frames": list(f.frames), "excluded": f.excludable}
                 for f in self.inspection.findings
             ],
             "read": raw.metadata.get("reading", {}).get("steps", []),
@@ -165,7 +166,7 @@ def _inspected(
     raw, found = inspected(raw, reading, skip_found=skip_found)
     if trial and not found.errors:
         found = replace(found, findings=(*found.findings, *_tried(raw, reading, found)))
-    return InspectedScan(files=files, source=source, raw=raw, inspection=found)
+    return InspectedScan(files=files, source=source, raw=raw, inspection=explained(found))
 
 
 def _tried(raw: RawData, reading: Reading, found: Inspection) -> list[Finding]:
@@ -193,7 +194,7 @@ def _frames_only(
         text=problem.found,
         remedy=f"expected {problem.remedy}",
     )
-    found = replace(found, findings=(unplaced, *found.findings))
+    found = replace(found, findings=(unplaced, *explained(found).findings))
     return InspectedScan(files=files, source=source, raw=raw, inspection=found, unit=problem.unit)
 
 

@@ -15,10 +15,12 @@ from jaxtyping import Shaped
 from ptycho.errors import ConfigError, DataError
 from ptycho.io import Reading
 from ptycho.io.array_file import read_array
+from ptycho.scan.exclusion import Exclude, Exclusion
 from ptycho.scan.inspection import Inspection, inspect_scan
 from ptycho.scan.raw_data import Measurement, RawData
+from ptycho.scan.screening import applied, screened
 from ptycho.settings.base import from_mapping
-from ptycho.settings.reading import reading_of, skips_found
+from ptycho.settings.reading import exclude_of, reading_of
 from ptycho.settings.shared import ScanFileSettings
 
 log = logging.getLogger(__name__)
@@ -50,7 +52,8 @@ def load(
             file.
         scan: scan to take from a file that holds several (its scan_index); None takes all frames.
         **settings: any setting of a scan file by name, as `ptycho import --help` lists them:
-            measurement, crop, bin, center, frames, positions, energy_kev, ...
+            measurement, crop, bin, center, frames, positions, energy_kev, ...; keep_all=True
+            keeps frames and pixels that are excluded otherwise, see `excluded` of the scan.
 
     Raises:
         DataError: If the file holds no valid scan.
@@ -66,7 +69,7 @@ def load(
         reading = replace(reading, mask=valid)
     return read_scan(
         Path(paths[0]), replace(reading, join=joined), N=N, nphotons=nphotons, scan=scan,
-        skip_found=skips_found(chosen),
+        exclude=exclude_of(chosen),
     )  # fmt: skip
 
 
@@ -77,7 +80,7 @@ def read_scan(
     N: int | None = None,
     nphotons: float | None = None,
     scan: int | None = None,
-    skip_found: bool = False,
+    exclude: Exclude | Exclusion | None = None,
 ) -> RawData:
     """Return the scan in a file as a command reads it, inspected; see `load`.
 
@@ -87,21 +90,33 @@ def read_scan(
         N: see `load`.
         nphotons: see `load`.
         scan: see `load`.
-        skip_found: whether to leave out the frames that the inspection names.
+        exclude: what may be excluded that the inspection names, or what a run excluded, whose
+            frames `reading` skips; None excludes what commands do by default.
     """
-    raw = RawData.from_file(path, reading)
-    if N is not None and raw.frame_size != N:
-        raise ConfigError(
-            f"{path}: frames of {raw.frame_size} pixels; expected {N} (--N, or the size of the "
-            "frames of the training)"
-        )
-    if scan is not None:
-        raw = single_scan(raw, scan)
-    raw, found = inspected(raw, reading, skip_found=skip_found)
+
+    def read(numbers: Sequence[int]) -> RawData:
+        skip = tuple(sorted({*reading.skip, *(int(number) for number in numbers)}))
+        raw = RawData.from_file(path, replace(reading, skip=skip))
+        if N is not None and raw.frame_size != N:
+            raise ConfigError(
+                f"{path}: frames of {raw.frame_size} pixels; expected {N} (--N, or the size of the "
+                "frames of the training)"
+            )
+        return raw if scan is None else single_scan(raw, scan)
+
+    lines: list[str] = []
+    if isinstance(exclude, Exclusion):
+        raw = applied(read(()), exclude)
+        found = inspect_scan(raw)
+        for line in exclude.sentences():
+            log.info("%s: as in the run: %s", path, line)
+    else:
+        raw, found, lines = screened(read, exclude or Exclude())
     if found.errors:
         raise DataError(f"{path}: {found.errors[0].sentence()}")
     report_mask(raw)
-    warnings = tuple(f"{path}: {finding.sentence()}" for finding in found.warnings)
+    lines += [finding.sentence() for finding in found.warnings]
+    warnings = tuple(f"{path}: {line}" for line in lines)
     for text in warnings:
         log.warning("%s", text)
     raw = replace(raw, warnings=warnings)
@@ -131,21 +146,9 @@ def inspected(
     if raw.path is None:
         raw = raw.subset(np.setdiff1d(np.arange(raw.n_frames), frames))
     else:
-        skip = merged(reading.skip, frames, raw)
+        skip = tuple(sorted({*reading.skip, *raw.numbers_of(frames)}))
         raw = RawData.from_file(raw.path, replace(reading, skip=skip))
     return raw, inspect_scan(raw, frames_only=reading.frames_only)
-
-
-def merged(skipped: Sequence[int], found: Sequence[int], raw: RawData) -> tuple[int, ...]:
-    """Return frame numbers of the file: those skipped, and those found in what was left.
-
-    Args:
-        skipped: numbers in the file, ascending.
-        found: numbers in the scan without them.
-        raw: that scan.
-    """
-    left = np.setdiff1d(np.arange(raw.n_frames + len(skipped)), skipped)
-    return tuple(sorted({*skipped, *left[list(found)].tolist()}))
 
 
 def load_data(

@@ -39,6 +39,7 @@ def record_scan(run: Run, role: str, raw: RawData, path: Path | None) -> None:
         "pixel_size_m": raw.pixel_size_m,
         "probe_diameter": probe_diameter(raw),
         "skipped": list(raw.skipped),
+        "excluded": raw.excluded.document(),
     }
     run.add_data(data_entry(role, path, facts))
     for joined in raw.joined:

@@ -17,6 +17,7 @@ from ptycho.api.logs import collected_warnings
 from ptycho.api.reconstruction import as_result
 from ptycho.api.reconstruction_file import arrays_of, file_of
 from ptycho.api.result import Result
+from ptycho.api.scan_of_run import uncalibrated_scan_of_run
 from ptycho.api.training import opened
 from ptycho.api.verdict import verdict_of
 from ptycho.engines import ENGINES
@@ -31,6 +32,7 @@ from ptycho.physics.device import choose_device
 from ptycho.scan.raw_data import RawData
 from ptycho.settings.base import from_mapping
 from ptycho.settings.refine import RefineSettings
+from ptycho.settings.shared import ScanFileSettings
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +57,10 @@ def refine(
         if not isinstance(result, Result):
             raise ConfigError(f"scan: missing; expected the scan from which {result} was made")
         scan = result.scan
-    return run(prepare(opened(scan), result, chosen))
+    if isinstance(scan, RawData) or isinstance(result, Result):
+        return run(prepare(opened(scan), result, chosen))
+    raw = uncalibrated_scan_of_run(Path(result), Path(scan), ScanFileSettings())
+    return run(prepare(raw, result, chosen))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

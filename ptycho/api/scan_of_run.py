@@ -12,8 +12,10 @@ from ptycho.api.reconstruction_file import file_of
 from ptycho.io import Reading
 from ptycho.io.atomic import file_checksum
 from ptycho.runs.folder import RunFolder, is_run, read_run
+from ptycho.scan.exclusion import Exclusion
 from ptycho.scan.raw_data import RawData
-from ptycho.settings.reading import reading_of, reading_of_run, skips_found
+from ptycho.scan.screening import applied
+from ptycho.settings.reading import exclude_of, reading_of, reading_of_run
 from ptycho.settings.shared import ScanFileSettings
 
 log = logging.getLogger(__name__)
@@ -34,25 +36,65 @@ def scan_of_run(
         DataError: If the file holds no valid scan.
         ConfigError: If a setting does not fit the file.
     """
-    reading, label = reading_of_scan(reconstruction, path, given)
-    folder = file_of(reconstruction).parent
+    raw = uncalibrated_scan_of_run(reconstruction, path, given, inspected=inspected)
+    return as_calibrated(raw, file_of(reconstruction).parent)
+
+
+def uncalibrated_scan_of_run(
+    reconstruction: Path,
+    path: Path,
+    given: ScanFileSettings,
+    *,
+    scan: int | None = None,
+    inspected: bool = True,
+) -> RawData:
+    """Return the scan in a file as a run read it, but for its calibration; see `scan_of_run`.
+
+    What the run excluded is excluded again, and nothing else, whatever is found now.
+
+    Args:
+        reconstruction: see `scan_of_run`.
+        path: see `scan_of_run`.
+        given: see `scan_of_run`.
+        scan: label of the scan in the file; None takes that of the run.
+        inspected: see `scan_of_run`.
+    """
+    run = _run_with_scan(file_of(reconstruction).parent, path)
+    reading, label = _reading_of(run, path, given)
+    label = label if scan is None else scan
+    if run is None and inspected:
+        return read_scan(path, reading, scan=label, exclude=exclude_of(given))
+    excluded = Exclusion() if run is None else excluded_by(run)
     if inspected:
-        raw = read_scan(path, reading, scan=label, skip_found=skips_found(given))
-        return as_calibrated(raw, folder)
+        return read_scan(path, reading, scan=label, exclude=excluded)
     raw = RawData.from_file(path, reading)
-    return as_calibrated(raw if label is None else single_scan(raw, label), folder)
+    return applied(raw if label is None else single_scan(raw, label), excluded)
 
 
 def reading_of_scan(
     reconstruction: Path, path: Path, given: ScanFileSettings
 ) -> tuple[Reading, int | None]:
     """Return how to read a file, and which scan in it is meant; see `scan_of_run`."""
-    run = _run_with_scan(file_of(reconstruction).parent, path)
+    return _reading_of(_run_with_scan(file_of(reconstruction).parent, path), path, given)
+
+
+def _reading_of(
+    run: RunFolder | None, path: Path, given: ScanFileSettings
+) -> tuple[Reading, int | None]:
     if run is None:
         return reading_of(given), None
     log.info("%s: read as by the run in %s", path, run.path)
     reading = reading_of_run(run.settings, run.data, given)
     return reading, run.settings.get("scan")
+
+
+def excluded_by(run: RunFolder) -> Exclusion:
+    """Return what a run excluded from its scan.
+
+    Raises:
+        DataError: If its record is damaged.
+    """
+    return Exclusion.from_document(run.scan.get("excluded"), run.scan.get("frame_size") or 0)
 
 
 def _run_with_scan(folder: Path, path: Path) -> RunFolder | None:

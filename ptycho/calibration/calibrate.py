@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 FEWEST = 36
 """Frames of the smallest scan that is calibrated: of fewer too few can be held out."""
 
-_PART = 160
+_PART = 240
 
 
 def fits(raw: RawData) -> bool:
@@ -67,7 +67,8 @@ def calibrate(raw: RawData, *, readings: bool = True, full: bool = False) -> Cal
         best = Tried(setup=Setup(), probe=None, probe_name="", unexplained=float("nan"))
     estimated = best.probe is not None
     bench = Bench.of(part_for(raw, best.setup, best.probe, most=_PART))
-    found = weigh(bench, Refine(probe=estimated), lambda each: _log_weighed(each, rounds))
+    first = (best.refine or Refine())._replace(probe=estimated)
+    found = weigh(bench, first, lambda each: _log_weighed(each, rounds))
     setup = best.setup
     if found.refine.affine:
         setup = with_matrix(setup, found.matrix)

@@ -75,7 +75,8 @@ def check_reading(raw: RawData, *, given: Setup | None = None) -> list[Finding]:
         return [_probe_finding(as_read, refined)]
     known: list[Tried] = []
     best = best_reading(raw, known.append, full=False, seconds=_SECONDS)
-    if best.setup != Setup() or (best.probe is not None and raw.probe_known):
+    another = replace(best.setup, blur=None) != Setup()  # a blur is left to the calibration
+    if another or (best.probe is not None and raw.probe_known):
         least = refined.unexplained if mended else as_read.unexplained
         # A probe that is only a start trades its defocus for the scale of the positions.
         enough = CLEARLY if best.fits else _HALF if raw.probe_known else 0.0
@@ -94,7 +95,8 @@ def check_reading(raw: RawData, *, given: Setup | None = None) -> list[Finding]:
 
 def _explained(raw: RawData, reading: Tried) -> bool:
     """Return whether a short trial of a reading explains the frames that it uses."""
-    refine = Refine(probe=reading.probe is not None or not raw.probe_known)
+    chosen = reading.refine or Refine()
+    refine = chosen._replace(probe=reading.probe is not None or not raw.probe_known)
     bench, trial = trial_of(raw, reading.setup, reading.probe, refine)
     used = _Used(raw=bench.raw, canvas=bench.canvas, seed=bench.seed)
     return used.judge(trial.estimate, refine).unexplained <= _EXPLAINED
@@ -155,7 +157,8 @@ def _reading_finding(
     by_flags: dict[str, Tried] = {}
     for each in good:
         needs_probe = probe_known and each.probe is not None
-        if each.setup != Setup() and not needs_probe and each.setup.all_flags:
+        by_itself = each.setup.all_flags and each.refine is None and not needs_probe
+        if each.setup != Setup() and by_itself:
             by_flags.setdefault(_with(before, each.setup).words(), each)
     named = [f"{flags} leaves {each.unexplained:.0%}" for flags, each in by_flags.items()]
     of_probe = best.setup == Setup()

@@ -6,13 +6,13 @@ Data flow: RawData -> [hypotheses -> trials] -> the best, and all scores.
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 from jaxtyping import Complex64
 
 from ptycho.calibration.probes import candidates
-from ptycho.calibration.setup import IDENTITY, Setup, in_memory
+from ptycho.calibration.setup import Setup, in_memory
 from ptycho.calibration.trial import Bench, Trial
 from ptycho.engines.nuisances import Refine
 from ptycho.errors import PtychoError
@@ -30,18 +30,24 @@ FITS = 0.08
 readings leave 0.01 to 0.05 after a dozen iterations, frames late by one 0.1, wrong axes 0.3 to 2;
 few photons add to all of them."""
 
-NOISE = 0.3
-"""Part of the counting noise of a frame that a prediction from its neighbours adds."""
+NOISE, _LITTLE_NOISE = 0.3, 0.05
+"""Part of the counting noise of a frame that a prediction from its neighbours adds, at most and
+usually."""
 
-_AS_GOOD = 1.5
-"""Readings that leave at most this many times as much as the best are as good."""
+_NOISY = 3.0
+"""Counting noise relative to the variation above which pairs of readings are not told apart."""
+
+_AS_GOOD, _AS_POOR = 1.5, 1.05
+"""Readings that leave at most this many times as much as the best are as good; the second where the
+best is poor."""
 
 _NO_MORE = 0.02
 """Share of the variation by which a trial is uncertain: readings that leave at most this much more
 than the best are alternatives."""
 
-CLEARLY = 0.6
-"""Another reading has to leave less than this part of what the reading of the file leaves."""
+CLEARLY, _FAR = 0.6, 0.35
+"""Another reading has to leave less than this part of what the reading of the file leaves; the
+second where it does not fit either."""
 
 _TWINS: tuple[tuple[str, ...], ...] = (("swap",), ("negate_rows",), ("swap", "negate_rows"))
 """Positions with which a probe that is not known can tell apart; the other four are the conjugate
@@ -55,6 +61,10 @@ _POSITIONS: tuple[tuple[str, ...], ...] = (
 _FRAMES = (("transpose",), ("flipud",), ("fliplr",), ("fftshift",))
 _PROBE = (("conjugate",), ("fftshift",))
 _MEASUREMENTS = ("amplitude", "intensity")
+_BLUR = 1.0
+_LIGHT = Refine(background=True)
+_PAIRED = 4
+"""Best readings with which all others are joined, where none predicts well."""
 _SCALES, _ANGLES = (0.5, 0.7, 1.4, 2.0), (-45.0, -30.0, -15.0, 15.0, 30.0, 45.0)
 
 
@@ -71,16 +81,26 @@ class Tried:
     """Share of the variation of held-out frames that is predicted wrongly."""
     noise: float = 0.0
     """Counting noise of those frames, relative to their variation."""
+    refine: Refine | None = None
+    """What it needs to be refined apart from the object; None what every reading does."""
 
     @property
     def fits(self) -> bool:
         """Whether nothing speaks against it."""
         return self.unexplained <= FITS + NOISE * self.noise
 
+    @property
+    def fits_well(self) -> bool:
+        """Whether another reading can hardly fit better, or noise would decide."""
+        part = NOISE if self.noise > _NOISY else _LITTLE_NOISE
+        return self.unexplained <= FITS + part * self.noise
+
     def words(self) -> str:
         """Return what it assumes."""
         words = self.setup.words()
-        return f"{words}, probe {self.probe_name}" if self.probe_name else words
+        words = f"{words}, probe {self.probe_name}" if self.probe_name else words
+        names = [] if self.refine is None else [n for n, on in self.refine._asdict().items() if on]
+        return f"{words}, {' and '.join(names)} refined" if names else words
 
 
 Report = Callable[[Tried], None]
@@ -104,16 +124,17 @@ def tried(
         setup: the reading.
         probe: to start from; it is refined then.
         name: what it is called.
-        refine: None refines a probe that is only a start.
+        refine: what is refined apart from a probe that is only a start.
     """
-    chosen = Refine(probe=probe is not None or not raw.probe_known) if refine is None else refine
+    chosen = refine or Refine()
+    chosen = chosen._replace(probe=chosen.probe or probe is not None or not raw.probe_known)
     try:
         judged = trial_of(raw, setup, probe, chosen)[1].judged
     except PtychoError:
         return _untried(setup, probe, name)
     return Tried(
         setup=setup, probe=probe, probe_name=name, unexplained=judged.unexplained,
-        noise=judged.noise,
+        noise=judged.noise, refine=refine,
     )  # fmt: skip
 
 
@@ -144,7 +165,7 @@ def best_reading(raw: RawData, report: Report, *, full: bool, seconds: float = m
     for other in _others(raw, given):
         if time.perf_counter() > end:
             return _least(found, given)
-        result = tried(raw, other.setup, other.probe, other.probe_name)
+        result = tried(raw, other.setup, other.probe, other.probe_name, refine=other.refine)
         report(result)
         found.append(result)
     found = _with_pairs(raw, found, report, end)
@@ -165,12 +186,7 @@ def _others(raw: RawData, given: Tried) -> Iterator[Tried]:
     """Yield further readings, not yet tried."""
     probes = candidates(part_for(raw, Setup(), None))
     singles = [Setup(positions=steps) for steps in _POSITIONS]
-    if raw.probe_known:
-        # Of equally good readings the first is taken: a wrong probe rather than its twin.
-        yield from (_untried(Setup(probe=steps), None, "") for steps in _PROBE)
-        for name, probe in probes:
-            yield _untried(Setup(), probe, name)
-    else:
+    if not raw.probe_known:
         singles = [each for each in singles if each.positions not in _TWINS]
         for steps in _TWINS:
             for name, probe in probes[:4]:
@@ -179,8 +195,15 @@ def _others(raw: RawData, given: Tried) -> Iterator[Tried]:
     singles += [Setup(matrix=_scaled(factor)) for factor in _SCALES]
     singles += [Setup(matrix=_rotated(angle)) for angle in _ANGLES]
     singles += [Setup(measurement=kind) for kind in _MEASUREMENTS if kind != _kind(raw)]
+    # Of equally good readings the first is taken: the probe of the file is trusted longest.
+    singles += [Setup(probe=steps) for steps in _PROBE if raw.probe_known]
+    singles += [Setup(blur=_BLUR)] * (raw.experiment.blur == 0)
     for setup in singles:
         yield _untried(setup, given.probe, given.probe_name)
+    yield replace(_untried(Setup(), given.probe, given.probe_name), refine=_LIGHT)
+    if raw.probe_known:
+        for name, probe in probes:
+            yield _untried(Setup(), probe, name)
 
 
 def _untried(setup: Setup, probe: np.ndarray | None, name: str) -> Tried:
@@ -197,27 +220,29 @@ def _with_pairs(raw: RawData, found: list[Tried], report: Report, end: float) ->
         end: of the time there is, by `time.perf_counter`.
     """
     ordered = sorted(found, key=_score)
-    if ordered[0].fits:
+    if ordered[0].fits_well:
         return found
-    best = [each for each in ordered[:3] if each.setup != Setup() or each.probe is not None]
-    for first in best:
+    for first in ordered[:_PAIRED]:
         for second in ordered:
             joined = _joined(first, second)
-            if joined is not None and time.perf_counter() <= end:
-                result = tried(raw, *joined)
+            if time.perf_counter() > end:
+                return found
+            if joined is not None and not any(_same(joined, each) for each in found):
+                result = tried(
+                    raw, joined.setup, joined.probe, joined.probe_name, refine=joined.refine
+                )
                 report(result)
                 found.append(result)
-        if any(each.fits for each in found):
+        if any(each.fits_well for each in found):
             break
     return found
 
 
-def _joined(first: Tried, second: Tried) -> tuple[Setup, np.ndarray | None, str] | None:
-    """Return two readings as one; None if both change the same."""
+def _joined(first: Tried, second: Tried) -> Tried | None:
+    """Return two readings as one, not yet tried; None if both change the same."""
     merged = {}
-    for name in ("positions", "frames", "probe", "matrix", "measurement"):
+    for name, neutral in asdict(Setup()).items():
         here, there = getattr(first.setup, name), getattr(second.setup, name)
-        neutral = IDENTITY if name == "matrix" else None if name == "measurement" else ()
         if here != neutral and there != neutral:
             return None
         merged[name] = there if here == neutral else here
@@ -225,16 +250,22 @@ def _joined(first: Tried, second: Tried) -> tuple[Setup, np.ndarray | None, str]
         return None
     probe = second.probe if first.probe is None else first.probe
     setup = Setup(**merged)
-    if (probe is not None and setup.probe) or setup in (first.setup, second.setup):
+    if probe is not None and setup.probe:
         return None
-    return setup, probe, first.probe_name or second.probe_name
+    joined = _untried(setup, probe, first.probe_name or second.probe_name)
+    return replace(joined, refine=first.refine or second.refine)
+
+
+def _same(one: Tried, other: Tried) -> bool:
+    return (one.setup, one.probe_name, one.refine) == (other.setup, other.probe_name, other.refine)
 
 
 def _least(found: list[Tried], given: Tried) -> Tried:
-    least = min(map(_score, found))
-    if least >= CLEARLY * _score(given):
+    best = min(found, key=_score)
+    if _score(best) >= (CLEARLY if best.fits else _FAR) * _score(given):
         return given
-    return next(each for each in found if _score(each) <= _AS_GOOD * least)
+    most = (_AS_GOOD if best.fits_well else _AS_POOR) * _score(best)
+    return next(each for each in found if _score(each) <= most)
 
 
 def as_good_as(best: Tried, found: list[Tried]) -> list[Tried]:

@@ -74,7 +74,7 @@ class Setup:
             "probe": self._probe_of(raw) if probe is None else probe,
         }  # fmt: skip
         if self.frames:
-            changes["frames"] = _oriented_frames(raw.frames, self.frames)
+            changes |= {"frames": _oriented_frames(raw.mended_frames, self.frames), "flashes": None}
             changes["mask"] = None if raw.mask is None else oriented(raw.mask, self.frames)
             dark = raw.background
             changes["background"] = (
@@ -125,8 +125,8 @@ def described(matrix: tuple[tuple[float, float], tuple[float, float]]) -> str:
 def in_memory(raw: RawData, numbers: Int[np.ndarray, " frame"]) -> RawData:
     """Return some frames of a scan, held in memory, without a true object."""
     part = raw.subset(numbers)
-    frames = np.ascontiguousarray(np.asarray(part.frames[:]))
-    return replace(part, frames=frames, obj=None, patches=None, xcoords_start=None,
+    frames = np.ascontiguousarray(np.asarray(part.mended_frames[:]))
+    return replace(part, frames=frames, flashes=None, obj=None, patches=None, xcoords_start=None,
                    ycoords_start=None)  # fmt: skip
 
 

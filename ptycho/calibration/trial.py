@@ -50,6 +50,9 @@ class Judged:
     noise: float
     """sum w n over the same pixels, relative to the variation."""
 
+    spread: Float[np.ndarray, " held"]
+    """Standard deviation of the excess of each held-out frame that counting alone causes."""
+
     @property
     def unexplained(self) -> float:
         """Share of the variation from frame to frame that is predicted wrongly, 0 or more."""
@@ -173,22 +176,31 @@ class Bench:
         least = _LEAST_VARIATION * float((counted * weights).sum())
         variation = max(float(varies), least)
         noise = float((counted * weights).sum()) / variation
-        return Judged(excess=excess.double().numpy(), variation=variation, noise=noise)
+        # Var((n - I)^2 - n) = 2 I^2 for n Poisson with mean I
+        spread = (2 * (expected * weights).square()).sum(dim=(-2, -1)).sqrt()
+        return Judged(
+            excess=excess.double().numpy(), variation=variation, noise=noise,
+            spread=spread.double().numpy(),
+        )  # fmt: skip
 
 
 def better(first: Judged, second: Judged) -> tuple[float, float]:
     """Return by how much the second predicts better.
 
-    As the share of the excess of the first that is gone, and in standard errors.
+    As the share of the excess of a typical frame that is gone, and in standard errors. Compared are
+    logarithms: of sums, a single frame at the rim of the part would decide.
 
     Args:
         first: of the held-out frames.
         second: of the same.
     """
-    gain = first.excess - second.excess
+    floor = np.maximum(first.spread, second.spread)
+    here, there = (np.log(np.maximum(each.excess, 0) + floor) for each in (first, second))
+    gain = here - there
     error = gain.std(ddof=1) / math.sqrt(len(gain)) if len(gain) > 1 else math.inf
-    total = max(float(first.excess.sum()), 1e-9)
-    return float(gain.sum()) / total, float(gain.mean()) / max(float(error), 1e-12)
+    return 1 - math.exp(min(5.0, -float(gain.mean()))), float(gain.mean()) / max(
+        float(error), 1e-12
+    )
 
 
 def _half(problem: Problem, seed: int) -> Bool[Tensor, "pattern row col"]:

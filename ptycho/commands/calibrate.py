@@ -7,7 +7,7 @@ from ptycho.api.calibration import calibrate
 from ptycho.api.loading import read_scan
 from ptycho.calibration.value import Calibration
 from ptycho.settings.calibrate import CalibrateConfig
-from ptycho.settings.reading import reading_of, skips_found
+from ptycho.settings.reading import exclude_of, reading_of
 
 log = logging.getLogger(__name__)
 
@@ -18,7 +18,7 @@ def run(config: CalibrateConfig) -> str:
     Raises:
         PtychoError: If the scan cannot be calibrated.
     """
-    raw = read_scan(config.source, reading_of(config), skip_found=skips_found(config))
+    raw = read_scan(config.source, reading_of(config), exclude=exclude_of(config))
     found = calibrate(raw, full=config.full)
     if config.output is not None:
         config.output.parent.mkdir(parents=True, exist_ok=True)

@@ -22,7 +22,7 @@ from ptycho.grouping.sample import draw
 from ptycho.runs import Run
 from ptycho.scan.raw_data import RawData
 from ptycho.settings.groups import GroupsConfig
-from ptycho.settings.reading import reading_of, skips_found
+from ptycho.settings.reading import exclude_of, reading_of
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +53,7 @@ def run(config: GroupsConfig) -> Path | None:
 
 def _compared(config: GroupsConfig, run: Run | None = None) -> tuple[Groups, dict[str, Coverage]]:
     """Log what a sample of each method covers; return that of the chosen one, and all."""
-    raw = read_scan(config.data, reading_of(config), skip_found=skips_found(config))
+    raw = read_scan(config.data, reading_of(config), exclude=exclude_of(config))
     if run is not None:
         record_scan(run, "data", raw, config.data)
     _report_steps(raw, config)

@@ -13,6 +13,7 @@ from ptycho.api.loading import read_scan
 from ptycho.commands.outputs import check_output
 from ptycho.errors import DataError
 from ptycho.io import recognise
+from ptycho.scan.exclusion import Exclude
 from ptycho.scan.raw_data import RawData
 from ptycho.scan.scaling import is_transmission
 from ptycho.scan.summary import ScanSummary, summarise_scan
@@ -40,7 +41,9 @@ def run(config: ImportConfig) -> Path:
             )
     check_output(config.output, overwrite=config.overwrite)
     log.info("%s: read as %s", config.source, recognise(config.source))
-    raw = read_scan(config.source, reading_of(config), skip_found=skips_found(config))
+    # The file written is read by others, which exclude what they find.
+    kept = Exclude(automatic=False, found=skips_found(config))
+    raw = read_scan(config.source, reading_of(config), exclude=kept)
     found = summarise_scan(raw)
     log.info("%s", found.frames_sentence())
     raw = _prepared(raw, found, config)

@@ -23,7 +23,7 @@ from ptycho.api.saving import write_result
 from ptycho.commands.running import begun, check_strict
 from ptycho.scan.raw_data import RawData
 from ptycho.settings.base import part_of
-from ptycho.settings.reading import reading_of, skips_found
+from ptycho.settings.reading import exclude_of, reading_of
 from ptycho.settings.reconstruct import InferenceConfig, ReconstructSettings
 
 log = logging.getLogger(__name__)
@@ -64,7 +64,7 @@ def _scan(config: InferenceConfig) -> RawData:
         reading_of(config),
         N=config.N,
         scan=config.scan,
-        skip_found=skips_found(config),
+        exclude=exclude_of(config),
     )
 
 

@@ -10,12 +10,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from ptycho.api.forecast import Forecast, forecast, memory_words, output_row, peak_memory
-from ptycho.api.loading import read_scan
 from ptycho.api.page import record_scan
 from ptycho.api.reconstruction_file import file_of
 from ptycho.api.refinement import Prepared, continued, prepare
 from ptycho.api.refinement import run as refine
 from ptycho.api.saving import write_result
+from ptycho.api.scan_of_run import uncalibrated_scan_of_run
 from ptycho.commands.running import begun, check_strict
 from ptycho.durations import duration
 from ptycho.physics.device import choose_device
@@ -23,7 +23,6 @@ from ptycho.runs import data_entry
 from ptycho.scan.raw_data import RawData
 from ptycho.scan.summary import summarise_scan
 from ptycho.settings.base import part_of
-from ptycho.settings.reading import reading_of, skips_found
 from ptycho.settings.refine import RefineConfig, RefineSettings
 
 log = logging.getLogger(__name__)
@@ -59,8 +58,8 @@ def run(config: RefineConfig) -> Path | Forecast:
 
 
 def _scan(config: RefineConfig) -> RawData:
-    return read_scan(
-        config.test_data, reading_of(config), scan=config.scan, skip_found=skips_found(config)
+    return uncalibrated_scan_of_run(
+        config.reconstruction, config.test_data, config, scan=config.scan
     )
 
 

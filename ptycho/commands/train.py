@@ -27,7 +27,7 @@ from ptycho.errors import ConfigError
 from ptycho.runs import Run
 from ptycho.scan.raw_data import RawData
 from ptycho.settings.base import part_of
-from ptycho.settings.reading import reading_of, skips_found
+from ptycho.settings.reading import exclude_of, reading_of
 from ptycho.settings.train import TrainConfig, TrainSettings
 
 log = logging.getLogger(__name__)
@@ -99,7 +99,7 @@ def _open(path: Path, config: TrainConfig) -> RawData:
         reading_of(config),
         N=config.N,
         nphotons=config.nphotons,
-        skip_found=skips_found(config),
+        exclude=exclude_of(config),
     )
 
 

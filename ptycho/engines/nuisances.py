@@ -30,7 +30,7 @@ _LONGEST_STEP = 0.3  # of a position in one iteration, object pixels
 _SEARCHED = 27
 """Iteration after the last search of positions."""
 
-_TOGETHER = 14
+_TOGETHER = 18
 """Last iteration of rotation, scale and shear, where single positions are refined as well."""
 
 _FIRST = (2, 4, 2, 4, 4, 6)

@@ -8,15 +8,18 @@ rotation, scale and shear; and a search looks for each frame where the object ex
 
 from typing import NamedTuple
 
+import numpy as np
+import scipy.sparse
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Complex, Float, Int
+from scipy.spatial import cKDTree
 from torch import Tensor
 
 from ptycho.engines.nuisances import MOST_MOVED, Refine
 from ptycho.engines.problem import Estimate, Problem
 from ptycho.physics.counting import root_bias
-from ptycho.physics.patches import cut_patches, window_corners
-from ptycho.physics.probe import probe_intensity, shift_probe
+from ptycho.physics.patches import cut_patches, place_patches, window_corners
+from ptycho.physics.probe import probe_fwhm, probe_intensity, shift_each, shift_probe
 
 FARTHEST = 20.0
 """Farthest a searched position may go from where the scan puts it, per axis, object pixels; three
@@ -24,8 +27,14 @@ tenths of a frame that is smaller than 64 pixels."""
 _SHARE = 0.3
 
 _RIDGE = 1e-3
-_LONGEST = 2.0  # of a common step, object pixels at the outermost frame
-_MOMENTUM = 0.85
+_LONGEST = 3.0  # of a common step, object pixels at the outermost frame
+_SETTLING = 4
+"""Iteration of the first common step, from that in which they begin; then every second."""
+_SHORTENED = 0.3  # the first step: some maps are four times as soft as the overlap alone makes them
+_REMEMBERED, _MIXING_RIDGE = 6, 1e-3
+_FORWARD = 0.03
+"""Least part of a proposal that a mixed step has to go along it."""
+_KNOWN = 1e-6
 _PASSES = ((12, 3), (12, 3), (9, 3), (6, 2), (4, 1), (18, 3), (4, 1))
 """Searches one after the other: how far and in which steps, object pixels."""
 _EVERY = 3
@@ -79,50 +88,135 @@ class NormalEquations:
         self.left[members] = jacobian @ jacobian.mT
 
     def common_step(
-        self, positions: Float[Tensor, "frame 2"], members: Int[Tensor, " member"]
-    ) -> Float[Tensor, "frame 2"]:
-        """Return the step of all positions by one affine map about their centre.
+        self, terms: Float[Tensor, "frame term"], relative: Float[Tensor, "frame term"]
+    ) -> Float[Tensor, "term 2"]:
+        """Return by how much of some common displacements all positions have to move.
+
+        The object follows the frames, so a displacement counts only as far as it differs between
+        frames that overlap: with u = terms c, the misfit changes by u^T H (u - W u) / 2 - u^T g,
+        where W averages over the overlapping frames.
 
         Args:
-            positions: of all frames, object pixels.
-            members: frames that take part.
+            terms: of all frames; see `CommonStep`.
+            relative: terms - W terms.
 
         Returns:
-            Steps without common shift, which is one of the object.
+            c, for rows and columns.
 
         Source:
-            Gauss-Newton; the map has six parameters, two of which are the shift.
+            Gauss-Newton with the object eliminated, as in Golub & Pereyra, SIAM J. Numer. Anal. 10,
+            413 (1973).
         """
-        about = (positions - positions[members].mean(dim=0)).to(torch.float64)
-        basis = torch.cat([torch.ones_like(about[:, :1]), about], dim=1)  # frame, 3
-        chosen = basis[members]
-        left = torch.einsum("fi,fj,fab->aibj", chosen, chosen, self.left[members].double())
-        right = torch.einsum("fi,fa->ai", chosen, self.right[members].double()).flatten()
-        matrix = left.reshape(6, 6)
-        matrix = matrix + torch.diag(_RIDGE * matrix.diagonal() + 1e-12)
-        found = torch.linalg.solve(matrix, right).reshape(2, 3)
-        return (about @ found[:, 1:].mT).to(positions)
+        left = torch.einsum("fi,fj,fab->aibj", terms, relative, self.left.double())
+        right = torch.einsum("fi,fa->ai", terms, self.right.double()).flatten()
+        matrix = left.reshape(len(right), len(right))
+        matrix = (matrix + matrix.mT) / 2
+        matrix = matrix + torch.diag(_RIDGE * matrix.diagonal().abs() + 1e-12)
+        return torch.linalg.solve(matrix, right).reshape(2, -1).mT
 
 
 class CommonStep:
-    """Steps of all positions by affine maps, with momentum; see `NormalEquations.common_step`."""
+    """Rotation, scale and shear of all positions, by steps that learn from one another.
 
-    def __init__(self) -> None:
-        self._before: Tensor | None = None
+    A step moves along what `NormalEquations.common_step` proposes. How far that falls short is
+    seen from the proposals after the last steps, which Anderson mixing uses.
 
-    def after(
+    Args:
+        positions: of all frames, object pixels.
+        members: frames that take part.
+        probe: modes; how far it reaches decides which frames overlap.
+
+    Source:
+        Anderson, J. ACM 12, 547 (1965); Walker & Ni, SIAM J. Numer. Anal. 49, 1715 (2011).
+    """
+
+    def __init__(
         self,
-        equations: NormalEquations,
         positions: Float[Tensor, "frame 2"],
         members: Int[Tensor, " member"],
+        probe: Complex[Tensor, "mode row col"],
+    ):
+        about = (positions - positions[members].mean(dim=0)).double()
+        self.terms = about / about[members].abs().amax(dim=0).clamp_min(1.0)
+        chosen = self.terms[members].cpu().numpy()
+        weights = _overlap(positions[members].cpu().double().numpy(), probe_fwhm(probe) / 3)
+        self.relative = torch.zeros_like(self.terms)
+        self.relative[members] = torch.from_numpy(chosen - weights @ chosen).to(self.terms)
+        self._now = torch.zeros(self.terms.shape[1], 2, dtype=torch.float64)
+        self._known: list[tuple[Tensor, Tensor]] = []
+        self._seen = 0
+
+    def after(
+        self, equations: NormalEquations, positions: Float[Tensor, "frame 2"]
     ) -> Float[Tensor, "frame 2"]:
-        """Return the positions after an iteration."""
-        step = equations.common_step(positions, members)
-        if self._before is not None:
-            step = step + _MOMENTUM * self._before
-        step = step * (_LONGEST / step[members].abs().max().clamp_min(_LONGEST))
-        self._before = step
-        return positions + step
+        """Return the positions after an iteration; the object follows before the next step."""
+        self._seen += 1
+        if self._seen < _SETTLING or self._seen % 2:
+            return positions
+        proposed = equations.common_step(self.terms, self.relative).cpu()
+        step = self._mixed(proposed)
+        farthest = float((self.terms.cpu() @ step).abs().max())
+        step = step * min(1.0, _LONGEST / max(farthest, 1e-12))
+        self._known = [*self._known, (self._now, proposed)][-_REMEMBERED:]
+        self._now = self._now + step
+        return positions + (self.terms @ step.to(self.terms)).to(positions)
+
+    def _mixed(self, proposed: Float[Tensor, "term 2"]) -> Float[Tensor, "term 2"]:
+        step = _SHORTENED * proposed
+        if not self._known:
+            return step
+        places = torch.stack([(self._now - now).flatten() for now, _ in self._known], dim=1)
+        changes = torch.stack([(proposed - then).flatten() for _, then in self._known], dim=1)
+        square = changes.mT @ changes
+        square = square + _MIXING_RIDGE * square.trace() * torch.eye(len(square))
+        shares = torch.linalg.solve(square, changes.mT @ proposed.flatten())
+        mixed = step - ((places + _SHORTENED * changes) @ shares).reshape(step.shape)
+        # Of small steps the proposals differ by noise alone, which may point anywhere.
+        along = float((mixed * proposed).sum() / proposed.square().sum().clamp_min(1e-12))
+        return mixed if along > _FORWARD else step
+
+
+def _overlap(places: np.ndarray, radius: float) -> scipy.sparse.sparray:
+    """Return the weights of the mean over overlapping frames: of Gaussians of a radius.
+
+    Args:
+        places: of the frames.
+        radius: of the probe, per axis.
+    """
+    pairs = cKDTree(places).query_pairs(3 * radius, output_type="ndarray")
+    away = np.square(places[pairs[:, 0]] - places[pairs[:, 1]]).sum(axis=1)
+    shared = np.exp(-away / (4 * radius**2))
+    half = scipy.sparse.coo_array((shared, (pairs[:, 0], pairs[:, 1])), shape=(len(places),) * 2)
+    whole = (half + half.T + scipy.sparse.eye_array(len(places))).tocsr()
+    return scipy.sparse.diags_array(1 / whole.sum(axis=1)) @ whole
+
+
+@torch.no_grad()
+def carried_along(
+    problem: Problem, estimate: Estimate, positions: Float[Tensor, "frame 2"]
+) -> Estimate:
+    """Return an estimate at other positions, its object moved with the frames that show it.
+
+    Args:
+        problem: the frames.
+        estimate: on the device.
+        positions: of all frames.
+    """
+    probe, size = estimate.nuisances.probe, estimate.nuisances.probe.shape[-1]
+    members = torch.from_numpy(problem.members).to(problem.device)
+    total = torch.zeros_like(estimate.obj)
+    weight = torch.zeros_like(estimate.obj.real)
+    for part in members.split(max(1, _WINDOWS_AT_ONCE // size**2)):
+        corners, fractions = window_corners(estimate.nuisances.positions[part], size)
+        patches = cut_patches(estimate.obj, corners - problem.origin, size)
+        corners, moved = window_corners(positions[part], size)
+        patches = shift_each(patches, moved - fractions)
+        lit = probe_intensity(shift_probe(probe, moved))
+        total += place_patches(patches * lit, corners - problem.origin, problem.canvas.shape)
+        weight += place_patches(lit, corners - problem.origin, problem.canvas.shape)
+    known = weight > _KNOWN * weight.max()
+    obj = torch.where(known, total / weight.clamp_min(1e-12), estimate.obj)
+    return Estimate(obj, estimate.nuisances._replace(positions=positions))
 
 
 class Found(NamedTuple):

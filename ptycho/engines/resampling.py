@@ -244,7 +244,7 @@ def _in_photons(raw: RawData, frames: np.ndarray) -> RawData:
     """Return a scan with other frames, in counts."""
     return replace(
         raw, frames=frames, measurement="counts", photons_per_unit=1.0,
-        background=raw.background_intensity, patches=None, path=None,
+        background=raw.background_intensity, patches=None, path=None, flashes=None,
     )  # fmt: skip
 
 

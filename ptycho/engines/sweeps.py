@@ -26,6 +26,7 @@ from ptycho.engines.nuisances import (
 from ptycho.engines.placement import (
     CommonStep,
     NormalEquations,
+    carried_along,
     reach,
     searched,
 )
@@ -88,7 +89,8 @@ class Sweeps:
         size = problem.batch_size or batch_size(problem)
         obj, nuisances = start
         best, before, damping = start, obj, _DAMPING
-        common, searches = CommonStep(), 0
+        common: CommonStep | None = None
+        searches = 0
         monitor = Monitor(ending, _PATIENCE)
         for number in monitor.iterations(track):
             if damping > _DAMPING or self._settled(number, refine, monitor):
@@ -99,10 +101,13 @@ class Sweeps:
             obj, nuisances = step.over(Estimate(ahead, nuisances), problem.batches(size, generator))
             if step.equations is not None:
                 given = start.nuisances.positions
-                turned = common.after(step.equations, nuisances.positions, members)
+                common = common or CommonStep(nuisances.positions, members, nuisances.probe)
+                turned = common.after(step.equations, nuisances.positions)
                 most = reach(refine, problem.frames.raw.frame_size)
                 turned = given + (turned - given).clamp(-most, most)
-                nuisances = nuisances._replace(positions=turned)
+                if not torch.equal(turned, nuisances.positions):
+                    obj, nuisances = carried_along(problem, Estimate(obj, nuisances), turned)
+                    before = obj
             if step.refine.search:
                 given = start.nuisances.positions
                 found = searched(problem, Estimate(obj, nuisances), given, searches)

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Shaped
+from jaxtyping import Bool, Float, Shaped
 
 from ptycho.errors import DataError
 from ptycho.experiment import Experiment, Geometry
@@ -44,7 +44,8 @@ def assemble(where: str, recorded: Recorded, reading: Reading) -> ScanFields:
         DataError: If frames or positions are missing, or their parts do not fit.
         ConfigError: If a setting does not fit the file.
     """
-    recorded = without(where, joined_by_number(where, recorded), reading.skip)
+    whole_scan = joined_by_number(where, recorded)
+    recorded = without(where, whole_scan, reading.skip)
     stored = recorded.frames
     if stored is None:
         raise DataError(
@@ -66,7 +67,9 @@ def assemble(where: str, recorded: Recorded, reading: Reading) -> ScanFields:
     size = frames.shape[-1]
     pixel = object_pixel(where, recorded, reading, geometry, frames, measurement)
     shrink = size * steps.bin / min(oriented_shape(stored.shape[1:], steps.orientation))
-    positions = positions_of(where, recorded, reading, pixel, shrink)
+    # Steps on the positions refer to the order of the whole scan, so frames are skipped after them.
+    positions = positions_of(where, whole_scan, reading, pixel, shrink)
+    positions = _without_skipped(positions, whole_scan, reading)
     _check_numbers(where, len(frames), len(positions))
     notes += position_words(recorded, reading, pixel)
     probe, known = _probe(recorded, reading, steps, frames, valid, measurement)
@@ -75,9 +78,10 @@ def assemble(where: str, recorded: Recorded, reading: Reading) -> ScanFields:
     whole = steps.crop is None and steps.bin == 1
     for note in notes:
         logger.info("%s: %s", where, note)
-    start = recorded.start
+    start = whole_scan.start
     if start is not None:
-        start = in_pixels(where, start, recorded, reading, pixel, shrink)
+        start = in_pixels(where, start, whole_scan, reading, pixel, shrink)
+        start = _without_skipped(start, whole_scan, reading)
     steps_taken: dict[str, Any] = {}
     if notes:
         steps_taken["reading"] = {"source": recorded.source, "steps": notes}
@@ -101,6 +105,15 @@ def assemble(where: str, recorded: Recorded, reading: Reading) -> ScanFields:
         "metadata": {**recorded.metadata, **steps_taken},
         "experiment": _experiment(where, recorded, geometry),
     }
+
+
+def _without_skipped(
+    positions: Float[np.ndarray, "position 2"], whole: Recorded, reading: Reading
+) -> Float[np.ndarray, "kept 2"]:
+    """Return the positions of the frames that stay; all if there is not one per frame."""
+    assert whole.frames is not None
+    one_each = len(positions) == len(whole.frames)
+    return np.delete(positions, reading.skip, axis=0) if one_each else positions
 
 
 def _check_numbers(where: str, n_frames: int, n_positions: int) -> None:

@@ -103,7 +103,7 @@ def _by_bright_field(
 def positions_of(
     where: str, recorded: Recorded, reading: Reading, pixel: float | None, shrink: float
 ) -> Float[np.ndarray, "position 2"]:
-    """Return (row, col) of each frame in object pixels."""
+    """Return (row, col) of each frame in object pixels, of all frames of the file."""
     frames = recorded.frames
     assert frames is not None
     if reading.scan_shape is not None or recorded.positions is None:
@@ -151,10 +151,9 @@ def _raster(
             where, f"no positions in this {recorded.source} file", "them in another file "
             "(--join FILE), or a raster (--scan_shape ROWS COLUMNS --step_nm STEP)", "frames",
         )  # fmt: skip
-    n_all = n_frames + len(reading.skip)
-    if shape[0] * shape[1] != n_all:
+    if shape[0] * shape[1] != n_frames:
         raise ConfigError(
-            f"{where}: scan_shape {shape[0]} x {shape[1]} for {n_all} frames; expected a "
+            f"{where}: scan_shape {shape[0]} x {shape[1]} for {n_frames} frames; expected a "
             "product that equals their number"
         )
     step_m = reading.step_m or recorded.raster_step_m
@@ -170,7 +169,7 @@ def _raster(
             where, f"raster of {shape[0]} x {shape[1]} without a step", "it in the file, or "
             "--step_nm, or --step_px", "steps",
         )  # fmt: skip
-    row, col = np.divmod(np.setdiff1d(np.arange(n_all), reading.skip), shape[1])
+    row, col = np.divmod(np.arange(n_frames), shape[1])
     grid = np.stack([row * step[0], col * step[1]], axis=1).astype(np.float64)
     return placed(turned(grid, recorded.raster_rotation + reading.rotation), reading.positions)
 

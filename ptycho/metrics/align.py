@@ -61,8 +61,8 @@ def align(
 ) -> Aligned:
     """Remove global phase, phase ramp, scale and sub-pixel shift jointly, by least squares.
 
-    The fit starts from the ramp between neighbouring pixels and from the better of two shifts: zero
-    and the peak of the cross-correlation.
+    The fit starts from the best of four guesses: with the ramp between neighbouring pixels or
+    without one, and with no shift or that of the peak of the cross-correlation.
 
     Args:
         estimate: the reconstruction.
@@ -91,7 +91,9 @@ def align(
         return _Fit(filled, target, mask, shift=None).best()
     guesses = {(0.0, 0.0), _coarse_shift(filled, target, mask)}
     fits = [_Fit(filled, target, mask, shift=guess) for guess in sorted(guesses)]
-    return min(fits, key=lambda fit: fit.first_residual()).best()
+    starts = [(fit, flat) for fit in fits for flat in (False, True)]
+    fit, flat = min(starts, key=lambda start: start[0].first_residual(flat=start[1]))
+    return fit.best(flat=flat)
 
 
 def flatten_phase(
@@ -156,13 +158,21 @@ class _Fit:
         middle = [(n - 1) / 2 for n in mask.shape]
         self.rows, self.cols = (c - m for c, m in zip(np.nonzero(mask), middle, strict=True))
 
-    def first_residual(self) -> float:
-        """Return sum |e - truth|^2 / sum |truth|^2 inside the mask before the fit."""
-        return self._relative(self._residual(self._first_guess()))
+    def first_residual(self, *, flat: bool) -> float:
+        """Return sum |e - truth|^2 / sum |truth|^2 inside the mask before the fit.
 
-    def best(self) -> Aligned:
-        """Return the alignment with the least residual."""
-        first = self._first_guess()
+        Args:
+            flat: whether it starts without a ramp.
+        """
+        return self._relative(self._residual(self._first_guess(flat=flat)))
+
+    def best(self, *, flat: bool = False) -> Aligned:
+        """Return the alignment with the least residual.
+
+        Args:
+            flat: whether the fit starts without a ramp.
+        """
+        first = self._first_guess(flat=flat)
         span = np.array([np.inf] * 4 + [_SHIFT_RANGE] * 2)
         n_free = 4 if self.is_rigid else 6
         found = optimize.least_squares(
@@ -183,10 +193,11 @@ class _Fit:
             residual=self._relative(found.fun),
         )
 
-    def _first_guess(self) -> np.ndarray:
+    def _first_guess(self, *, flat: bool) -> np.ndarray:
         """Return the parameters for the first shift, from closed formulas."""
         moved = self._moved(self.first_shift)
-        ramp = _slope(np.where(self.mask, self.truth * moved.conj(), 0))
+        # Noise in a strong object can feign a ramp between neighbours.
+        ramp = (0.0, 0.0) if flat else _slope(np.where(self.mask, self.truth * moved.conj(), 0))
         turned = moved * np.exp(1j * _plane(ramp, self.mask.shape))
         factor = np.vdot(turned[self.mask], self.truth[self.mask])
         factor = factor / np.vdot(moved[self.mask], moved[self.mask]) or 1.0

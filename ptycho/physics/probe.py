@@ -33,6 +33,20 @@ def shift_probe(
     return torch.fft.ifft2(torch.fft.fft2(probe) * _shift_ramp(probe, fractions))
 
 
+def shift_each(
+    waves: Complex[Tensor, "position *mode row col"], fractions: Float[Tensor, "position 2"]
+) -> Complex[Tensor, "position *mode row col"]:
+    """Move each wave by a distance of its own; see `shift_probe`.
+
+    Args:
+        waves: one for each position, or some modes of it.
+        fractions: shift as (row, col) in object pixels.
+    """
+    ramp = _shift_ramp(waves, fractions)
+    ramp = ramp if waves.ndim == 4 else ramp[:, 0]
+    return torch.fft.ifft2(torch.fft.fft2(waves) * ramp)
+
+
 def unshift_to_probe(
     waves: Complex[Tensor, "position mode row col"], fractions: Float[Tensor, "position 2"]
 ) -> Complex[Tensor, "mode row col"]:

@@ -15,7 +15,9 @@ from ptycho.physics.probe import largest_pair_distance
 from ptycho.report.quantise import Thumbnails, thumbnails
 from ptycho.report.scan_view import Sample
 from ptycho.runs.folder import RunFolder, Selection
+from ptycho.scan.exclusion import Exclusion
 from ptycho.scan.raw_data import RawData
+from ptycho.scan.screening import applied
 from ptycho.settings.reading import reading_of_run
 
 FRAMES_BUDGET = 4.2e6
@@ -74,6 +76,8 @@ def frames_of(
                 return None, f"No frames are shown: {part} has changed since the run."
         reading = reading_of_run(run.settings, run.data)
         raw = _same_scan(run, RawData.from_file(path, reading))
+        size = run.scan.get("frame_size") or 0
+        raw = applied(raw, Exclusion.from_document(run.scan.get("excluded"), size))
         if raw.n_frames != len(selection.positions):
             return None, (
                 f"No frames are shown: {path} holds {raw.n_frames:,} frames, the run used "

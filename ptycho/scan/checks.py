@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Complex64, Float, Float32, Float64, Int, Int64, Shaped
-from scipy.ndimage import maximum_filter, median_filter
+from scipy.ndimage import maximum_filter, median_filter, minimum_filter
 
 from ptycho.errors import DataError
 from ptycho.io.measurement import MEASUREMENTS
@@ -169,8 +169,9 @@ def suspicious_pixels(
 ) -> Bool[np.ndarray, "row col"]:
     """Return pixels whose values do not agree with those of their neighbours: a hint, no mask.
 
-    Dead: zero in all frames, with neighbours of more than 50 photons in the sum. Hot: in every
-    frame above ten times the largest value of all neighbours, or always the same value above 10.
+    Dead: zero in all frames, amid and next to pixels of more than 50 photons in the sum. Hot: in
+    every frame above ten times the largest value of all neighbours, or always the same value
+    above 10.
 
     Args:
         intensity: photons per pixel of frames spread over the scan.
@@ -181,7 +182,13 @@ def suspicious_pixels(
     total, low, high = (f(intensity, axis=0) for f in (np.sum, np.min, np.max))
     around = np.ones((5, 5), bool)
     around[2, 2] = False
-    dead = (total == 0) & (median_filter(total, footprint=around, mode="nearest") > 50)
+    next_to = np.ones((3, 3), bool)
+    next_to[1, 1] = False
+    dead = (
+        (total == 0)
+        & (median_filter(total, footprint=around, mode="nearest") > 50)
+        & (minimum_filter(total, footprint=next_to, mode="nearest") > 50)
+    )
     hot = low > 10 * maximum_filter(high, footprint=around, mode="nearest").clip(1)
     stuck = (low == high) & (low > 10)
     suspicious: np.ndarray = dead | hot | stuck

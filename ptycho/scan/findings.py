@@ -34,6 +34,21 @@ class Finding:
     frames: tuple[int, ...] = ()
     """Numbers of the frames that are better excluded."""
 
+    pixels: tuple[tuple[int, int], ...] = ()
+    """(row, col) of pixels that are better excluded in all frames."""
+
+    flashes: tuple[tuple[int, int, int], ...] = ()
+    """(frame, row, col) of pixels that are better excluded in single frames."""
+
+    reason: str = ""
+    """What these frames or pixels are, in a word or two; empty for those that a command does not
+    exclude unless asked to."""
+
+    @property
+    def excludable(self) -> bool:
+        """Whether commands that compute exclude these frames or pixels by default."""
+        return bool(self.reason) and bool(self.frames or self.pixels or self.flashes)
+
     def sentence(self) -> str:
         """Return text and remedy in one line."""
         return f"{self.text}; {self.remedy}" if self.remedy else self.text
@@ -50,6 +65,21 @@ def numbered(numbers: Int[np.ndarray, " n"] | Sequence[int], most: int = 6) -> s
             runs.append([value, value])
     words = [f"{a}" if a == b else f"{a}-{b}" for a, b in runs]
     return ",".join(words[:most]) + (",..." if len(words) > most else "")
+
+
+def region(box: tuple[slice, slice], size: int) -> str:
+    """Return a rectangle of pixels as text.
+
+    Args:
+        box: its rows and columns.
+        size: N, pixels per side of a frame.
+    """
+    rows, cols = box
+    if rows.stop - rows.start == size:
+        return f"columns {cols.start} to {cols.stop - 1}"
+    if cols.stop - cols.start == size:
+        return f"rows {rows.start} to {rows.stop - 1}"
+    return f"rows {rows.start}-{rows.stop - 1}, columns {cols.start}-{cols.stop - 1}"
 
 
 def skip(numbers: Int[np.ndarray, " n"]) -> str:

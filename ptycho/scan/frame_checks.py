@@ -9,66 +9,18 @@ from collections.abc import Iterator
 import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy import ndimage
-from scipy.spatial import cKDTree
 
 from ptycho.scan.checks import suspicious_pixels
-from ptycho.scan.findings import Finding, skip
-from ptycho.scan.sample import Sample
-from ptycho.spread import spread
+from ptycho.scan.findings import Finding, region, skip
+from ptycho.scan.photon_checks import photons_of_frames
+from ptycho.scan.sample import Sample, count_of
+from ptycho.scan.shift_checks import shifted_frames
 
-_NEIGHBOURS = 8
 _RIM = 3.0  # pixels around a gap that show what it should hold
-_FRAMES_FOR_FLASHES = 64
-_SMALL_REGION = 8  # pixels
-_FEWEST_PHOTONS = 300.0  # below, no engine finds an object in a frame of usual size
-
-
-def photons_of_frames(sample: Sample) -> Iterator[Finding]:
-    """Frames far darker or brighter than those taken next to them, and too few photons at all."""
-    photons, numbers = sample.photons, sample.counted
-    if len(photons) <= _NEIGHBOURS:
-        return
-    near = _photons_nearby(sample)
-    typical = np.median(photons)
-    dark = (photons < 0.1 * near) | ((photons < 0.02 * typical) & (near < 0.1 * typical))
-    if typical > 0 and dark.any() and not dark.all():
-        yield Finding(
-            name="blank_frames",
-            severity="warning",
-            text=f"{dark.sum()} frames hold less than a tenth of the photons of their neighbours",
-            remedy=skip(numbers[dark]),
-            frames=tuple(numbers[dark].tolist()),
-        )
-    bright = photons > 3 * near
-    if bright.any():
-        yield Finding(
-            name="bright_frames",
-            severity="warning",
-            text=f"{bright.sum()} frames hold over three times the photons of their neighbours",
-            remedy=skip(numbers[bright]),
-            frames=tuple(numbers[bright].tolist()),
-        )
-    if 0 < typical < _FEWEST_PHOTONS and sample.raw.measurement == "counts":
-        yield Finding(
-            name="low_dose",
-            severity="warning",
-            text=f"{typical:.3g} photons per frame: too few for more than a hint of the object",
-        )
-
-
-def _photons_nearby(sample: Sample) -> Float[np.ndarray, " counted"]:
-    """Return the upper quartile of the photons of the frames nearest to each, in time and place.
-
-    A quartile, because half of the frames may be lost.
-    """
-    photons = sample.photons
-    places = sample.raw.positions[sample.counted]
-    k = min(_NEIGHBOURS + 1, len(photons))
-    _, near = cKDTree(places).query(places, k=k)
-    by_place = np.percentile(photons[near[:, 1:]], 75, axis=1)
-    by_time = ndimage.percentile_filter(photons, 75, size=31, mode="nearest")
-    # A run of lost frames is dark together with its neighbours in time and, in a raster, in place.
-    return np.maximum(by_place, by_time)
+_FEW = 0.02  # share of the pixels that can be broken
+_MOST_FLASHES = 1e-3  # share of all values
+_OFTEN = 0.1  # share of the frames in which an unstable pixel is hot
+_SMALL_REGION = 12  # pixels
 
 
 def repeated_frames(sample: Sample) -> Iterator[Finding]:
@@ -81,6 +33,7 @@ def repeated_frames(sample: Sample) -> Iterator[Finding]:
             text=f"{len(frozen)} frames equal the frame before, value for value",
             remedy=skip(frozen),
             frames=tuple(frozen.tolist()),
+            reason="frozen",
         )
 
 
@@ -110,7 +63,7 @@ def silent_regions(sample: Sample) -> Iterator[Finding]:
     if not zero.any():
         return
     labels, n = ndimage.label(zero)
-    named = "; ".join(_region(box, sample.size) for box in ndimage.find_objects(labels)[:4])
+    named = "; ".join(region(box, sample.size) for box in ndimage.find_objects(labels)[:4])
     yield Finding(
         name="zero_regions",
         severity="warning",
@@ -118,6 +71,8 @@ def silent_regions(sample: Sample) -> Iterator[Finding]:
         f"{named}{'; ...' if n > 4 else ''}",
         remedy="exclude them by a mask: `ptycho inspect FILE --write_mask mask.npy`, --mask "
         "mask.npy",
+        pixels=_listed(np.argwhere(zero)),
+        reason="reading 0 amid light",
     )
 
 
@@ -131,7 +86,7 @@ def zero_regions(sample: Sample) -> Bool[np.ndarray, "row col"]:
     lit = total > 0
     if not lit.any():
         return np.zeros(total.shape, bool)
-    quantum = _quantum(sample)
+    quantum = count_of(sample.intensity, sample.stored)
     blurred, weight = (
         ndimage.gaussian_filter(np.asarray(a, np.float64), _RIM)
         for a in (np.log1p(total / quantum), lit)
@@ -167,8 +122,10 @@ def _with_sharp_edges(
         grown = tuple(slice(max(s.start - 1, 0), s.stop + 1) for s in box)
         part = labels[grown] == number
         around = ndimage.binary_dilation(part, np.ones((3, 3))) & ~part
-        share = 50 if part.sum() >= _SMALL_REGION else 25
-        if np.percentile(total[grown][around], share) < least:
+        held_around = total[grown][around]
+        # A pattern that is the same in all frames has small dark places of its own, with dim sides.
+        small = part.sum() < _SMALL_REGION
+        if np.median(held_around) < least or (small and held_around.min() < 5 * least):
             continue  # the last lit pixels before the dark
         rim = ndimage.binary_dilation(part) & lit[grown]
         # The mean of the pixels around exceeds what a pixel holds where the intensity falls off
@@ -178,34 +135,21 @@ def _with_sharp_edges(
     return found
 
 
-def _quantum(sample: Sample) -> float:
-    """Return the photons of one count: the smallest value of whole numbers, less of real ones."""
-    positive = sample.intensity[sample.intensity > 0]
-    if sample.stored.dtype.kind in "ui":
-        return float(positive.min(initial=np.inf))
-    return max(float(positive.min(initial=np.inf)), 1e-4 * float(sample.mean.max()))
-
-
-def _region(box: tuple[slice, slice], size: int) -> str:
-    rows, cols = box
-    if rows.stop - rows.start == size:
-        return f"columns {cols.start} to {cols.stop - 1}"
-    if cols.stop - cols.start == size:
-        return f"rows {rows.start} to {rows.stop - 1}"
-    return f"rows {rows.start}-{rows.stop - 1}, columns {cols.start}-{cols.stop - 1}"
+def _listed(where: Int[np.ndarray, "pixel 2"]) -> tuple[tuple[int, int], ...]:
+    return tuple((row, col) for row, col in where.tolist())
 
 
 def lone_pixels(sample: Sample) -> Iterator[Finding]:
     """Dead and hot pixels: unlike all around them in every frame."""
     regions = zero_regions(sample)
-    odd = suspicious_pixels(sample.intensity, sample.raw.mask) & ~regions
+    odd = suspicious_pixels(sample.intensity, sample.raw.mask) & ~regions & ~_beam(sample)
     at_top = sample.high == sample.high.max()
     around = np.ones((3, 3), bool)
     around[1, 1] = False
     odd &= ~(at_top & ndimage.binary_dilation(at_top, around))  # saturated with its neighbours
     where = np.argwhere(odd)
     # Many at once are no broken pixels but values of another kind: a pedestal, a gain.
-    if 0 < len(where) <= 0.02 * odd.size:
+    if 0 < len(where) <= _FEW * odd.size:
         named = ", ".join(f"({row}, {col})" for row, col in where[:8].tolist())
         yield Finding(
             name="suspicious_pixels",
@@ -213,43 +157,42 @@ def lone_pixels(sample: Sample) -> Iterator[Finding]:
             text=f"{len(where)} suspicious pixels, dead or hot: {named}"
             f"{', ...' if len(where) > 8 else ''}",
             remedy="exclude them by --mask if so",
+            pixels=_listed(where),
+            reason="dead or hot",
         )
+
+
+def _beam(sample: Sample) -> Bool[np.ndarray, "row col"]:
+    """Return pixels that look hot but may hold the direct beam of a hardly focused probe."""
+    away = np.hypot(*(np.indices(sample.mean.shape) - sample.size // 2))
+    most = sample.mean > 0.5 * sample.mean[sample.valid].sum()
+    beam: np.ndarray = (sample.mean > 0) & ((away < 1.5) | ((away < sample.size / 8) & most))
+    return beam
 
 
 def flashing_pixels(sample: Sample) -> Iterator[Finding]:
     """Pixels far above all their neighbours in a few frames: cosmic rays, an unstable pixel."""
-    chosen = spread(len(sample.kept), _FRAMES_FOR_FLASHES)
-    flashes = _flashes(sample.intensity[chosen], sample.valid)
-    if len(flashes):
-        pixels = {(int(row), int(col)) for _, row, col in flashes}
-        frames = {int(sample.kept[chosen[f]]) for f, _, _ in flashes}
-        named = ", ".join(str(pixel) for pixel in sorted(pixels)[:4])
-        yield Finding(
-            name="flashing_pixels",
-            severity="warning",
-            text=f"{len(pixels)} pixels are hot in {len(frames)} of {len(chosen)} frames: "
-            f"{named}{', ...' if len(pixels) > 4 else ''}",
-            remedy="exclude them by --mask, or these frames by --skip_frames",
-        )
-
-
-def _flashes(
-    intensity: Float[np.ndarray, "kept row col"], valid: Bool[np.ndarray, "row col"]
-) -> Int[np.ndarray, "flash 3"]:
-    """Return (frame, row, col) of values far above those of their 8 neighbours in the frame."""
-    around = np.ones((3, 3), bool)
-    around[1, 1] = False
-    scale = max(float(intensity.max(axis=(1, 2), initial=0).mean()), 1e-30)
-    found = []
-    for number, frame in enumerate(intensity):
-        neighbours = ndimage.maximum_filter(frame, footprint=around, mode="nearest")
-        away = frame - neighbours
-        far = (
-            (frame > 8 * neighbours + 0.02 * scale) & (away > 12 * np.sqrt(neighbours + 1)) & valid
-        )
-        for row, col in np.argwhere(far):
-            found.append((number, row, col))
-    return np.array(found, int).reshape(-1, 3)
+    found = sample.flashes
+    if not len(found):
+        return
+    pixels, times = np.unique(found[:, 1:], axis=0, return_counts=True)
+    n_frames, n_valid = len(sample.counted), int(sample.valid.sum())
+    often = times > max(_OFTEN * n_frames, 2)
+    named = ", ".join(f"({row}, {col})" for row, col in pixels[:4].tolist())
+    # So many are no single events but what this detector, or this sample, looks like.
+    few = len(found) <= _MOST_FLASHES * n_frames * n_valid and often.sum() <= _FEW * n_valid
+    unstable = set(_listed(pixels[often]))
+    single = [flash for flash in found.tolist() if tuple(flash[1:]) not in unstable]
+    yield Finding(
+        name="flashing_pixels",
+        severity="warning",
+        text=f"{len(pixels)} pixels are hot in {len(np.unique(found[:, 0]))} of {n_frames} frames: "
+        f"{named}{', ...' if len(pixels) > 4 else ''}",
+        remedy="exclude them by --mask, or these frames by --skip_frames",
+        pixels=tuple(sorted(unstable)),
+        flashes=tuple((frame, row, col) for frame, row, col in single),
+        reason="hot in many frames" if few else "",
+    )
 
 
 def values(sample: Sample) -> Iterator[Finding]:
@@ -335,7 +278,7 @@ def unit(sample: Sample) -> Iterator[Finding]:
 
 
 FRAME_CHECKS = (
-    photons_of_frames, repeated_frames, saturation, silent_regions, lone_pixels, flashing_pixels,
-    values, centring, unit,
+    photons_of_frames, repeated_frames, shifted_frames, saturation, silent_regions, lone_pixels,
+    flashing_pixels, values, centring, unit,
 )  # fmt: skip
 """All checks of frames and pixels, in the order of their findings."""

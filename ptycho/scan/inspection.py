@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Bool
 
 from ptycho.scan.findings import Finding
-from ptycho.scan.frame_checks import FRAME_CHECKS, zero_regions
+from ptycho.scan.frame_checks import FRAME_CHECKS
 from ptycho.scan.position_checks import POSITION_CHECKS
 from ptycho.scan.raw_data import RawData
 from ptycho.scan.sample import Sample, sampled
@@ -37,12 +37,15 @@ class Inspection:
         return [found for found in self.findings if found.severity == "warning"]
 
     def proposed_mask(self) -> Bool[np.ndarray, "row col"]:
-        """Return the valid pixels without those that read 0 in every frame amid light."""
-        valid: np.ndarray = self.sample.valid & ~zero_regions(self.sample)
+        """Return the valid pixels without those that the findings exclude in all frames."""
+        valid: np.ndarray = self.sample.valid.copy()
+        for finding in self.findings:
+            for row, col in finding.pixels:
+                valid[row, col] = False
         return valid
 
 
-def inspect_scan(raw: RawData, *, frames_only: bool = False) -> Inspection:
+def inspect_scan(raw: RawData, *, frames_only: bool = False, every: bool = False) -> Inspection:
     """Look at a scan as far as that is possible without a reconstruction.
 
     Reads every frame once, or an evenly spread part of a scan of more than 4e8 pixels.
@@ -50,11 +53,12 @@ def inspect_scan(raw: RawData, *, frames_only: bool = False) -> Inspection:
     Args:
         raw: the scan.
         frames_only: whether to check its frames only, as its positions are not in object pixels.
+        every: whether to read every frame, however many.
 
     Raises:
         DataError: If a frame holds negative or infinite values.
     """
-    sample = sampled(raw)
+    sample = sampled(raw, every=every)
     checks = FRAME_CHECKS if frames_only else (*POSITION_CHECKS, *FRAME_CHECKS)
     found = [finding for check in checks for finding in check(sample)]
     order = ("error", "warning", "note")

@@ -76,6 +76,7 @@ def far_off(sample: Sample) -> Iterator[Finding]:
             f"which are {sample.step:.3g} px apart",
             remedy=skip(far),
             frames=tuple(far.tolist()),
+            reason="far off",
         )
 
 

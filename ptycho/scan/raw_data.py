@@ -9,6 +9,7 @@ Frames stay as they are stored, often mapped from the file; only requested ones 
 import dataclasses
 import functools
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -22,11 +23,13 @@ from ptycho.grouping.cache import CachePlace
 from ptycho.grouping.enumerate import all_groups, sample_rows
 from ptycho.grouping.neighbours import get_neighbor_indices
 from ptycho.grouping.rule import GroupRule
-from ptycho.io.fields import FrameStack, ScanFields, check_frames
+from ptycho.io.fields import FrameStack, LazyFrames, ScanFields, check_frames
 from ptycho.io.formats import read_fields, write_fields
 from ptycho.io.measurement import Measurement
 from ptycho.io.reading import Reading
 from ptycho.scan import checks
+from ptycho.scan.exclusion import Exclusion
+from ptycho.scan.flashes import checked_flashes, flashes_of, mended
 from ptycho.scan.grouped_arrays import grouped_arrays, true_windows
 from ptycho.scan.measurement import amplitude_of, intensity_of
 from ptycho.scan.selection import report_selection, select_groups
@@ -51,7 +54,8 @@ class RawData:
     # Loose shapes: what is handed over is checked below, with errors a user can read.
 
     frames: FrameStack
-    """(M, N, N) as stored, zero frequency at N//2; may be a memory map or `LazyFrames`."""
+    """(M, N, N) as stored, zero frequency at N//2; may be a memory map or `LazyFrames`. Read
+    `stored`, `intensity` or `amplitude` instead, in which flashes are replaced."""
 
     measurement: str
     """What a stored value is: counts, intensity (photons) or amplitude (sqrt(photons))."""
@@ -86,6 +90,10 @@ class RawData:
     """(N, N) True on good pixels, for all frames; None when all are good. Bad ones read 0, whatever
     the frames hold there, and take part in nothing."""
 
+    flashes: Shaped[np.ndarray, "..."] | None = None
+    """(n, 3) frame, row and column of values that are no photons of the scan; each reads as the
+    median of its eight neighbours in its frame. None when there are none."""
+
     background: Shaped[np.ndarray, "..."] | float | None = None
     """(N, N) or one number: intensity per pixel that does not come from the sample, the same in all
     frames, in the unit of the frames' intensity; kept as float32; None when there is none."""
@@ -101,6 +109,12 @@ class RawData:
 
     skipped: tuple[int, ...] = ()
     """Numbers of the frames in these files that are left out."""
+
+    numbers: Shaped[np.ndarray, "..."] | None = None
+    """(M,) number of each frame in these files, whichever are left out; None counts from 0."""
+
+    excluded: Exclusion = field(default_factory=Exclusion)
+    """What was excluded when the file was read, and why."""
 
     pixel_size_m: float | None = None
     """Size of an object pixel, metres."""
@@ -130,6 +144,9 @@ class RawData:
         self._set("probe", checks.checked_probe(where, self.probe, self.frame_size))
         self._set("mask", checks.checked_mask(where, self.mask, self.frame_size))
         checks.check_pixel_size(where, self.pixel_size_m)
+        self._set("flashes", checked_flashes(where, self.flashes, self.frames.shape))
+        fits = self.numbers is not None and len(self.numbers) == n
+        self._set("numbers", np.asarray(self.numbers) if fits else np.arange(n))
         self._set("background", checks.checked_background(where, self.background, self.frame_size))
         if self.obj is not None:
             self._set("obj", checks.checked_object(where, self.obj))
@@ -161,17 +178,21 @@ class RawData:
         text = fields.get("experiment")
         known = Experiment() if text is None else Experiment.from_json(text, str(path))
         scan: dict[str, Any] = {**fields, "experiment": known}
-        return cls(**scan)
+        skipped = fields.get("skipped", ())
+        numbers = np.setdiff1d(np.arange(len(fields["frames"]) + len(skipped)), skipped)
+        return cls(**scan, numbers=numbers)
 
     def save(self, path: Path | str) -> None:
         """Write the scan as an uncompressed PtychoPINN NPZ that can be memory-mapped.
 
-        Frames are written as stored, without `photons_per_unit`. A missing folder is created.
+        Frames are written as stored, without `photons_per_unit`, flashes replaced. A missing folder
+        is created.
 
         Raises:
             DataError: If the name does not end in .npz, or the folder cannot be written.
         """
         fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        fields["frames"] = self.mended_frames
         usual = self.experiment == Experiment()  # which a file need not state
         fields["experiment"] = None if usual else self.experiment.to_json()
         write_fields(path, cast(ScanFields, fields))
@@ -191,10 +212,31 @@ class RawData:
         """Probe centres as (row, col), object pixels."""
         return np.stack([self.ycoords, self.xcoords], axis=1)
 
+    @property
+    def mended_frames(self) -> FrameStack:
+        """The frames as stored with flashes replaced, still in their file."""
+        if self.flashes is None:
+            return self.frames
+        shape = (self.n_frames, self.frame_size, self.frame_size)
+        return LazyFrames(shape, self.frames.dtype, self._mended)
+
+    def stored(self, indices: Int[np.ndarray, " n"]) -> Shaped[np.ndarray, "n row col"]:
+        """Return some frames as stored, bad pixels as 0; DataError as for `intensity`."""
+        return self._sound_frames(indices)
+
+    def numbers_of(self, indices: Sequence[int] | Int[np.ndarray, " n"]) -> list[int]:
+        """Return the numbers of some frames in their file."""
+        return [int(number) for number in np.asarray(self.numbers)[np.asarray(indices, int)]]
+
     def intensity(self, indices: Int[np.ndarray, " n"]) -> Float32[np.ndarray, "n row col"]:
         """Return photons per pixel of some frames; DataError on negative or non-finite values."""
-        frames = intensity_of(self._sound_frames(indices), self.measurement)
-        return frames * np.float32(self.photons_per_unit)
+        return self.intensity_of(self._sound_frames(indices))
+
+    def intensity_of(
+        self, stored: Shaped[np.ndarray, "n row col"]
+    ) -> Float32[np.ndarray, "n row col"]:
+        """Return photons per pixel of frames as stored."""
+        return intensity_of(stored, self.measurement) * np.float32(self.photons_per_unit)
 
     def amplitude(self, indices: Int[np.ndarray, " n"]) -> Float32[np.ndarray, "n row col"]:
         """Return sqrt(photons) per pixel of some frames; DataError as for `intensity`."""
@@ -229,10 +271,13 @@ class RawData:
 
     def subset(self, indices: Int[np.ndarray, " n"] | slice) -> "RawData":
         """Return a scan of some frames, in the order given; it has no file of its own."""
-        names = ("frames", "xcoords", "ycoords", "xcoords_start", "ycoords_start", "scan_index")
+        names = ("frames", "xcoords", "ycoords", "xcoords_start", "ycoords_start", "scan_index",
+                 "numbers")  # fmt: skip
         parts = {name: getattr(self, name)[indices] for name in names}
-        patches = None if self.patches is None else self.patches[indices]
-        return dataclasses.replace(self, **parts, patches=patches, path=None)
+        parts["patches"] = None if self.patches is None else self.patches[indices]
+        if self.flashes is not None:
+            parts["flashes"] = flashes_of(self.flashes, np.arange(self.n_frames)[indices])
+        return dataclasses.replace(self, **parts, path=None)
 
     def first(self, n: int) -> "RawData":
         """Return a scan of the first n frames."""
@@ -349,6 +394,13 @@ class RawData:
     def _sound_frames(self, indices: Int[np.ndarray, " n"]) -> Shaped[np.ndarray, "n row col"]:
         """Return some frames as stored, bad pixels as 0, having looked at their values."""
         indices = np.asarray(indices)
-        frames = np.asarray(self.frames[indices])
+        frames = self._mended(indices)
         checks.check_values(self._where, frames, indices, self.mask)
         return frames if self.mask is None else np.where(self.mask, frames, frames.dtype.type(0))
+
+    def _mended(self, indices: Int[np.ndarray, " n"]) -> Shaped[np.ndarray, "n row col"]:
+        """Return some frames as stored, flashes replaced; all that reads frames ends here."""
+        frames = np.asarray(self.frames[indices])
+        if self.flashes is None:
+            return frames
+        return mended(frames, flashes_of(self.flashes, indices), self.mask)

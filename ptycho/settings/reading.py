@@ -17,6 +17,7 @@ from ptycho.io.orientation import FRAME_STEPS, POSITION_STEPS, PROBE_STEPS, word
 from ptycho.io.readers.mapped import QUANTITIES
 from ptycho.io.reading import MappedEntry, Reading
 from ptycho.io.units import length_factor
+from ptycho.scan.exclusion import Exclude
 from ptycho.settings.base import describe, from_mapping, inputs_of
 from ptycho.settings.shared import ScanFileSettings
 
@@ -117,9 +118,15 @@ def reading_of_run(
     return reading if kept else replace(reading, skip=tuple(skipped))
 
 
+def exclude_of(settings: ScanFileSettings) -> Exclude:
+    """Return what a command may exclude from its scan on its own."""
+    found = "found" in _lines(settings.skip_frames)
+    return Exclude(automatic=not settings.keep_all, found=found)
+
+
 def skips_found(settings: ScanFileSettings) -> bool:
     """Return whether the frames that an inspection names are to be left out."""
-    return "found" in _lines(settings.skip_frames)
+    return exclude_of(settings).found
 
 
 def _wavelength(settings: ScanFileSettings) -> float | None:

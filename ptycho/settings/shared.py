@@ -132,8 +132,14 @@ class ScanFileSettings(Settings):
     """Steps on the probe of the file, in order: those of frames, and conjugate."""
 
     skip_frames: str | None = also(None, many=0)
-    """Frames to be left out, 17 or 100-120, separated by commas; `found` leaves out those that the
-    inspection names: blank, far too bright, repeated, far off."""
+    """Frames to be left out, 17 or 100-120, separated by commas; `found` leaves out all that the
+    inspection names, however many, also those whose position is the one of the frame before."""
+
+    keep_all: bool = False
+    """Exclude nothing that is not named by other flags. Otherwise commands that compute exclude
+    frames unlike their neighbours (blank, too bright, frozen, shifted, far off; none if they are
+    more than a third), pixels that are dead, hot or in a gap, and flashes of single pixels.
+    `inspect` names them; `import` and `convert` keep them."""
 
     dark: Path | None = also(None, must_exist="dark")
     """Frame to be subtracted from all others: an array in .npy, .npz or .tif. Negative values

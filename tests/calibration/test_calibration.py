@@ -171,14 +171,30 @@ def test_maps_in_words():
     assert described(((1.0, 0.5), (0.0, 1.0))) == "positions sheared by 0.5000"
 
 
+def judged(*excess, spread=1e-9):
+    excess = np.array(excess)
+    return Judged(excess=excess, variation=30.0, noise=1.0, spread=np.full(excess.shape, spread))
+
+
 def test_gains_by_hand():
-    before = Judged(excess=np.array([4.0, 5.0, 6.0]), variation=30.0, noise=1.0)
-    after = Judged(excess=np.array([1.0, 2.0, 0.0]), variation=30.0, noise=1.0)
+    before, after = judged(4.0, 8.0, 18.0), judged(1.0, 2.0, 18.0)
     share, sigmas = better(before, after)
-    assert share == pytest.approx(12 / 15)
-    # Gains 3, 3, 6: mean 4, standard error sqrt(3) / sqrt(3) = 1.
-    assert sigmas == pytest.approx(4.0)
-    assert before.unexplained == pytest.approx(0.5)
+    # Logarithms fall by ln 4, ln 4 and 0: mean ln 4 / 1.5, standard error ln 4 / 3.
+    assert share == pytest.approx(1 - 4 ** (-2 / 3))
+    assert sigmas == pytest.approx(2.0)
+    assert before.unexplained == 1.0
+
+
+def test_one_frame_at_the_rim_does_not_decide():
+    before = judged(*[4.0] * 20, 400.0)
+    assert better(before, judged(*[4.4] * 20, 40.0))[1] < 0.5
+    assert better(before, judged(*[3.0] * 20, 900.0))[1] > 2.0
+
+
+def test_a_gain_below_the_counting_noise_is_none():
+    before, after = judged(0.5, -0.4, 0.2, 0.1, spread=20.0), judged(-1.0, 0.3, 0.1, 0.0, spread=20)
+    share, _ = better(before, after)
+    assert abs(share) < 0.02
 
 
 def test_the_true_object_leaves_nothing_unexplained_and_a_shifted_one_much(raw):

@@ -367,7 +367,9 @@ def test_a_dark_frame_spoils_no_figure(home, tmp_path, caplog):
     frames = raw.frames.copy()
     frames[7] = 0
     replace(raw, frames=frames).save(tmp_path / "dark.npz")
-    found = reconstructed(home, tmp_path / "a", test_data=tmp_path / "dark.npz")
+    dark = tmp_path / "dark.npz"
+    assert len(reconstructed(home, tmp_path / "b", test_data=dark)["frame_residuals"]) == 35
+    found = reconstructed(home, tmp_path / "a", test_data=dark, keep_all=True)
     residuals = found["frame_residuals"]
     assert np.flatnonzero(np.isnan(residuals)).tolist() == [7]
     document = json.loads((tmp_path / "a" / "metrics.json").read_text())
@@ -392,7 +394,9 @@ def test_a_stray_position_is_one_line(home, tmp_path):
     xcoords[20] = 3e6
     replace(raw, xcoords=xcoords, xcoords_start=None).save(tmp_path / "stray.npz")
     with pytest.raises(DataError, match=r"frame 20 lies .* --skip_frames 20"):
-        reconstructed(home, tmp_path / "a", test_data=tmp_path / "stray.npz")
+        reconstructed(home, tmp_path / "a", test_data=tmp_path / "stray.npz", keep_all=True)
+    found = reconstructed(home, tmp_path / "b", test_data=tmp_path / "stray.npz")
+    assert len(found["frames"]) == 35
 
 
 def test_groups_are_drawn_from_as_many_neighbours_as_in_training(home, tmp_path, monkeypatch):

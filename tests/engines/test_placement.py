@@ -9,7 +9,14 @@ import torch
 from ptycho.api.simulation import simulate
 from ptycho.engines.ending import Ending
 from ptycho.engines.nuisances import Nuisances, Refine
-from ptycho.engines.placement import FARTHEST, NormalEquations, misfits_around, reach
+from ptycho.engines.placement import (
+    FARTHEST,
+    CommonStep,
+    NormalEquations,
+    carried_along,
+    misfits_around,
+    reach,
+)
 from ptycho.engines.problem import Estimate, Problem
 from ptycho.engines.residuals import expected_frames
 from ptycho.engines.sweeps import Sweeps
@@ -47,25 +54,64 @@ def error(found, true):
     return float(np.median(np.linalg.norm(off - np.median(off, axis=0), axis=1)))
 
 
+CORNERS = torch.tensor([[1.0, 1], [1, -1], [-1, 1], [-1, -1]], dtype=torch.float64)
+
+
 def test_common_step_by_hand():
-    # Four frames at the corners of a square of side 2; each is off by (0.1 row, -0.2 col), and
-    # determines its position equally well in both directions: M = diag(0.1, -0.2).
-    positions = torch.tensor([[1.0, 1], [1, -1], [-1, 1], [-1, -1]], dtype=torch.float64)
+    # Four frames at the corners of a square of side 2 that do not overlap; each is off by (0.1 row,
+    # -0.2 col), and determines its position equally well in both directions.
     equations = NormalEquations(4, torch.device("cpu"))
     equations.left[:] = 3 * torch.eye(2)
-    equations.right[:] = 3 * (positions * torch.tensor([0.1, -0.2])).float()
-    step = equations.common_step(positions, torch.arange(4))
-    wanted = positions * torch.tensor([0.1, -0.2])
-    assert torch.allclose(step, wanted, atol=2e-3)
+    equations.right[:] = 3 * (CORNERS * torch.tensor([0.1, -0.2])).float()
+    factors = equations.common_step(CORNERS, CORNERS)
+    assert torch.allclose(factors, torch.diag(torch.tensor([0.1, -0.2])).double(), atol=2e-3)
+
+
+def test_a_displacement_that_overlapping_frames_share_needs_a_longer_step():
+    # Where the object follows to three quarters, a quarter of the misfit is left to push.
+    equations = NormalEquations(4, torch.device("cpu"))
+    equations.left[:] = 3 * torch.eye(2)
+    equations.right[:] = 3 * (CORNERS * torch.tensor([0.1, -0.2])).float()
+    factors = equations.common_step(CORNERS, 0.25 * CORNERS)
+    assert torch.allclose(factors, torch.diag(torch.tensor([0.4, -0.8])).double(), atol=8e-3)
 
 
 def test_a_common_shift_is_no_step():
     positions = torch.rand(20, 2, dtype=torch.float64) * 30
+    common = CommonStep(positions, torch.arange(20), torch.ones(1, 8, 8, dtype=torch.complex64))
     equations = NormalEquations(20, torch.device("cpu"))
     equations.left[:] = torch.eye(2)
     equations.right[:] = torch.tensor([0.3, -0.1])
-    step = equations.common_step(positions, torch.arange(20))
-    assert step.abs().max() < 1e-3
+    assert common.terms.mean(dim=0).abs().max() < 1e-12
+    assert equations.common_step(common.terms, common.relative).abs().max() < 1e-3
+
+
+@pytest.mark.parametrize("response", [-4.0, -0.1])
+def test_common_steps_learn_how_far_the_proposals_fall_short_or_go_too_far(response):
+    """A map that proposals exceed by four times, or undershoot by ten, is found all the same."""
+    positions = torch.rand(30, 2, dtype=torch.float64) * 40
+    common = CommonStep(positions, torch.arange(30), torch.ones(1, 8, 8, dtype=torch.complex64))
+    wanted = torch.tensor([[0.8, -0.3], [0.1, 0.5]], dtype=torch.float64)
+
+    class Proposing:
+        def common_step(self, terms, relative):
+            return response * (common._now - wanted)
+
+    for _ in range(20):
+        positions = common.after(Proposing(), positions)
+    assert torch.allclose(common._now, wanted, atol=0.02)
+
+
+def test_the_object_is_carried_along_with_a_common_shift_of_all_frames(raw):
+    problem, estimate = prepared(raw)
+    generator = torch.Generator().manual_seed(2)
+    noise = torch.rand(estimate.obj.shape, generator=generator)
+    estimate = estimate._replace(obj=torch.polar(0.5 + 0.5 * noise, noise))
+    there = estimate.nuisances.positions + torch.tensor([2.0, -3.0])
+    carried = carried_along(problem, estimate, there)
+    members = torch.tensor([0, 40, 99])
+    one, other = (expected_frames(problem, each, members) for each in (estimate, carried))
+    assert (one - other).abs().max() < 2e-3 * one.max()
 
 
 @pytest.mark.parametrize("whole", [False, True])

@@ -46,6 +46,22 @@ def test_what_stands_outside_the_mask_does_not_matter():
     assert found.residual < 1e-8
 
 
+def test_noise_in_a_strong_object_feigns_no_ramp():
+    """Bars of 2.4 rad, half a pixel off, in noise: neighbours say little of a ramp."""
+    rng = np.random.default_rng(3)
+    cols = np.arange(SHAPE[1])
+
+    def bars(shift):
+        inside = np.clip(4 * np.sin(2 * np.pi * (cols - shift) / 9) + 0.5, 0, 1)
+        return np.broadcast_to((1 - 0.7 * inside) * np.exp(2.4j * inside), SHAPE)
+
+    truth = bars(0.0).astype(np.complex64)
+    noisy = bars(0.4) + 0.35 * (rng.standard_normal(SHAPE) + 1j * rng.standard_normal(SHAPE))
+    found = align(noisy.astype(np.complex64), truth, middle())
+    assert np.abs(found.ramp).max() < 0.003
+    assert found.shift[1] == pytest.approx(-0.4, abs=0.1)
+
+
 def test_align_refuses_an_empty_mask():
     with pytest.raises(ValueError, match="0 pixels, none where both objects differ from 0"):
         align(waves(), waves(), np.zeros(SHAPE, dtype=bool))
