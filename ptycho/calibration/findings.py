@@ -75,22 +75,28 @@ def check_reading(raw: RawData, *, given: Setup | None = None) -> list[Finding]:
         return [_probe_finding(as_read, refined)]
     known: list[Tried] = []
     best = best_reading(raw, known.append, full=False, seconds=_SECONDS)
-    if best.setup != Setup() or (best.probe is not None and raw.probe_known):
+    another = replace(best.setup, blur=None) != Setup()  # a blur is left to the calibration
+    if another or (best.probe is not None and raw.probe_known):
         least = refined.unexplained if mended else as_read.unexplained
-        most = (CLEARLY if best.fits else _HALF) * least
-        if best.unexplained < min(most, least - NOISE * as_read.noise):
+        # A probe that is only a start trades its defocus for the scale of the positions.
+        enough = CLEARLY if best.fits else _HALF if raw.probe_known else 0.0
+        if best.unexplained < min(enough * least, least - NOISE * as_read.noise):
             good = [best, *as_good_as(best, known)]
             return [_reading_finding(as_read, good, before, probe_known=raw.probe_known)]
     if mended:
         return [_probe_finding(as_read, refined)]
+    if raw.probe_known:
+        return [_unexplained_finding(as_read)]
     # Without a probe in the file, the best start found is what a reconstruction takes.
-    fine = best.fits or (best.probe is not None and _explained(raw, best))
-    return [] if fine else [_unexplained_finding(best)]
+    starts = [each for each in known if each.setup == Setup()]
+    own = min(starts, key=lambda each: np.nan_to_num(each.unexplained, nan=np.inf))
+    return [] if own.fits or _explained(raw, own) else [_unexplained_finding(own)]
 
 
 def _explained(raw: RawData, reading: Tried) -> bool:
     """Return whether a short trial of a reading explains the frames that it uses."""
-    refine = Refine(probe=reading.probe is not None or not raw.probe_known)
+    chosen = reading.refine or Refine()
+    refine = chosen._replace(probe=reading.probe is not None or not raw.probe_known)
     bench, trial = trial_of(raw, reading.setup, reading.probe, refine)
     used = _Used(raw=bench.raw, canvas=bench.canvas, seed=bench.seed)
     return used.judge(trial.estimate, refine).unexplained <= _EXPLAINED
@@ -151,7 +157,8 @@ def _reading_finding(
     by_flags: dict[str, Tried] = {}
     for each in good:
         needs_probe = probe_known and each.probe is not None
-        if each.setup != Setup() and not needs_probe and each.setup.all_flags:
+        by_itself = each.setup.all_flags and each.refine is None and not needs_probe
+        if each.setup != Setup() and by_itself:
             by_flags.setdefault(_with(before, each.setup).words(), each)
     named = [f"{flags} leaves {each.unexplained:.0%}" for flags, each in by_flags.items()]
     of_probe = best.setup == Setup()

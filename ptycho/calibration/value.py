@@ -118,12 +118,12 @@ class Calibration:
             "seconds": self.seconds,
         }
 
-    def save(self, path: Path) -> None:
+    def save(self, path: Path | str) -> None:
         """Write it as an .npz file, complete or not at all."""
         arrays: dict[str, Any] = {"calibration": np.array(json.dumps(self.document()))}
         if self.probe is not None:
             arrays["probe"] = self.probe
-        write_npz(path, arrays)
+        write_npz(Path(path), arrays)
 
 
 def read_calibration(path: Path) -> Calibration:
