@@ -87,8 +87,7 @@ def prepare(raw: RawData, result: Result | Path | str, settings: RefineSettings)
         ConfigError: If the package of the engine is not installed.
         DataError: If the reconstruction was not made from this scan.
     """
-    network = load_model(general_model())[0].network
-    ENGINES.find(settings.engine)(network)
+    network = network_for(settings)
     use_threads(settings.threads)
     raw = single_scan(raw, None)
     if not isinstance(result, Result):
@@ -96,6 +95,17 @@ def prepare(raw: RawData, result: Result | Path | str, settings: RefineSettings)
     named = "result" if isinstance(result, Result) else str(result)
     start = from_arrays(arrays_of(result), raw, named)
     return Prepared(settings=settings, raw=raw, start=start, network=network)
+
+
+def network_for(settings: RefineSettings) -> Network:
+    """Return the network of the general model, having checked that the engine can be used.
+
+    Raises:
+        ConfigError: If the package of the engine is not installed.
+    """
+    network = load_model(general_model())[0].network
+    ENGINES.find(settings.engine)(network)
+    return network
 
 
 def run(prepared: Prepared) -> Result:

@@ -12,7 +12,7 @@ from pathlib import Path
 from ptycho.api.forecast import Forecast, forecast, memory_words, output_row, peak_memory
 from ptycho.api.page import record_scan
 from ptycho.api.reconstruction_file import file_of
-from ptycho.api.refinement import Prepared, continued, prepare
+from ptycho.api.refinement import Prepared, continued, network_for, prepare
 from ptycho.api.refinement import run as refine
 from ptycho.api.saving import write_result
 from ptycho.api.scan_of_run import uncalibrated_scan_of_run
@@ -58,6 +58,7 @@ def run(config: RefineConfig) -> Path | Forecast:
 
 
 def _scan(config: RefineConfig) -> RawData:
+    network_for(part_of(config, RefineSettings))  # an engine that is missing is named first
     return uncalibrated_scan_of_run(
         config.reconstruction, config.test_data, config, scan=config.scan
     )
