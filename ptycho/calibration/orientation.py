@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, replace
 import numpy as np
 from jaxtyping import Complex64
 
-from ptycho.calibration.probes import candidates
+from ptycho.calibration.probes import between, candidates
 from ptycho.calibration.setup import Setup, in_memory
 from ptycho.calibration.trial import Bench, Trial
 from ptycho.engines.nuisances import Refine
@@ -21,9 +21,12 @@ from ptycho.scan.raw_data import RawData
 
 _PIXELS = 130 * 64**2
 """Pixels of the frames of a trial."""
-_MOST, _FEWEST = 130, 36
-"""Frames of a trial, at most and at least."""
+_MOST, _FEWEST = 130, 80
+"""Frames of a trial, at most and at least, if the scan has them: a probe of a large window needs as
+many neighbours as one of a small window."""
 _ITERATIONS = 12
+_COARSE, _PROMISING = 8, 3
+"""Iterations in which probes to start from are compared, and how many of them go on."""
 
 FITS = 0.08
 """Unexplained share of the variation of held-out frames up to which a reading is believed. Right
@@ -49,14 +52,18 @@ CLEARLY, _FAR = 0.6, 0.35
 """Another reading has to leave less than this part of what the reading of the file leaves; the
 second where it does not fit either."""
 
-_TWINS: tuple[tuple[str, ...], ...] = (("swap",), ("negate_rows",), ("swap", "negate_rows"))
-"""Positions with which a probe that is not known can tell apart; the other four are the conjugate
-twins of these and of the reading of the file."""
+_HALF = 0.5
+"""Axes with a probe found from the frames that leave less than this, and less than `CLEARLY` times
+what other axes leave, are believed: what is left is for nuisance parameters to explain."""
 
+_TWINS: tuple[tuple[str, ...], ...] = (("swap",), ("negate_rows",), ("swap", "negate_rows"))
+"""Axes that frames tell apart without a known probe; the other four are the conjugate twins of
+these and of the reading of the file."""
+
+_ORDERS: tuple[tuple[str, ...], ...] = (("reverse",), ("snake",), ("late",), ("early",))
 _POSITIONS: tuple[tuple[str, ...], ...] = (
-    ("swap",), ("negate_rows",), ("negate_cols",), ("swap", "negate_rows"),
-    ("swap", "negate_cols"), ("negate_rows", "negate_cols"),
-    ("swap", "negate_rows", "negate_cols"), ("reverse",), ("snake",), ("late",), ("early",),
+    *_TWINS, ("negate_cols",), ("swap", "negate_cols"), ("negate_rows", "negate_cols"),
+    ("swap", "negate_rows", "negate_cols"), *_ORDERS,
 )  # fmt: skip
 _FRAMES = (("transpose",), ("flipud",), ("fliplr",), ("fftshift",))
 _PROBE = (("conjugate",), ("fftshift",))
@@ -115,7 +122,7 @@ def part_for(raw: RawData, setup: Setup, probe: np.ndarray | None, most: int = _
 
 def tried(
     raw: RawData, setup: Setup, probe: np.ndarray | None = None, name: str = "", *,
-    refine: Refine | None = None,
+    refine: Refine | None = None, iterations: int = _ITERATIONS,
 ) -> Tried:  # fmt: skip
     """Return how well a reading predicts; NaN where it cannot be computed.
 
@@ -125,11 +132,12 @@ def tried(
         probe: to start from; it is refined then.
         name: what it is called.
         refine: what is refined apart from a probe that is only a start.
+        iterations: of the trial; some more where a probe is refined.
     """
     chosen = refine or Refine()
     chosen = chosen._replace(probe=chosen.probe or probe is not None or not raw.probe_known)
     try:
-        judged = trial_of(raw, setup, probe, chosen)[1].judged
+        judged = trial_of(raw, setup, probe, chosen, iterations)[1].judged
     except PtychoError:
         return _untried(setup, probe, name)
     return Tried(
@@ -139,12 +147,12 @@ def tried(
 
 
 def trial_of(
-    raw: RawData, setup: Setup, probe: np.ndarray | None, refine: Refine
-) -> tuple[Bench, Trial]:
+    raw: RawData, setup: Setup, probe: np.ndarray | None, refine: Refine,
+    iterations: int = _ITERATIONS,
+) -> tuple[Bench, Trial]:  # fmt: skip
     """Return a short trial of a reading, and the part of the scan that it was made with."""
-    iterations = _ITERATIONS + (4 if refine.probe else 0)
     bench = Bench.of(part_for(raw, setup, probe))
-    return bench, bench.trial(refine, iterations)
+    return bench, bench.trial(refine, iterations + (4 if refine.probe else 0))
 
 
 def best_reading(raw: RawData, report: Report, *, full: bool, seconds: float = math.inf) -> Tried:
@@ -158,52 +166,69 @@ def best_reading(raw: RawData, report: Report, *, full: bool, seconds: float = m
     """
     end = time.perf_counter() + seconds
     given = tried(raw, Setup()) if raw.probe_known else _best_probe(raw, Setup(), report)
-    report(given)
+    if raw.probe_known:
+        report(given)
     if given.fits and not full:
         return given
     found = [given]
-    for other in _others(raw, given):
+    for steps in () if raw.probe_known else _TWINS:
+        if time.perf_counter() < end:
+            found.append(_best_probe(raw, Setup(positions=steps), report))
+    base, *rest = sorted(found, key=_score)
+    stands_out = bool(rest) and _score(base) < min(_HALF, CLEARLY * _score(rest[0]))
+    if (base.fits or stands_out) and not full:
+        return base
+    for other in _others(raw, base):
         if time.perf_counter() > end:
             return _least(found, given)
-        result = tried(raw, other.setup, other.probe, other.probe_name, refine=other.refine)
-        report(result)
-        found.append(result)
+        found.append(_again(raw, other, report))
+    if raw.probe_known and (full or not any(each.fits for each in found)):
+        found.append(_best_probe(raw, Setup(), report))
     found = _with_pairs(raw, found, report, end)
     return _least(found, given)
 
 
+def _again(raw: RawData, untried: Tried, report: Report) -> Tried:
+    """Return a reading, tried and reported."""
+    probe, name = untried.probe, untried.probe_name
+    result = tried(raw, untried.setup, probe, name, refine=untried.refine)
+    report(result)
+    return result
+
+
 def _best_probe(raw: RawData, setup: Setup, report: Report) -> Tried:
     """Return the best of the probes that the frames allow, at one reading of the positions."""
+    part = part_for(raw, setup, None)
+    coarse = [
+        (_score(tried(raw, setup, each.probe, each.name, iterations=_COARSE)), number, each)
+        for number, each in enumerate(candidates(part))
+    ]
+    promising = [each for _, _, each in sorted(coarse)[:_PROMISING]]
     found = []
-    for name, probe in candidates(part_for(raw, setup, None)):
-        result = tried(raw, setup, probe, name)
+    for each in (*promising, *between(part, promising[0])):
+        result = tried(raw, setup, each.probe, each.name)
         report(result)
         found.append(result)
     return min(found, key=_score)
 
 
-def _others(raw: RawData, given: Tried) -> Iterator[Tried]:
-    """Yield further readings, not yet tried."""
-    probes = candidates(part_for(raw, Setup(), None))
-    singles = [Setup(positions=steps) for steps in _POSITIONS]
-    if not raw.probe_known:
-        singles = [each for each in singles if each.positions not in _TWINS]
-        for steps in _TWINS:
-            for name, probe in probes[:4]:
-                yield _untried(Setup(positions=steps), probe, name)
-    singles += [Setup(frames=steps) for steps in _FRAMES]
+def _others(raw: RawData, base: Tried) -> Iterator[Tried]:
+    """Yield further readings, each one step from a base, not yet tried."""
+    steps = _POSITIONS if raw.probe_known else _ORDERS
+    singles = [Setup(positions=each) for each in steps]
+    singles += [Setup(frames=each) for each in _FRAMES]
     singles += [Setup(matrix=_scaled(factor)) for factor in _SCALES]
     singles += [Setup(matrix=_rotated(angle)) for angle in _ANGLES]
     singles += [Setup(measurement=kind) for kind in _MEASUREMENTS if kind != _kind(raw)]
     # Of equally good readings the first is taken: the probe of the file is trusted longest.
-    singles += [Setup(probe=steps) for steps in _PROBE if raw.probe_known]
+    singles += [Setup(probe=each) for each in _PROBE if raw.probe_known]
     singles += [Setup(blur=_BLUR)] * (raw.experiment.blur == 0)
-    for setup in singles:
-        yield _untried(setup, given.probe, given.probe_name)
-    yield replace(_untried(Setup(), given.probe, given.probe_name), refine=_LIGHT)
-    if raw.probe_known:
-        for name, probe in probes:
-            yield _untried(Setup(), probe, name)
+    others = [_untried(each, None, "") for each in singles]
+    others.append(replace(_untried(Setup(), None, ""), refine=_LIGHT))
+    for other in others:
+        joined = _joined(base, other)
+        if joined is not None:
+            yield joined
 
 
 def _untried(setup: Setup, probe: np.ndarray | None, name: str) -> Tried:
@@ -223,16 +248,14 @@ def _with_pairs(raw: RawData, found: list[Tried], report: Report, end: float) ->
     if ordered[0].fits_well:
         return found
     for first in ordered[:_PAIRED]:
+        if raw.probe_known and first.probe is None and not first.setup.probe:
+            found.append(_best_probe(raw, first.setup, report))
         for second in ordered:
             joined = _joined(first, second)
             if time.perf_counter() > end:
                 return found
             if joined is not None and not any(_same(joined, each) for each in found):
-                result = tried(
-                    raw, joined.setup, joined.probe, joined.probe_name, refine=joined.refine
-                )
-                report(result)
-                found.append(result)
+                found.append(_again(raw, joined, report))
         if any(each.fits_well for each in found):
             break
     return found
@@ -269,9 +292,17 @@ def _least(found: list[Tried], given: Tried) -> Tried:
 
 
 def as_good_as(best: Tried, found: list[Tried]) -> list[Tried]:
-    """Return the other readings that the frames do not distinguish from the best."""
+    """Return the other readings that the frames do not distinguish from the best.
+
+    Another start of the probe alone is none: both are refined.
+    """
     most = max(_AS_GOOD * _score(best), _score(best) + _NO_MORE)
-    return [each for each in found if each is not best and _score(each) <= most]
+    started = best.probe is not None
+    return [
+        each for each in found
+        if each is not best and _score(each) <= most
+        and not (started and each.probe is not None and each.setup == best.setup)
+    ]  # fmt: skip
 
 
 def _score(tried: Tried) -> float:

@@ -3,8 +3,8 @@
 Data flow: frames -> [mean frame, extent of the exit waves] -> probes to start from.
 The mean frame is, up to interference with the sample, the power spectrum of the probe. What is
 unknown is the phase of that spectrum: a lens out of focus gives it a quadratic one, of either sign.
-How far out of focus follows from the extent of the exit waves, which shows in how fine the speckles
-of the frames are.
+How far out of focus shows in how fine the speckles of the frames are, but a sample of few details
+makes them coarser: the defocus may be several times what they say, so many are proposed.
 """
 
 from typing import NamedTuple
@@ -16,8 +16,12 @@ from ptycho.scan.raw_data import RawData
 from ptycho.spread import spread
 
 _FRAMES = 128
-_FACTORS = (1.5, 1.0, 2.2)
-"""Defoci tried relative to the one that fits the extent of the exit waves best."""
+_STEP = 1.4
+"""Ratio of neighbouring defoci: refinement bridges half of it."""
+_FACTORS = tuple(_STEP**power for power in range(-2, 6))
+"""Defoci proposed, relative to the one that fits the extent of the exit waves best."""
+_SIZES = (1.0, _STEP, _STEP**2)
+"""Radii proposed, relative to the same."""
 _DEFOCI = 40
 
 
@@ -26,35 +30,47 @@ class Candidate(NamedTuple):
 
     name: str
     probe: Complex64[np.ndarray, "1 n n"]
+    defocus: float = 0.0
+    """Wavelength times distance over the square of the object pixel, pixels squared."""
 
 
 def candidates(raw: RawData) -> list[Candidate]:
-    """Return probes to start from, the likeliest first.
+    """Return probes to start from: one in focus, defoci of both signs, Gaussians and discs.
 
     Args:
         raw: the scan; its own probe is not looked at.
     """
     frames = raw.intensity(spread(raw.n_frames, _FRAMES)).astype(np.float64)
-    mean = frames.mean(axis=0)
-    if raw.mask is not None:
-        mean = np.where(raw.mask, mean, np.median(mean[raw.mask]))
-    extent = _extent(frames, mean)
-    modulus = np.sqrt(mean)
-    size = len(mean)
+    mean = _mean(raw, frames)
+    extent, size = _extent(frames, mean), len(mean)
     defoci = np.concatenate([[0.0], np.geomspace(0.5, 4.0 * size, _DEFOCI)])
-    misfits = [_misfit(_defocused(modulus, z), extent) for z in defoci]
+    misfits = [_misfit(_wave(np.sqrt(mean), z), extent) for z in defoci]
     best = float(defoci[int(np.argmin(misfits))])
-    found = [Candidate("in focus", _as_probe(_defocused(modulus, 0.0)))]
-    if best > 0:
-        for factor in _FACTORS:
-            for sign, word in ((1.0, "+"), (-1.0, "-")):
-                wave = _defocused(modulus, sign * factor * best)
-                found.append(Candidate(f"defocus {word}{factor:g}", _as_probe(wave)))
-        found.append(found.pop(0))
-    radius = _radius(extent)
-    for name, wave in (("Gaussian", _gaussian(size, radius)), ("disc", _disc(size, radius))):
-        found.append(Candidate(name, _as_probe(wave)))
+    proposed = [sign * factor * best for factor in _FACTORS for sign in (1, -1) if best > 0]
+    found = [_defocused(mean, z) for z in (0.0, *proposed)]
+    for factor in _SIZES:
+        radius = factor * _radius(extent)
+        for kind, wave in (("Gaussian", _gaussian(size, radius)), ("disc", _disc(size, radius))):
+            found.append(Candidate(f"{kind} of {radius:.1f} px", _as_probe(wave)))
     return found
+
+
+def between(raw: RawData, candidate: Candidate) -> list[Candidate]:
+    """Return the candidates half a step from one that is defocused, none for others."""
+    if candidate.defocus == 0:
+        return []
+    mean = _mean(raw, raw.intensity(spread(raw.n_frames, _FRAMES)).astype(np.float64))
+    return [_defocused(mean, candidate.defocus * _STEP**power) for power in (-0.5, 0.5)]
+
+
+def _mean(raw: RawData, frames: Float[np.ndarray, "frame row col"]) -> Float[np.ndarray, "row col"]:
+    mean: np.ndarray = frames.mean(axis=0)
+    return mean if raw.mask is None else np.where(raw.mask, mean, np.median(mean[raw.mask]))
+
+
+def _defocused(mean: Float[np.ndarray, "row col"], defocus: float) -> Candidate:
+    name = f"defocused by {defocus:+.3g} px^2" if defocus else "in focus"
+    return Candidate(name, _as_probe(_wave(np.sqrt(mean), defocus)), defocus)
 
 
 def _extent(
@@ -105,7 +121,7 @@ def _radius(extent: Float[np.ndarray, "row col"]) -> float:
     return max(1.5, float(np.sqrt(wide / 2)))
 
 
-def _defocused(modulus: Float[np.ndarray, "row col"], defocus: float) -> np.ndarray:
+def _wave(modulus: Float[np.ndarray, "row col"], defocus: float) -> np.ndarray:
     """Return the wave of a spectrum of a given modulus and the phase pi defocus k^2.
 
     Args:

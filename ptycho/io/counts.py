@@ -6,7 +6,7 @@ Data flow: [file] -> Recorded -> fields -> RawData -> ...
 |---|---|---|
 | `counts` | (M, N, N) whole numbers | counts, zero frequency at N//2 |
 | `position_row`, `position_col` | (M,) | probe centre, object pixels |
-| `probe` | (N, N) or (mode, N, N) complex | illumination, any scale |
+| `probe` | (N, N) or (mode, N, N) complex, optional | illumination, any scale |
 | `scan_row`, `scan_col` | (M,) whole numbers, optional | raster indices of each frame |
 | `mask` | (N, N), optional | True on good pixels |
 
@@ -40,7 +40,7 @@ def read(path: Path) -> Recorded:
         measurement="counts",
         positions=row_col(archive, "position_row", "position_col"),
         positions_unit="px",
-        probe=_modes(path, archive.entry("probe")),
+        probe=_modes(path, archive.entry("probe")) if "probe" in archive else None,
         mask=archive.entry("mask") if "mask" in archive else None,
         metadata={"source_format": "counts NPZ", **_raster(archive)},
     )

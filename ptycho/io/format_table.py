@@ -78,7 +78,7 @@ FORMATS: dict[str, Format] = {
     ),
     "counts NPZ": Format(
         container=NPZ,
-        signatures=_entries_of_any("counts position_row position_col probe"),
+        signatures=_entries_of_any("counts position_row position_col"),
         reader="ptycho.io.counts:read",
         holds="frames, positions, probe, mask",
     ),

@@ -217,10 +217,10 @@ def test_candidates_have_the_power_spectrum_of_the_mean_frame(raw):
     mean = np.asarray(raw.frames[:]).mean(axis=0)
     found = candidates(raw)
     assert len({c.name for c in found}) == len(found) >= 5
-    for name, probe in found:
-        if "defocus" not in name:
+    for each in found:
+        if each.defocus == 0:
             continue
-        spectrum = np.fft.fftshift(np.fft.fft2(np.fft.ifftshift(probe[0]), norm="ortho"))
+        spectrum = np.fft.fftshift(np.fft.fft2(np.fft.ifftshift(each.probe[0]), norm="ortho"))
         assert np.abs(spectrum) ** 2 == pytest.approx(mean, rel=0.2, abs=0.05 * mean.max())
 
 

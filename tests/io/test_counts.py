@@ -32,6 +32,12 @@ def test_the_raster_is_optional(tmp_path):
     assert "scan_shape" not in RawData.from_file(written(tmp_path, scan_row=None)).metadata
 
 
+def test_the_probe_is_optional_and_estimated_from_the_mean_frame(tmp_path):
+    raw = RawData.from_file(written(tmp_path, probe=None))
+    assert raw.probe.shape == (1, 16, 16)
+    assert not raw.probe_known
+
+
 def test_its_mask_is_kept(tmp_path):
     good = np.random.default_rng(0).random((16, 16)) > 0.1
     np.testing.assert_array_equal(RawData.from_file(written(tmp_path, mask=good)).mask, good)
