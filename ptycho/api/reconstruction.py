@@ -70,7 +70,7 @@ def reconstruct(
             the package.
         engine: what corrects the object of the whole scan: learned, sweeps, lsqml or rpie.
         refine: nuisance parameters to refine: some of probe, positions, intensity, background,
-            affine and search, separated by commas; None refines the object alone.
+            affine, search and variation, separated by commas; None refines the object alone.
         iterations: over all frames; None goes on while held-out pixels are predicted better.
         seed: of every random choice.
         device: auto, cpu, cuda or mps.
@@ -222,6 +222,7 @@ def as_result(
     """
     nuisances = found.nuisances
     intensity, background = nuisances.intensity, nuisances.background
+    variation = nuisances.variation
     return Result(
         obj=found.obj,
         coverage=found.coverage,
@@ -232,6 +233,8 @@ def as_result(
         residuals=found.residuals,
         intensity=None if intensity is None else intensity[found.frames].numpy(),
         background=None if background is None else background.numpy(),
+        probe_components=None if variation is None else variation.components.numpy(),
+        probe_weights=None if variation is None else variation.weights[found.frames].numpy(),
         free_residual=tuple(found.free_residual),
         iterations=found.iterations,
         unexplained=found.unexplained,

@@ -93,7 +93,10 @@ def arrays_of(result: Result | Path | str) -> Mapping[str, Shaped[np.ndarray, ".
     """Return the arrays of a reconstruction in memory or in a file."""
     if not isinstance(result, Result):
         return read_entries(Path(result), REQUIRED, optional=OPTIONAL)
-    optional = {"intensity": result.intensity, "background": result.background}
+    optional = {
+        "intensity": result.intensity, "background": result.background,
+        "probe_components": result.probe_components, "probe_weights": result.probe_weights,
+    }  # fmt: skip
     return {
         "object": result.obj, "coverage": result.coverage, "origin": np.array(result.origin),
         "probe": result.probe, "positions": result.positions, "frames": result.frames,

@@ -60,6 +60,14 @@ class Result(Shown):
     background: Float[np.ndarray, "n n"] | None = None
     """Background photons per detector pixel; None if there are none."""
 
+    probe_components: Complex[np.ndarray, "component n n"] | None = None
+    """Orthogonal components, of power 1, of a probe that varies over the scan; None if it does not:
+    the first mode of a frame is probe[0] + p sum_k weight_k component_k, with p^2 the power of the
+    probe, summed over its modes."""
+
+    probe_weights: Float[np.ndarray, "frame component"] | None = None
+    """Their weights in each frame, of mean 0."""
+
     free_residual: tuple[float, ...] = ()
     """Poisson deviance per photon of the held-out pixels in each iteration."""
 

@@ -302,5 +302,8 @@ def _save_arrays(path: Path, result: Result) -> None:
         arrays["intensity"] = result.intensity
     if result.background is not None:
         arrays["background"] = result.background
+    if result.probe_components is not None and result.probe_weights is not None:
+        arrays["probe_components"] = result.probe_components
+        arrays["probe_weights"] = result.probe_weights
     extra = {} if result.uncertainty is None else result.uncertainty.arrays()
     write_npz(path, arrays | extra)

@@ -131,7 +131,7 @@ def _candidates(state: _State) -> list[tuple[str, _State]]:
     refine = state.refine
     found = [
         (name, replace(state, refine=refine._replace(**{name: True})))
-        for name in ("affine", "probe", "background", "intensity", "positions")
+        for name in ("affine", "probe", "background", "intensity", "positions", "variation")
         if not getattr(refine, name) and not (name == "positions" and refine.search)
     ]
     if not refine.search:

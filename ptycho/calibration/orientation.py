@@ -69,7 +69,8 @@ _FRAMES = (("transpose",), ("flipud",), ("fliplr",), ("fftshift",))
 _PROBE = (("conjugate",), ("fftshift",))
 _MEASUREMENTS = ("amplitude", "intensity")
 _BLUR = 1.0
-_LIGHT = Refine(background=True)
+_NUISANCES = (Refine(background=True), Refine(variation=True))
+"""What can hide a right reading, each tried with that of the file."""
 _PAIRED = 4
 """Best readings with which all others are joined, where none predicts well."""
 _SCALES, _ANGLES = (0.5, 0.7, 1.4, 2.0), (-45.0, -30.0, -15.0, 15.0, 30.0, 45.0)
@@ -224,7 +225,7 @@ def _others(raw: RawData, base: Tried) -> Iterator[Tried]:
     singles += [Setup(probe=each) for each in _PROBE if raw.probe_known]
     singles += [Setup(blur=_BLUR)] * (raw.experiment.blur == 0)
     others = [_untried(each, None, "") for each in singles]
-    others.append(replace(_untried(Setup(), None, ""), refine=_LIGHT))
+    others += [replace(_untried(Setup(), None, ""), refine=each) for each in _NUISANCES]
     for other in others:
         joined = _joined(base, other)
         if joined is not None:

@@ -158,7 +158,7 @@ class Bench:
         judging = _half(problem, self.seed)
         own = Refine(
             positions=refine.positions or refine.search, intensity=refine.intensity,
-            search=refine.search,
+            search=refine.search, variation=refine.variation,
         )  # fmt: skip
         fitting = replace(
             problem, held_out=replace(problem.held_out, excluded=judging | _bad(problem))

@@ -17,7 +17,7 @@ from ptycho.physics.counting import root_bias
 from ptycho.physics.detector import Measured
 from ptycho.physics.forward import update_step
 from ptycho.physics.patches import canvas_of, cut_patches, place_patches, window_corners
-from ptycho.physics.probe import probe_intensity, shift_probe
+from ptycho.physics.probe import probe_intensity
 from ptycho.simulation.noise import count_photons
 
 _ITERATIONS = 12
@@ -179,5 +179,5 @@ class Reconstructor:
     def _placed(self, members: Int[Tensor, " frame"]) -> _Placed:
         nuisances = self.estimate.nuisances
         corners, fractions = window_corners(nuisances.positions[members], self.size)
-        probe = nuisances.scaled(shift_probe(nuisances.probe, fractions), members)
+        probe = nuisances.probes(fractions, members)
         return _Placed(corners - self.origin, probe)

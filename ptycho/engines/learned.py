@@ -17,7 +17,6 @@ from ptycho.engines.nuisances import Refine
 from ptycho.engines.problem import Estimate, Problem, Solution
 from ptycho.engines.sweeps import Sweeps, batch_size
 from ptycho.networks.network import Network
-from ptycho.physics.probe import shift_probe
 from ptycho.progress import Track, untracked
 
 _PATIENCE = Patience(most=2, misses=1)
@@ -92,7 +91,7 @@ def _update(
     misfit, forward = Misfit(), problem.forward
     for members, amplitude in problem.batches(problem.batch_size or batch_size(problem)):
         frames = problem.placed(members, amplitude, nuisances)
-        probe = nuisances.scaled(shift_probe(nuisances.probe, frames.fractions), members)
+        probe = nuisances.probes(frames.fractions, members)
         found = forward.back_project(obj, frames.corners, probe, frames.measured)
         total += found.step
         illumination += found.illumination

@@ -16,8 +16,9 @@ from jaxtyping import Bool, Complex, Float, Int
 from torch import Tensor
 
 from ptycho.engines.background import BackgroundSum
+from ptycho.engines.varying_probe import Variation
 from ptycho.errors import ConfigError
-from ptycho.physics.probe import mode_shares, with_modes
+from ptycho.physics.probe import mode_shares, shift_probe, with_modes
 from ptycho.scan.dataset import GroupDataset
 
 log = logging.getLogger(__name__)
@@ -33,7 +34,7 @@ _SEARCHED = 27
 _TOGETHER = 18
 """Last iteration of rotation, scale and shear, where single positions are refined as well."""
 
-_FIRST = (2, 4, 2, 4, 4, 6)
+_FIRST = (2, 4, 2, 4, 4, 6, 6)
 """Iteration from which each nuisance parameter is refined. Positions need an
 object to compare with, and end 10 % nearer to the truth than when they begin in iteration 2; so
 does a background: from iteration 1 on it cost 1.9 dB of phase together with a refined probe at 1e4
@@ -51,6 +52,8 @@ class Refine(NamedTuple):
     """Rotation, scale and shear of all positions."""
     search: bool = False
     """Each position from far away, up to `placement.FARTHEST`."""
+    variation: bool = False
+    """How the probe varies from frame to frame."""
 
     @classmethod
     def named(cls, words: str | None) -> "Refine":
@@ -105,6 +108,9 @@ class Nuisances(NamedTuple):
     background: Float[Tensor, "row col"] | None = None
     """Photons per detector pixel that do not come from the sample; None for none."""
 
+    variation: Variation | None = None
+    """How the probe varies from frame to frame; None when it does not."""
+
     @classmethod
     def given(cls, probe: Complex[Tensor, "mode row col"], dataset: GroupDataset) -> "Nuisances":
         """Return the values of the scan file, on the device of the probe.
@@ -126,15 +132,31 @@ class Nuisances(NamedTuple):
             positions.to(device),
             None if self.intensity is None else self.intensity.to(device),
             None if self.background is None else self.background.to(device),
+            None if self.variation is None else self.variation.to(device),
         )
 
-    def scaled(
-        self, shifted: Complex[Tensor, "frame mode row col"], members: Int[Tensor, " frame"]
+    def probes(
+        self, fractions: Float[Tensor, "frame 2"], members: Int[Tensor, " frame"]
     ) -> Complex[Tensor, "frame mode row col"]:
-        """Return the probes of some frames, scaled to the beam intensity in each."""
+        """Return the probe of each of some frames, at its beam intensity.
+
+        Args:
+            fractions: sub-pixel rests of their positions.
+            members: which frames of the scan.
+        """
+        shifted = shift_probe(self.probe, fractions)
+        if self.variation is not None:
+            parts = self.variation.parts_of(self.probe, fractions)
+            shifted = self.variation.added(shifted, parts, members)
+        return self.at_beam(shifted, members)
+
+    def at_beam(
+        self, waves: Complex[Tensor, "frame mode row col"], members: Int[Tensor, " frame"]
+    ) -> Complex[Tensor, "frame mode row col"]:
+        """Return waves of some frames scaled to the beam intensity in each."""
         if self.intensity is None:
-            return shifted
-        return shifted * self.intensity[members].sqrt()[:, None, None, None]
+            return waves
+        return waves * self.intensity[members].sqrt()[:, None, None, None]
 
     def with_background(
         self, coherent: Float[Tensor, "frame row col"]
@@ -180,6 +202,10 @@ class Nuisances(NamedTuple):
                 f"({100 * total / photons:.2g} %), {float(self.background.median()):.3g} on the "
                 "median pixel"
             )
+        if self.variation is not None:
+            shares = self.variation.shares(torch.from_numpy(members))
+            parts = ", ".join(f"{100 * share:.2g} %" for share in shares)
+            lines.append(f"probe: varies over the scan, components with {parts} of its power")
         return lines
 
     def in_gauge(
@@ -191,7 +217,7 @@ class Nuisances(NamedTuple):
         """Return the same after an iteration, with what the frames cannot determine restored.
 
         A common shift of all positions is one of the object, a common factor of the intensities
-        too.
+        too. The mean over all frames of a varying probe is the probe.
 
         Args:
             start: positions and background of the scan file.
@@ -207,7 +233,10 @@ class Nuisances(NamedTuple):
             intensity = intensity / intensity[members].mean()
         if background_sum is not None:
             background = background_sum.background(start.background)
-        return Nuisances(self.probe, positions, intensity, background)
+        probe, variation = self.probe, self.variation
+        if variation is not None:
+            variation, probe = variation.in_gauge(probe, members)
+        return Nuisances(probe, positions, intensity, background, variation)
 
 
 def position_steps(

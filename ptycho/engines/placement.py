@@ -255,7 +255,7 @@ def misfits_around(
     axis = torch.arange(-farthest, farthest + 1, step, device=problem.device)
     steps = torch.cartesian_prod(axis, axis)
     corners, fractions = window_corners(nuisances.positions[members], size)
-    probe = nuisances.scaled(shift_probe(nuisances.probe, fractions), members)
+    probe = nuisances.probes(fractions, members)
     good = ~problem.held_out.excluded_in(members)
     background = nuisances.background
     quarter = size // 4

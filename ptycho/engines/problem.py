@@ -19,7 +19,6 @@ from ptycho.engines.nuisances import Nuisances, Refine
 from ptycho.physics.detector import Measured
 from ptycho.physics.forward import ForwardModel
 from ptycho.physics.patches import Canvas, cut_patches, window_corners
-from ptycho.physics.probe import shift_probe
 from ptycho.progress import Track
 from ptycho.scan.dataset import GroupDataset
 
@@ -180,7 +179,7 @@ class Problem:
         for members, amplitude in self.batches(batch_size):
             placed = self.placed(members, amplitude, nuisances)
             patches = cut_patches(estimate.obj, placed.corners, amplitude.shape[-1])
-            probe = nuisances.scaled(shift_probe(nuisances.probe, placed.fractions), members)
+            probe = nuisances.probes(placed.fractions, members)
             expected = nuisances.with_background(self.forward.intensity(patches, probe))
             self.held_out.add_to(found, expected, amplitude, members)
         return found

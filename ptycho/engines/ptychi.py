@@ -86,6 +86,7 @@ class PtyChi:
             ("background", refine.background, start.nuisances.background),
             ("affine", refine.affine, None),
             ("search", refine.search, None),
+            ("variation", refine.variation, start.nuisances.variation),
         ):
             if asked or known is not None:
                 raise ConfigError(

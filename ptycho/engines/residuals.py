@@ -15,7 +15,6 @@ from torch import Tensor
 from ptycho.engines.problem import Estimate, Problem
 from ptycho.physics.losses import DARK, amplitude_loss
 from ptycho.physics.patches import cut_patches
-from ptycho.physics.probe import shift_probe
 from ptycho.progress import Track, untracked
 from ptycho.spread import spread
 
@@ -40,7 +39,7 @@ def expected_frames(
     unread = nuisances.probe.real.new_zeros(len(members), size, size)
     placed = problem.placed(members, unread, nuisances)
     patches = cut_patches(estimate.obj, placed.corners, size)
-    probe = nuisances.scaled(shift_probe(nuisances.probe, placed.fractions), members)
+    probe = nuisances.probes(placed.fractions, members)
     return nuisances.with_background(problem.forward.intensity(patches, probe))
 
 

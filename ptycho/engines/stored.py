@@ -12,6 +12,7 @@ from jaxtyping import Shaped
 from ptycho.engines.nuisances import Nuisances
 from ptycho.engines.problem import Estimate, Problem
 from ptycho.engines.reconstruction import Reconstruction
+from ptycho.engines.varying_probe import Variation
 from ptycho.errors import DataError
 from ptycho.physics.patches import Canvas
 from ptycho.scan.dataset import GroupDataset
@@ -20,7 +21,9 @@ from ptycho.scan.raw_data import RawData
 REQUIRED = ("object", "coverage", "origin", "probe", "positions", "frames")
 """Entries without which a reconstruction cannot be continued or compared with its frames."""
 
-OPTIONAL = ("frame_residuals", "intensity", "background")
+OPTIONAL = (
+    "frame_residuals", "intensity", "background", "probe_components", "probe_weights",
+)  # fmt: skip
 """Further entries that matter to the forward model or the report."""
 
 _UNITS = (
@@ -54,6 +57,9 @@ def to_arrays(
         arrays["intensity"] = nuisances.intensity[result.frames].numpy()
     if nuisances.background is not None:
         arrays["background"] = nuisances.background.numpy()
+    if nuisances.variation is not None:
+        arrays["probe_components"] = nuisances.variation.components.numpy()
+        arrays["probe_weights"] = nuisances.variation.weights[result.frames].numpy()
     return arrays
 
 
@@ -84,6 +90,12 @@ def from_arrays(
     if "background" in arrays:
         background = torch.from_numpy(np.array(arrays["background"], dtype=np.float32))
         nuisances = nuisances._replace(background=background)
+    if "probe_components" in arrays and "probe_weights" in arrays:
+        weights = np.asarray(arrays["probe_weights"], dtype=np.float32)
+        every = torch.zeros(raw.n_frames, weights.shape[1])
+        every[frames] = torch.from_numpy(weights)
+        components = np.array(arrays["probe_components"], dtype=np.complex64)
+        nuisances = nuisances._replace(variation=Variation(torch.from_numpy(components), every))
     row, col = (round(float(first)) for first in arrays["origin"])
     unknown = np.full(len(frames), np.nan, np.float32)
     return Reconstruction(

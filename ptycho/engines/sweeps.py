@@ -31,9 +31,10 @@ from ptycho.engines.placement import (
     searched,
 )
 from ptycho.engines.problem import Batches, Estimate, PlacedFrames, Problem, Solution
+from ptycho.engines.varying_probe import Variation, VariationSum, fit_frames
 from ptycho.physics.counting import root_bias
-from ptycho.physics.forward import update_step
-from ptycho.physics.probe import probe_intensity, shift_probe, unshift_to_probe
+from ptycho.physics.forward import BackProjection, update_step
+from ptycho.physics.probe import probe_intensity, unshift_to_probe
 from ptycho.progress import Track
 from ptycho.scan.dataset import default_batch_size
 
@@ -113,6 +114,9 @@ class Sweeps:
                 found = searched(problem, Estimate(obj, nuisances), given, searches)
                 searches += 1
                 nuisances = nuisances._replace(positions=found)
+            if step.variation is not None and nuisances.variation is not None:
+                varied = step.variation.improved(nuisances.variation, nuisances.probe)
+                nuisances = nuisances._replace(variation=varied)
             nuisances = nuisances.in_gauge(start.nuisances, members, step.background)
             if monitor.add(step.misfit):
                 best = Estimate(obj, nuisances)
@@ -145,6 +149,7 @@ class Iteration:
     def __init__(self, problem: Problem, given: Nuisances, damping: float, refine: Refine):
         self.problem, self.given, self.damping, self.refine = problem, given, damping, refine
         self.background: BackgroundSum | None = None
+        self.variation: VariationSum | None = None
         self.equations = (
             NormalEquations(len(given.positions), problem.device) if refine.affine else None
         )
@@ -161,7 +166,7 @@ class Iteration:
         """Return the estimate after one batch; its misfit is that before the batch."""
         obj, nuisances = estimate
         forward, amplitude = self.problem.forward, frames.measured.amplitude
-        shifted = nuisances.scaled(shift_probe(nuisances.probe, frames.fractions), frames.members)
+        shifted = nuisances.probes(frames.fractions, frames.members)
         found = forward.back_project(obj, frames.corners, shifted, frames.measured)
         corrected = obj + update_step(found.step, found.illumination, damping=self.damping)
         coherent = forward.detector.intensity(found.on_detector)
@@ -176,6 +181,8 @@ class Iteration:
             nuisances = nuisances._replace(
                 probe=self._corrected_probe(nuisances.probe, found.patches, back, frames.fractions)
             )
+        if self.refine.variation:
+            nuisances = nuisances._replace(variation=self._varied(nuisances, found, frames))
         if self.refine.intensity:
             factors = beam_factors(coherent, amplitude, used, nuisances.background)
             nuisances = nuisances.with_beam(frames.members, factors)
@@ -196,6 +203,21 @@ class Iteration:
                 )  # fmt: skip
                 nuisances = nuisances._replace(positions=positions)
         return Estimate(corrected, nuisances)
+
+    def _varied(
+        self, nuisances: Nuisances, found: BackProjection, frames: PlacedFrames
+    ) -> Variation:
+        """Return how the probe varies, after the frames of a batch."""
+        now = nuisances.variation
+        if now is None:
+            now = Variation.none(nuisances.probe, len(nuisances.positions))
+        self.variation = self.variation or VariationSum.empty(now)
+        parts = now.parts_of(nuisances.probe, frames.fractions)
+        parts = nuisances.at_beam(parts, frames.members)
+        return fit_frames(
+            now, self.variation, found, self.problem.forward, parts=parts,
+            fractions=frames.fractions, members=frames.members,
+        )  # fmt: skip
 
     def _corrected_probe(
         self,

@@ -294,8 +294,8 @@ class RefinementSettings:
 
     refine: str | None = None
     """Nuisance parameters to refine: none, or some of probe, positions, intensity, background,
-    affine and search, separated by commas. Each of the switches below adds one. auto adds those
-    with which frames that were held out are predicted better."""
+    affine, search and variation, separated by commas. Each of the switches below adds one. auto
+    adds those with which frames that were held out are predicted better."""
 
     refine_probe: bool = False
     """Refine the probe, from the second iteration on."""
@@ -315,9 +315,15 @@ class RefinementSettings:
     refine_search: bool = False
     """Search each position within 20 object pixels of where the scan puts it, then correct it."""
 
+    refine_variation: bool = False
+    """Estimate how the probe varies from frame to frame: three components, and their weights."""
+
     def __post_init__(self) -> None:
         super().__post_init__()  # type: ignore[misc]  # that of the other settings of a command
-        known = ("probe", "positions", "intensity", "background", "affine", "search")
+        known = (
+            "probe", "positions", "intensity", "background", "affine", "search",
+            "variation",
+        )  # fmt: skip
         named = [word.strip() for word in (self.refine or "").split(",") if word.strip()]
         for name in named:
             if name in ("auto", "none"):
