@@ -6,8 +6,10 @@ same estimate; the one with which held-out frames are predicted better than with
 chance, is kept, and the next round begins from its estimate.
 """
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
@@ -24,6 +26,13 @@ _HOPELESS = 0.0  # standard errors below which a candidate is not tried again
 _WORTH = 0.05  # of the excess
 _MOST_MODES = 4
 _BLURS = (0.7, 1.2)
+_N_PARAMETERS = (
+    "affine", "blur", "intensity", "positions", "search", "background", "probe", "variation",
+    "modes",
+)  # fmt: skip
+"""Candidates, those of few parameters first."""
+_ABOUT = 0.7
+"""Part of the largest gain, as a logarithm, that is about as much."""
 _TINY_SHARE = 5e-4
 """Unexplained share of the variation below which there is nothing to be gained."""
 
@@ -69,6 +78,16 @@ class _State:
     blur: float | None = None
 
 
+class _Option(NamedTuple):
+    """A candidate, tried."""
+
+    gain: float
+    sigmas: float
+    name: str
+    state: _State
+    trial: Trial
+
+
 def weigh(
     bench: Bench,
     refine: Refine,
@@ -100,13 +119,13 @@ def weigh(
             there = _bench_with(bench, other)
             result = _continued(there, other, trial)
             gain, sigmas = better(base.judged, result.judged)
-            options.append((gain, sigmas, name, other, result))
-        good = [o for o in options if o[0] > _WORTH and o[1] > _SURE]
-        best = max(good, key=lambda o: o[0], default=None)
+            options.append(_Option(gain, sigmas, name, other, result))
+        good = [each for each in options if each.gain > _WORTH and each.sigmas > _SURE]
+        best = _simplest(good)
         for gain, sigmas, name, _, result in options:
             weighed = Weighed(
                 round=number, name=name, unexplained=result.judged.unexplained, gain=gain,
-                sigmas=sigmas, kept=best is not None and name == best[2],
+                sigmas=sigmas, kept=best is not None and name == best.name,
             )  # fmt: skip
             rounds.append(weighed)
             report(weighed)
@@ -114,7 +133,7 @@ def weigh(
             trial = base
             break
         hopeless |= {name for _, sigmas, name, _, _ in options if sigmas < _HOPELESS}
-        state, trial = best[3], best[4]
+        state, trial = best.state, best.trial
         bench_now = _bench_with(bench, state)
     return Evidence(
         refine=state.refine,
@@ -124,6 +143,21 @@ def weigh(
         rounds=tuple(rounds),
         matrix=fitted_matrix(bench, trial) if state.refine.affine else np.eye(2),
     )
+
+
+def _simplest(good: Sequence[_Option]) -> _Option | None:
+    """Return the candidate to keep: of those that explain about as much, that of fewest parameters.
+
+    A free probe or free positions imitate an error of the scale, but only partly: kept first, they
+    would hide it.
+    """
+    most = max((_logarithm(option.gain) for option in good), default=0.0)
+    near = (option for option in good if _logarithm(option.gain) >= _ABOUT * most)
+    return min(near, key=lambda option: _N_PARAMETERS.index(option.name.split()[0]), default=None)
+
+
+def _logarithm(gain: float) -> float:
+    return -math.log(max(1e-9, 1 - gain))
 
 
 def _candidates(state: _State) -> list[tuple[str, _State]]:

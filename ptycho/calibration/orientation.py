@@ -69,10 +69,12 @@ _FRAMES = (("transpose",), ("flipud",), ("fliplr",), ("fftshift",))
 _PROBE = (("conjugate",), ("fftshift",))
 _MEASUREMENTS = ("amplitude", "intensity")
 _BLUR = 1.0
-_NUISANCES = (Refine(background=True), Refine(variation=True))
+_NUISANCES = (Refine(probe=True), Refine(background=True), Refine(variation=True))
 """What can hide a right reading, each tried with that of the file."""
 _PAIRED = 4
 """Best readings with which all others are joined, where none predicts well."""
+_HARMFUL = 1.3
+"""Times the score of the reading of the file, above which a change is not joined with others."""
 _SCALES, _ANGLES = (0.5, 0.7, 1.4, 2.0), (-45.0, -30.0, -15.0, 15.0, 30.0, 45.0)
 
 
@@ -241,17 +243,18 @@ def _with_pairs(raw: RawData, found: list[Tried], report: Report, end: float) ->
 
     Args:
         raw: the scan.
-        found: single readings.
+        found: single readings, that of the file first.
         report: called with each pair tried.
         end: of the time there is, by `time.perf_counter`.
     """
     ordered = sorted(found, key=_score)
     if ordered[0].fits_well:
         return found
+    helpful = [each for each in ordered if _score(each) <= _HARMFUL * _score(found[0])]
     for first in ordered[:_PAIRED]:
         if raw.probe_known and first.probe is None and not first.setup.probe:
             found.append(_best_probe(raw, first.setup, report))
-        for second in ordered:
+        for second in helpful:
             joined = _joined(first, second)
             if time.perf_counter() > end:
                 return found

@@ -10,7 +10,14 @@ import torch
 
 import ptycho
 from ptycho.calibration.calibrate import calibrate, fits
-from ptycho.calibration.evidence import weigh
+from ptycho.calibration.evidence import (
+    _N_PARAMETERS,
+    _candidates,
+    _Option,
+    _simplest,
+    _State,
+    weigh,
+)
 from ptycho.calibration.probes import candidates
 from ptycho.calibration.setup import Setup, described, in_memory
 from ptycho.calibration.trial import Bench, Judged, better
@@ -222,6 +229,26 @@ def test_candidates_have_the_power_spectrum_of_the_mean_frame(raw):
             continue
         spectrum = np.fft.fftshift(np.fft.fft2(np.fft.ifftshift(each.probe[0]), norm="ortho"))
         assert np.abs(spectrum) ** 2 == pytest.approx(mean, rel=0.2, abs=0.05 * mean.max())
+
+
+@pytest.mark.parametrize(
+    ("gains", "kept"),
+    [
+        ({"modes": 0.78, "affine": 0.72}, "affine"),  # 1.51 and 1.27 as logarithms
+        ({"modes": 0.9, "affine": 0.72}, "modes"),  # 2.3 and 1.27
+        ({"positions": 0.3, "variation": 0.3, "blur of 0.7 px": 0.1}, "positions"),
+        ({}, None),
+    ],
+)
+def test_of_candidates_that_explain_about_as_much_the_simplest_is_kept(gains, kept):
+    options = [_Option(gain, 9.0, name, None, None) for name, gain in gains.items()]
+    found = _simplest(options)
+    assert (found and found.name) == kept
+
+
+def test_every_candidate_has_its_place_in_the_order():
+    names = {name.split()[0] for name, _ in _candidates(_State(refine=Refine(), n_modes=1))}
+    assert names == set(_N_PARAMETERS)
 
 
 def test_too_few_frames_are_refused(raw):
