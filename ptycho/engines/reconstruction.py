@@ -27,7 +27,7 @@ from ptycho.learning.prediction import predict_patches
 from ptycho.networks.network import Network
 from ptycho.physics.overlap import merge_weight
 from ptycho.physics.patches import Canvas, canvas_of, window_corners
-from ptycho.physics.probe import orthogonal_modes
+from ptycho.physics.probe import orthogonal_modes, probe_fwhm, probe_intensity
 from ptycho.progress import Track, tracked, untracked
 from ptycho.scan.dataset import GroupDataset, default_batch_size
 from ptycho.scan.raw_data import RawData
@@ -50,6 +50,10 @@ WRONG_VARIATION = 0.25
 orientation, unit or order of the positions, the probe or single frames are in doubt: 0.00 to 0.1 on
 correctly described scans; 0.3 to 1 with axes swapped or negated, frames transposed, positions
 reversed, turned by 30 degrees or all in one place."""
+
+_PLENTY, _BRIGHT = 6.0, 4000.0
+"""Frames that illuminate an object pixel, and photons that fall on it, from which the bias of
+counted roots does more harm than good."""
 
 UNLIT = 1e-3
 """Illumination, relative to the maximum of one probe, below which no object is returned."""
@@ -273,14 +277,34 @@ def _problem(
 ) -> Problem:
     return Problem.of(
         GroupDataset(raw, frames[:, None]), canvas, device=plan.device, seed=plan.seed,
-        batch_size=plan.engine_batch_size, positions=positions, unbiased=_needs_unbiased(plan),
+        batch_size=plan.engine_batch_size, positions=positions,
+        unbiased=needs_unbiased(raw, frames, canvas, plan.refine),
     )  # fmt: skip
 
 
-def _needs_unbiased(plan: Plan) -> bool:
-    """Return whether the bias of counted roots would be taken for an error of the positions."""
-    refine = plan.refine
-    return refine.positions or refine.affine or refine.search
+def needs_unbiased(
+    raw: RawData, frames: Int[np.ndarray, " frame"], canvas: Canvas, refine: Refine
+) -> bool:
+    """Return whether the bias of counted roots is to be made up for.
+
+    Where positions are refined it would be taken for an error of them. Else it smooths the object,
+    which helps where photons or overlap are scarce and costs 5 to 10 dB where both are plenty.
+
+    Args:
+        raw: the scan.
+        frames: that take part.
+        canvas: holds their windows.
+        refine: what is refined.
+    """
+    if refine.positions or refine.affine or refine.search:
+        return True
+    probe = torch.from_numpy(np.asarray(raw.probe, dtype=np.complex64))
+    lit = illumination_on(canvas, torch.from_numpy(raw.positions[frames]), probe)
+    single = probe_intensity(probe)
+    # Frames per object pixel: of the illumination, the mean that it itself weighs.
+    density = float(lit.square().sum() / lit.sum()) * float(single.max() / single.sum())
+    multiplicity = density * math.pi / 4 * probe_fwhm(probe) ** 2
+    return multiplicity >= _PLENTY and density * raw.photons_per_frame() >= _BRIGHT
 
 
 def _solve(engine: Engine, problem: Problem, start: Estimate, plan: Plan) -> Solution:
