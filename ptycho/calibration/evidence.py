@@ -22,16 +22,17 @@ _ITERATIONS = 20
 _FIRST = 16  # iterations before the first round
 _ROUNDS = 5
 _SURE = 3.0  # standard errors
-_HOPELESS = 0.0  # standard errors below which a candidate is not tried again
+_HOPELESS = -2.0  # standard errors below which a candidate is not tried again
 _WORTH = 0.05  # of the excess
 _MOST_MODES = 4
+_SEVERAL = 2
+"""Candidates at least that are tried all at once: each alone may help little while the others are
+wrong."""
 _BLURS = (0.7, 1.2)
-_N_PARAMETERS = (
-    "affine", "blur", "intensity", "positions", "search", "background", "probe", "variation",
-    "modes",
-)  # fmt: skip
-"""Candidates, those of few parameters first."""
-_ABOUT = 0.7
+_FIRST_KEPT, _LAST_KEPT = ("affine",), ("search", "variation", "blur")
+"""Of candidates that explain about as much, the one of four parameters is kept first; a blur, and
+those with parameters of their own for each frame, which imitate all others, last."""
+_ABOUT = 0.5
 """Part of the largest gain, as a logarithm, that is about as much."""
 _TINY_SHARE = 5e-4
 """Unexplained share of the variation below which there is nothing to be gained."""
@@ -146,14 +147,19 @@ def weigh(
 
 
 def _simplest(good: Sequence[_Option]) -> _Option | None:
-    """Return the candidate to keep: of those that explain about as much, that of fewest parameters.
+    """Return the candidate to keep: of those that explain about as much, the simplest.
 
     A free probe or free positions imitate an error of the scale, but only partly: kept first, they
     would hide it.
     """
+
+    def rank(option: _Option) -> tuple[int, float]:
+        name = option.name.split()[0]
+        return (name in _LAST_KEPT) - (name in _FIRST_KEPT), -option.gain
+
     most = max((_logarithm(option.gain) for option in good), default=0.0)
     near = (option for option in good if _logarithm(option.gain) >= _ABOUT * most)
-    return min(near, key=lambda option: _N_PARAMETERS.index(option.name.split()[0]), default=None)
+    return min(near, key=rank, default=None)
 
 
 def _logarithm(gain: float) -> float:
@@ -174,6 +180,10 @@ def _candidates(state: _State) -> list[tuple[str, _State]]:
     if state.n_modes < _MOST_MODES:
         more = replace(state, n_modes=state.n_modes + 1, refine=refine._replace(probe=True))
         found.append(("modes", more))
+    several = refine._replace(probe=True, intensity=True, background=True)
+    if sum(several) - sum(refine) >= _SEVERAL:
+        n_modes = max(2, state.n_modes)
+        found.append(("several", replace(state, refine=several, n_modes=n_modes)))
     if state.blur is None:
         found += [(f"blur of {blur:g} px", replace(state, blur=blur)) for blur in _BLURS]
     return found

@@ -187,8 +187,18 @@ def best_reading(raw: RawData, report: Report, *, full: bool, seconds: float = m
         found.append(_again(raw, other, report))
     if raw.probe_known and (full or not any(each.fits for each in found)):
         found.append(_best_probe(raw, Setup(), report))
-    found = _with_pairs(raw, found, report, end)
+    if full or not _as_read_stands_out(found):
+        found = _with_pairs(raw, found, report, end)
     return _least(found, given)
+
+
+def _as_read_stands_out(found: list[Tried]) -> bool:
+    """Return whether the reading of the file, helped by a probe or nuisances, beats all others."""
+    ours, others = (
+        [_score(each) for each in found if (each.setup == Setup()) is same]
+        for same in (True, False)
+    )
+    return min(ours) < CLEARLY * min(others)
 
 
 def _again(raw: RawData, untried: Tried, report: Report) -> Tried:
@@ -252,7 +262,8 @@ def _with_pairs(raw: RawData, found: list[Tried], report: Report, end: float) ->
         return found
     helpful = [each for each in ordered if _score(each) <= _HARMFUL * _score(found[0])]
     for first in ordered[:_PAIRED]:
-        if raw.probe_known and first.probe is None and not first.setup.probe:
+        searched = any(each.probe is not None and each.setup == first.setup for each in found)
+        if raw.probe_known and not searched and not first.setup.probe:
             found.append(_best_probe(raw, first.setup, report))
         for second in helpful:
             joined = _joined(first, second)
@@ -288,6 +299,11 @@ def _same(one: Tried, other: Tried) -> bool:
 
 
 def _least(found: list[Tried], given: Tried) -> Tried:
+    if given.probe is None:
+        # Another probe has to earn its place: refined, it imitates other faults in part.
+        kept = [each for each in found if each.probe is None]
+        if _score(min(found, key=_score)) >= CLEARLY * _score(min(kept, key=_score)):
+            found = kept
     best = min(found, key=_score)
     if _score(best) >= (CLEARLY if best.fits else _FAR) * _score(given):
         return given
