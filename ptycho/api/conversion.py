@@ -17,8 +17,11 @@ from ptycho.io.writers.writing import write_content
 from ptycho.scan.raw_data import RawData
 
 _ARRAYS = ("object", "origin", "probe", "positions", "frames")
-_FURTHER = ("coverage", "intensity", "background")
-_LOST = {"coverage": "coverage", "intensity": "intensity of each frame"}
+_FURTHER = ("coverage", "intensity", "background", "probe_weights")
+_LOST = {
+    "coverage": "coverage", "intensity": "intensity of each frame",
+    "probe_weights": "variation of the probe over the scan",
+}  # fmt: skip
 
 
 def write_scan(

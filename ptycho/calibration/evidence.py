@@ -183,7 +183,9 @@ def _candidates(state: _State) -> list[tuple[str, _State]]:
     several = refine._replace(probe=True, intensity=True, background=True)
     if sum(several) - sum(refine) >= _SEVERAL:
         n_modes = max(2, state.n_modes)
-        found.append(("several", replace(state, refine=several, n_modes=n_modes)))
+        found.append(
+            ("modes, intensity and background", replace(state, refine=several, n_modes=n_modes))
+        )
     if state.blur is None:
         found += [(f"blur of {blur:g} px", replace(state, blur=blur)) for blur in _BLURS]
     return found

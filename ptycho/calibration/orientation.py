@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, replace
 import numpy as np
 from jaxtyping import Complex64
 
-from ptycho.calibration.probes import between, candidates
+from ptycho.calibration.probes import Candidate, between, candidates
 from ptycho.calibration.setup import Setup, in_memory
 from ptycho.calibration.trial import Bench, Trial
 from ptycho.engines.nuisances import Refine
@@ -57,7 +57,7 @@ _HALF = 0.5
 what other axes leave, are believed: what is left is for nuisance parameters to explain."""
 
 _TWINS: tuple[tuple[str, ...], ...] = (("swap",), ("negate_rows",), ("swap", "negate_rows"))
-"""Axes that frames tell apart without a known probe; the other four are the conjugate twins of
+"""Axes that frames distinguish without a known probe; the other four are the conjugate twins of
 these and of the reading of the file."""
 
 _ORDERS: tuple[tuple[str, ...], ...] = (("reverse",), ("snake",), ("late",), ("early",))
@@ -168,7 +168,7 @@ def best_reading(raw: RawData, report: Report, *, full: bool, seconds: float = m
         seconds: time after which no further one is tried.
     """
     end = time.perf_counter() + seconds
-    given = tried(raw, Setup()) if raw.probe_known else _best_probe(raw, Setup(), report)
+    given = tried(raw, Setup()) if raw.probe_known else _best_probe(raw, Setup(), report, end)
     if raw.probe_known:
         report(given)
     if given.fits and not full:
@@ -176,17 +176,17 @@ def best_reading(raw: RawData, report: Report, *, full: bool, seconds: float = m
     found = [given]
     for steps in () if raw.probe_known else _TWINS:
         if time.perf_counter() < end:
-            found.append(_best_probe(raw, Setup(positions=steps), report))
+            found.append(_best_probe(raw, Setup(positions=steps), report, end))
     base, *rest = sorted(found, key=_score)
     stands_out = bool(rest) and _score(base) < min(_HALF, CLEARLY * _score(rest[0]))
     if (base.fits or stands_out) and not full:
-        return base
+        return base if stands_out else _least(found, given)
     for other in _others(raw, base):
         if time.perf_counter() > end:
             return _least(found, given)
         found.append(_again(raw, other, report))
     if raw.probe_known and (full or not any(each.fits for each in found)):
-        found.append(_best_probe(raw, Setup(), report))
+        found.append(_best_probe(raw, Setup(), report, end))
     if full or not _as_read_stands_out(found):
         found = _with_pairs(raw, found, report, end)
     return _least(found, given)
@@ -209,16 +209,22 @@ def _again(raw: RawData, untried: Tried, report: Report) -> Tried:
     return result
 
 
-def _best_probe(raw: RawData, setup: Setup, report: Report) -> Tried:
-    """Return the best of the probes that the frames allow, at one reading of the positions."""
+def _best_probe(raw: RawData, setup: Setup, report: Report, end: float) -> Tried:
+    """Return the best of the probes that the frames allow, at one reading of the positions.
+
+    After the end, by `time.perf_counter`, no further start is tried but the first.
+    """
     part = part_for(raw, setup, None)
-    coarse = [
-        (_score(tried(raw, setup, each.probe, each.name, iterations=_COARSE)), number, each)
-        for number, each in enumerate(candidates(part))
-    ]
+    coarse: list[tuple[float, int, Candidate]] = []
+    for number, each in enumerate(candidates(part)):
+        if not coarse or time.perf_counter() < end:
+            result = tried(raw, setup, each.probe, each.name, iterations=_COARSE)
+            coarse.append((_score(result), number, each))
     promising = [each for _, _, each in sorted(coarse)[:_PROMISING]]
-    found = []
+    found: list[Tried] = []
     for each in (*promising, *between(part, promising[0])):
+        if found and time.perf_counter() > end:
+            break
         result = tried(raw, setup, each.probe, each.name)
         report(result)
         found.append(result)
@@ -264,7 +270,7 @@ def _with_pairs(raw: RawData, found: list[Tried], report: Report, end: float) ->
     for first in ordered[:_PAIRED]:
         searched = any(each.probe is not None and each.setup == first.setup for each in found)
         if raw.probe_known and not searched and not first.setup.probe:
-            found.append(_best_probe(raw, first.setup, report))
+            found.append(_best_probe(raw, first.setup, report, end))
         for second in helpful:
             joined = _joined(first, second)
             if time.perf_counter() > end:

@@ -7,7 +7,6 @@ files.
 """
 
 import logging
-import math
 from typing import NamedTuple
 
 import numpy as np
@@ -22,11 +21,6 @@ from ptycho.physics.probe import mode_shares, shift_probe, with_modes
 from ptycho.scan.dataset import GroupDataset
 
 log = logging.getLogger(__name__)
-
-MOST_MOVED = 6.0
-"""Farthest a position may go from where the scan puts it, per axis, object pixels."""
-
-_LONGEST_STEP = 0.3  # of a position in one iteration, object pixels
 
 _SEARCHED = 27
 """Iteration after the last search of positions."""
@@ -237,73 +231,6 @@ class Nuisances(NamedTuple):
         if variation is not None:
             variation, probe = variation.in_gauge(probe, members)
         return Nuisances(probe, positions, intensity, background, variation)
-
-
-def position_steps(
-    slopes: Float[Tensor, "frame axis row col"],
-    modelled: Float[Tensor, "frame row col"],
-    amplitude: Float[Tensor, "frame row col"],
-    used: Bool[Tensor, "frame row col"],
-) -> Float[Tensor, "frame 2"]:
-    """Return one Gauss-Newton step of the position of each probe.
-
-        a = sqrt(I + b),  J_k = da/dr_k = (dI/dr_k / 2) / a,  step = (J^T J)^-1 J^T (sqrt n - a)
-
-    Args:
-        slopes: dI/dr / 2 = B sum_modes Re(conj(Psi) dPsi/dr), half the derivatives of the expected
-            photons by the position of the probe, rows and columns; B is the point spread.
-        modelled: a, root of the expected photons, background included.
-        amplitude: sqrt(n), measured.
-        used: pixels to fit.
-
-    Returns:
-        Steps as (row, col) in object pixels, none longer than 0.3 along an axis.
-
-    Source:
-        Guizar-Sicairos & Fienup, Opt. Express 16, 7264 (2008); Odstrcil, Menzel &
-        Guizar-Sicairos, Opt. Express 26, 3108 (2018), section 3.4.
-    """
-    weight = used / modelled.clamp_min(1e-3)
-    jacobian = slopes * weight.unsqueeze(1)
-    missing = torch.where(used, amplitude - modelled, 0.0)
-    row, col = (jacobian * missing.unsqueeze(1)).sum(dim=(-2, -1)).unbind(-1)
-    rows, both, cols = (
-        (jacobian[:, first] * jacobian[:, second]).sum(dim=(-2, -1))
-        for first, second in ((0, 0), (0, 1), (1, 1))
-    )
-    # A frame of empty space does not determine its position, which then stays.
-    ridge = 1e-3 * (rows + cols).mean() + 1e-12
-    rows, cols = rows + ridge, cols + ridge
-    # The 2 x 2 system by hand: a library solver would make the host wait for the device.
-    step = torch.stack([cols * row - both * col, rows * col - both * row], dim=-1)
-    step = step / (rows * cols - both.square()).unsqueeze(-1)
-    return step.clamp(-_LONGEST_STEP, _LONGEST_STEP)
-
-
-def probe_slopes(
-    shifted: Complex[Tensor, "frame mode row col"],
-) -> Complex[Tensor, "frame axis mode row col"]:
-    """Return the derivatives of shifted probes by their positions: -dP/drow, -dP/dcol."""
-    size = shifted.shape[-1]
-    ramp = -2j * math.pi * torch.fft.fftfreq(size, device=shifted.device)
-    spectrum = torch.fft.fft2(shifted)
-    both = torch.stack([spectrum * ramp[:, None], spectrum * ramp], dim=1)
-    return torch.fft.ifft2(both)
-
-
-def moved(
-    positions: Float[Tensor, "frame 2"],
-    given: Float[Tensor, "frame 2"],
-    members: Tensor,
-    steps: Float[Tensor, "step 2"],
-    farthest: float = MOST_MOVED,
-) -> Float[Tensor, "frame 2"]:
-    """Return positions with some of them moved, none farther than a distance from those given."""
-    there = positions[members] + steps.to(positions)
-    reach = given[members]
-    positions = positions.clone()
-    positions[members] = torch.clamp(there, reach - farthest, reach + farthest)
-    return positions
 
 
 def beam_factors(

@@ -1,9 +1,9 @@
 """Where the frames really lie: all positions together, and single ones from far away.
 
 Data flow: patches -> object -> [engine] -> object. Plain PyTorch.
-Steps of single positions (`nuisances.position_steps`) reach a third of the width of the probe, and
-undo half of an error that all positions share. Here all frames of an iteration together determine
-rotation, scale and shear; and a search looks for each frame where the object explains it best.
+Steps of single positions (`position_steps`) reach a third of the width of the probe, and undo half
+of an error that all positions share. Here all frames of an iteration together determine rotation,
+scale and shear; and a search looks for each frame where the object explains it best.
 """
 
 from typing import NamedTuple
@@ -15,7 +15,8 @@ from jaxtyping import Bool, Complex, Float, Int
 from scipy.spatial import cKDTree
 from torch import Tensor
 
-from ptycho.engines.nuisances import MOST_MOVED, Refine
+from ptycho.engines.nuisances import Refine
+from ptycho.engines.position_steps import MOST_MOVED
 from ptycho.engines.problem import Estimate, Problem
 from ptycho.physics.counting import root_bias
 from ptycho.physics.patches import cut_patches, place_patches, window_corners
@@ -81,7 +82,7 @@ class NormalEquations:
         amplitude: Float[Tensor, "frame row col"],
         used: Bool[Tensor, "frame row col"],
     ) -> None:
-        """Add some frames; arguments as `nuisances.position_steps`."""
+        """Add some frames; arguments as `position_steps.position_steps`."""
         jacobian = (slopes * (used / modelled.clamp_min(1e-3)).unsqueeze(1)).flatten(2)
         missing = torch.where(used, amplitude - modelled, 0.0).flatten(1)
         self.right[members] = (jacobian @ missing.unsqueeze(-1)).squeeze(-1)

@@ -21,13 +21,14 @@ from ptycho.engines.ending import Ending
 from ptycho.engines.nuisances import Nuisances, Refine, log_modes, more_modes
 from ptycho.engines.problem import Engine, Estimate, Problem, Solution
 from ptycho.engines.residuals import Unexplained, frame_residuals, unexplained_intensity
+from ptycho.engines.root_bias import needs_unbiased
 from ptycho.engines.stitching import Stitched, illumination_on, stitch
 from ptycho.learning.model import PtychoModel
 from ptycho.learning.prediction import predict_patches
 from ptycho.networks.network import Network
 from ptycho.physics.overlap import merge_weight
 from ptycho.physics.patches import Canvas, canvas_of, window_corners
-from ptycho.physics.probe import orthogonal_modes, probe_fwhm, probe_intensity
+from ptycho.physics.probe import orthogonal_modes
 from ptycho.progress import Track, tracked, untracked
 from ptycho.scan.dataset import GroupDataset, default_batch_size
 from ptycho.scan.raw_data import RawData
@@ -50,10 +51,6 @@ WRONG_VARIATION = 0.25
 orientation, unit or order of the positions, the probe or single frames are in doubt: 0.00 to 0.1 on
 correctly described scans; 0.3 to 1 with axes swapped or negated, frames transposed, positions
 reversed, turned by 30 degrees or all in one place."""
-
-_PLENTY, _BRIGHT = 6.0, 4000.0
-"""Frames that illuminate an object pixel, and photons that fall on it, from which the bias of
-counted roots does more harm than good."""
 
 UNLIT = 1e-3
 """Illumination, relative to the maximum of one probe, below which no object is returned."""
@@ -275,36 +272,12 @@ def _problem(
     plan: Plan,
     positions: Float[Tensor, "position 2"] | None = None,
 ) -> Problem:
+    known = torch.from_numpy(raw.positions) if positions is None else positions
     return Problem.of(
         GroupDataset(raw, frames[:, None]), canvas, device=plan.device, seed=plan.seed,
         batch_size=plan.engine_batch_size, positions=positions,
-        unbiased=needs_unbiased(raw, frames, canvas, plan.refine),
+        unbiased=needs_unbiased(raw, known[frames], canvas, plan.refine),
     )  # fmt: skip
-
-
-def needs_unbiased(
-    raw: RawData, frames: Int[np.ndarray, " frame"], canvas: Canvas, refine: Refine
-) -> bool:
-    """Return whether the bias of counted roots is to be made up for.
-
-    Where positions are refined it would be taken for an error of them. Else it smooths the object,
-    which helps where photons or overlap are scarce and costs 5 to 10 dB where both are plenty.
-
-    Args:
-        raw: the scan.
-        frames: that take part.
-        canvas: holds their windows.
-        refine: what is refined.
-    """
-    if refine.positions or refine.affine or refine.search:
-        return True
-    probe = torch.from_numpy(np.asarray(raw.probe, dtype=np.complex64))
-    lit = illumination_on(canvas, torch.from_numpy(raw.positions[frames]), probe)
-    single = probe_intensity(probe)
-    # Frames per object pixel: of the illumination, the mean that it itself weighs.
-    density = float(lit.square().sum() / lit.sum()) * float(single.max() / single.sum())
-    multiplicity = density * math.pi / 4 * probe_fwhm(probe) ** 2
-    return multiplicity >= _PLENTY and density * raw.photons_per_frame() >= _BRIGHT
 
 
 def _solve(engine: Engine, problem: Problem, start: Estimate, plan: Plan) -> Solution:
@@ -314,7 +287,9 @@ def _solve(engine: Engine, problem: Problem, start: Estimate, plan: Plan) -> Sol
     track = plan.track("iterating", "iterations")
     found = engine.solve(problem, start, plan.ending, plan.refine, track)
     if plan.refine.probe:
-        probe = orthogonal_modes(found.nuisances.probe)
+        probe = found.nuisances.probe
+        if found.nuisances.variation is None:  # of the first mode alone, so modes must not mix
+            probe = orthogonal_modes(probe)
         found = found._replace(nuisances=found.nuisances._replace(probe=probe))
         log_modes(probe)
     if found.free_residual:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import numpy as np
 import torch
-from jaxtyping import Shaped
+from jaxtyping import Complex64, Float32, Shaped
 
 from ptycho.engines.nuisances import Nuisances
 from ptycho.engines.problem import Estimate, Problem
@@ -90,11 +90,10 @@ def from_arrays(
     if "background" in arrays:
         background = torch.from_numpy(np.array(arrays["background"], dtype=np.float32))
         nuisances = nuisances._replace(background=background)
-    if "probe_components" in arrays and "probe_weights" in arrays:
-        weights = np.asarray(arrays["probe_weights"], dtype=np.float32)
+    if "probe_components" in arrays or "probe_weights" in arrays:
+        components, weights = _variation_of(arrays, where)
         every = torch.zeros(raw.n_frames, weights.shape[1])
         every[frames] = torch.from_numpy(weights)
-        components = np.array(arrays["probe_components"], dtype=np.complex64)
         nuisances = nuisances._replace(variation=Variation(torch.from_numpy(components), every))
     row, col = (round(float(first)) for first in arrays["origin"])
     unknown = np.full(len(frames), np.nan, np.float32)
@@ -127,6 +126,22 @@ def as_problem(
     problem = Problem.of(frames, canvas, device=device, positions=nuisances.positions)
     obj = torch.from_numpy(np.array(result.obj, dtype=np.complex64))
     return problem, Estimate(obj, nuisances)
+
+
+def _variation_of(
+    arrays: Mapping[str, Shaped[np.ndarray, "..."]], where: str
+) -> tuple[Complex64[np.ndarray, "component n n"], Float32[np.ndarray, "frame component"]]:
+    """Return how the probe varies; refuse what does not belong to the other entries."""
+    none = np.empty(0)
+    components, weights = (arrays.get(n, none) for n in ("probe_components", "probe_weights"))
+    size, n_frames = arrays["probe"].shape[-1], len(arrays["frames"])
+    count = len(components)
+    if components.shape != (count, size, size) or weights.shape != (n_frames, count):
+        raise DataError(
+            f"{where}: probe_components {components.shape}, probe_weights {weights.shape}; "
+            f"expected (components, {size}, {size}) and ({n_frames}, components)"
+        )
+    return np.array(components, np.complex64), np.asarray(weights, np.float32)
 
 
 def _check_made_from(

@@ -19,9 +19,6 @@ from ptycho.engines.nuisances import (
     Nuisances,
     Refine,
     beam_factors,
-    moved,
-    position_steps,
-    probe_slopes,
 )
 from ptycho.engines.placement import (
     CommonStep,
@@ -30,6 +27,7 @@ from ptycho.engines.placement import (
     reach,
     searched,
 )
+from ptycho.engines.position_steps import moved, position_steps, probe_slopes
 from ptycho.engines.problem import Batches, Estimate, PlacedFrames, Problem, Solution
 from ptycho.engines.varying_probe import Variation, VariationSum, fit_frames
 from ptycho.physics.counting import root_bias

@@ -21,13 +21,10 @@ from ptycho.commands import reconstruct as workflow
 from ptycho.engines import held_out as held_out_module
 from ptycho.engines.background import BackgroundSum
 from ptycho.engines.nuisances import (
-    MOST_MOVED,
     Refine,
     beam_factors,
-    moved,
-    position_steps,
-    probe_slopes,
 )
+from ptycho.engines.position_steps import MOST_MOVED, moved, position_steps, probe_slopes
 from ptycho.engines.residuals import frame_residuals
 from ptycho.errors import ConfigError, DataError
 from ptycho.experiment import Experiment

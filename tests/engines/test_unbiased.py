@@ -1,18 +1,18 @@
 """When the bias of counted roots is made up for: where photons and overlap are plenty."""
 
-import numpy as np
 import pytest
 import torch
 
 from ptycho.api.simulation import simulate
 from ptycho.engines.nuisances import Refine
-from ptycho.engines.reconstruction import needs_unbiased
+from ptycho.engines.root_bias import needs_unbiased
 from ptycho.physics.patches import canvas_of
 
 
 def asked(raw, **refine):
-    canvas = canvas_of(torch.from_numpy(raw.positions), raw.frame_size)
-    return needs_unbiased(raw, np.arange(raw.n_frames), canvas, Refine(**refine))
+    positions = torch.from_numpy(raw.positions)
+    canvas = canvas_of(positions, raw.frame_size)
+    return needs_unbiased(raw, positions, canvas, Refine(**refine))
 
 
 @pytest.mark.parametrize(

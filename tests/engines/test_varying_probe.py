@@ -5,16 +5,20 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from tiny_scan import SIDE, problem_of, simulated, start_of, swept, truth_on_canvas
+from tiny_scan import SIDE, problem_of, simulated, swept, truth_on_canvas
 
-from ptycho.engines.nuisances import Nuisances
+from ptycho.engines import reconstruction as reconstructions
+from ptycho.engines.nuisances import Nuisances, Refine
+from ptycho.engines.problem import Estimate, Solution
 from ptycho.engines.reconstruction import Reconstruction
 from ptycho.engines.residuals import expected_frames
 from ptycho.engines.stored import as_problem, from_arrays, to_arrays
+from ptycho.engines.sweeps import Sweeps
 from ptycho.engines.varying_probe import Variation, VariationSum, fit_frames
+from ptycho.errors import DataError
 from ptycho.physics.forward import BackProjection, ForwardModel
 from ptycho.physics.patches import cut_patches, window_corners
-from ptycho.physics.probe import probe_intensity, shift_each
+from ptycho.physics.probe import shift_each
 from ptycho.scan.scaling import scaled_probe
 
 
@@ -52,9 +56,6 @@ def test_the_gauge_changes_no_probe_and_makes_components_orthogonal():
     before = Nuisances(probe, torch.zeros(raw.n_frames, 2), variation=random_variation(raw))
     variation, mean = before.variation.in_gauge(probe, members)
     after = before._replace(probe=mean, variation=variation)
-    # The unit of the weights is the power of the mean probe, which takes over the mean.
-    power = (probe_intensity(probe).sum() / probe_intensity(mean).sum()).sqrt()
-    after = after._replace(variation=variation._replace(weights=variation.weights * power))
     torch.testing.assert_close(
         after.probes(fractions, members), before.probes(fractions, members), rtol=1e-4, atol=1e-4
     )
@@ -113,18 +114,30 @@ def test_a_probe_that_stays_is_left_nearly_alone():
     assert sum(found.nuisances.variation.shares(torch.arange(raw.n_frames))) < 1e-4
 
 
-def test_it_is_stored_with_the_reconstruction():
-    raw = with_shaded_probe(simulated(49))
-    truth, canvas = truth_on_canvas(raw)
-    found = swept(raw, torch.ones_like(truth), canvas, iterations=12, refine=("variation",))
+def result_of(raw, canvas, found):
+    """A solution as the reconstruction that is written."""
     frames, scale = np.arange(raw.n_frames), np.float32(0.5)
-    result = Reconstruction(
+    return Reconstruction(
         obj=found.obj.numpy() * scale, coverage=np.ones(canvas.shape, np.float32),
         origin=canvas.origin, frames=frames, residuals=np.zeros(len(frames), np.float32),
         probe=found.nuisances.probe.numpy() / scale, free_residual=[], iterations=1,
         nuisances=found.nuisances,
     )  # fmt: skip
-    again = from_arrays(to_arrays(result, None), raw, "here")
+
+
+def varied_solution(raw, probe):
+    """An object of ones under a probe that varies."""
+    truth, canvas = truth_on_canvas(raw)
+    positions = torch.from_numpy(raw.positions)
+    nuisances = Nuisances(probe, positions, variation=random_variation(raw))
+    return Solution(torch.ones_like(truth), nuisances, [], 0), canvas
+
+
+def test_it_is_stored_with_the_reconstruction():
+    raw = with_shaded_probe(simulated(49))
+    truth, canvas = truth_on_canvas(raw)
+    found = swept(raw, torch.ones_like(truth), canvas, iterations=12, refine=("variation",))
+    again = from_arrays(to_arrays(result_of(raw, canvas, found), None), raw, "here")
     problem, estimate = as_problem(again, raw, torch.device("cpu"))
     members = torch.arange(raw.n_frames)
     expected = expected_frames(problem_of(raw, canvas), found.estimate, members)
@@ -133,6 +146,39 @@ def test_it_is_stored_with_the_reconstruction():
     )
 
 
-def test_it_costs_nothing_where_it_is_not_asked_for():
+@pytest.mark.parametrize("change", [{"probe_weights": np.zeros(25)}, {"probe_components": None}])
+def test_arrays_of_a_file_that_do_not_belong_together_are_refused(change):
     raw = simulated(25)
-    assert start_of(raw, torch.ones(40, 40)).nuisances.variation is None
+    found, canvas = varied_solution(raw, scaled_probe(raw).probe)
+    arrays = to_arrays(result_of(raw, canvas, found), None) | change
+    arrays = {name: array for name, array in arrays.items() if array is not None}
+    with pytest.raises(DataError, match="here: probe_components"):
+        from_arrays(arrays, raw, "here")
+
+
+def test_modes_are_not_mixed_where_the_first_of_them_varies():
+    """Orthogonal modes mix the given ones; the components belong to the first of those."""
+    raw = simulated(25)
+    probe = scaled_probe(raw).probe
+    solution, canvas = varied_solution(raw, torch.cat([probe, 0.5 * probe.roll(1, -1)]))
+
+    class Stub(Sweeps):
+        def solve(self, problem, start, ending, refine, track):
+            return solution
+
+    problem = problem_of(raw, canvas)
+    plan = reconstructions.Plan(refine=Refine(probe=True, variation=True), n_modes=2)
+    start = Estimate(solution.obj, solution.nuisances)
+    found = reconstructions._solve(Stub(), problem, start, plan)
+    members = torch.arange(raw.n_frames)
+    torch.testing.assert_close(
+        expected_frames(problem, found.estimate, members),
+        expected_frames(problem, start, members),
+    )
+
+
+def test_there_is_none_where_it_is_not_asked_for():
+    raw = simulated(25)
+    truth, canvas = truth_on_canvas(raw)
+    found = swept(raw, truth, canvas, iterations=8, refine=("probe", "intensity"))
+    assert found.nuisances.variation is None

@@ -23,7 +23,7 @@ from ptycho.io.units import METRES, metres_per
 
 _FRAMES = ("frames", "data", "patterns", "dp", "diffraction")
 _LARGEST_M = 0.01  # larger values without a unit are no metres
-_FAULTS = (OSError, ValueError, KeyError, TypeError, RuntimeError, NotImplementedError)
+_FAULTS = (OSError, ValueError, KeyError, TypeError, RuntimeError)
 
 
 def read(path: Path) -> Recorded:
