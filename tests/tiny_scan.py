@@ -103,9 +103,9 @@ def start_of(raw, obj, probe=None):
     return Estimate(obj, Nuisances.given(probe, data))
 
 
-def swept(raw, obj, canvas, probe=None, *, iterations=3, refine=(), seed=0):
+def swept(raw, obj, canvas, probe=None, *, iterations=3, refine=(), seed=0, fused=True):
     """The solution of the engine `sweeps`."""
-    return Sweeps().solve(
+    return Sweeps(fused=fused).solve(
         problem_of(raw, canvas, seed=seed), start_of(raw, obj, probe),
         Ending(iterations=iterations), Refine(**dict.fromkeys(refine, True)), untracked,
     )  # fmt: skip

@@ -224,5 +224,5 @@ def _own_parameters(problem: Problem, estimate: Estimate, own: Refine) -> Estima
             estimate = estimate._replace(nuisances=estimate.nuisances._replace(positions=positions))
     for _ in range(_OF_A_FRAME):
         step = Iteration(problem, given, _STILL, own)
-        estimate = step.over(estimate, problem.batches(32))
+        estimate = step.over(estimate, problem.parts(32))
     return estimate

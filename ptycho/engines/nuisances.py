@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Complex, Float, Int
+from jaxtyping import Complex, Float, Int
 from torch import Tensor
 
 from ptycho.engines.background import BackgroundSum
@@ -233,12 +233,7 @@ class Nuisances(NamedTuple):
         return Nuisances(probe, positions, intensity, background, variation)
 
 
-def beam_factors(
-    expected: Float[Tensor, "frame row col"],
-    amplitude: Float[Tensor, "frame row col"],
-    used: Bool[Tensor, "frame row col"],
-    background: Float[Tensor, "row col"] | None,
-) -> Float[Tensor, " frame"]:
+def beam_factors(photons: Float[Tensor, "frame 2"]) -> Float[Tensor, " frame"]:
     """Return the factor by which the beam intensity of each frame changes: sum (n - b) / sum I.
 
     Least squares with each pixel weighted by its Poisson variance, and the maximum of the Poisson
@@ -246,13 +241,10 @@ def beam_factors(
     in the sample; the object takes a part of it.
 
     Args:
-        expected: I, photons from the sample, without background.
-        amplitude: sqrt(n), measured.
-        used: pixels to fit.
-        background: b, photons per pixel.
+        photons: of each frame sum (n - b) and sum I over the pixels to fit; b is the background,
+            I what is expected from the sample, without background.
     """
-    counted = amplitude.square() if background is None else amplitude.square() - background
-    counted, modelled = ((values * used).sum(dim=(-2, -1)) for values in (counted, expected))
+    counted, modelled = photons.unbind(-1)
     return torch.where(modelled > 0, counted / modelled.clamp_min(1e-12), 1.0).clamp(0.5, 2.0)
 
 

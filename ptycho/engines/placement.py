@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import scipy.sparse
 import torch
-from jaxtyping import Bool, Complex, Float, Int
+from jaxtyping import Complex, Float, Int
 from scipy.spatial import cKDTree
 from torch import Tensor
 
@@ -74,19 +74,15 @@ class NormalEquations:
         self.right = torch.zeros(n_frames, 2, device=device)
         self.left = torch.zeros(n_frames, 2, 2, device=device)
 
-    def add(
-        self,
-        members: Int[Tensor, " frame"],
-        slopes: Float[Tensor, "frame axis row col"],
-        modelled: Float[Tensor, "frame row col"],
-        amplitude: Float[Tensor, "frame row col"],
-        used: Bool[Tensor, "frame row col"],
-    ) -> None:
-        """Add some frames; arguments as `position_steps.position_steps`."""
-        jacobian = (slopes * (used / modelled.clamp_min(1e-3)).unsqueeze(1)).flatten(2)
-        missing = torch.where(used, amplitude - modelled, 0.0).flatten(1)
-        self.right[members] = (jacobian @ missing.unsqueeze(-1)).squeeze(-1)
-        self.left[members] = jacobian @ jacobian.mT
+    def add(self, members: Int[Tensor, " frame"], sums: Float[Tensor, "frame 5"]) -> None:
+        """Add some frames.
+
+        Args:
+            members: which frames of the scan.
+            sums: from `position_steps.position_sums`.
+        """
+        self.right[members] = sums[:, :2]
+        self.left[members] = sums[:, [2, 3, 3, 4]].unflatten(1, (2, 2))
 
     def common_step(
         self, terms: Float[Tensor, "frame term"], relative: Float[Tensor, "frame term"]

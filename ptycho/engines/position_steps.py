@@ -16,15 +16,15 @@ MOST_MOVED = 6.0
 _LONGEST_STEP = 0.3  # of a position in one iteration, object pixels
 
 
-def position_steps(
+def position_sums(
     slopes: Float[Tensor, "frame axis row col"],
     modelled: Float[Tensor, "frame row col"],
     amplitude: Float[Tensor, "frame row col"],
     used: Bool[Tensor, "frame row col"],
-) -> Float[Tensor, "frame 2"]:
-    """Return one Gauss-Newton step of the position of each probe.
+) -> Float[Tensor, "frame 5"]:
+    """Return what frames say of their positions, as least squares.
 
-        a = sqrt(I + b),  J_k = da/dr_k = (dI/dr_k / 2) / a,  step = (J^T J)^-1 J^T (sqrt n - a)
+        a = sqrt(I + b),  J_k = da/dr_k = (dI/dr_k / 2) / a
 
     Args:
         slopes: dI/dr / 2 = B sum_modes Re(conj(Psi) dPsi/dr), half the derivatives of the expected
@@ -34,20 +34,33 @@ def position_steps(
         used: pixels to fit.
 
     Returns:
+        J^T (sqrt n - a) for rows and columns, then J^T J for rows, both and columns.
+    """
+    weight = used / modelled.clamp_min(1e-3)
+    jacobian = slopes * weight.unsqueeze(1)
+    missing = torch.where(used, amplitude - modelled, 0.0)
+    right = (jacobian * missing.unsqueeze(1)).sum(dim=(-2, -1))
+    left = [
+        (jacobian[:, first] * jacobian[:, second]).sum(dim=(-2, -1))
+        for first, second in ((0, 0), (0, 1), (1, 1))
+    ]
+    return torch.cat([right, torch.stack(left, dim=1)], dim=1)
+
+
+def position_steps(sums: Float[Tensor, "frame 5"]) -> Float[Tensor, "frame 2"]:
+    """Return one Gauss-Newton step of the position of each probe, (J^T J)^-1 J^T (sqrt n - a).
+
+    Args:
+        sums: from `position_sums`.
+
+    Returns:
         Steps as (row, col) in object pixels, none longer than 0.3 along an axis.
 
     Source:
         Guizar-Sicairos & Fienup, Opt. Express 16, 7264 (2008); Odstrcil, Menzel &
         Guizar-Sicairos, Opt. Express 26, 3108 (2018), section 3.4.
     """
-    weight = used / modelled.clamp_min(1e-3)
-    jacobian = slopes * weight.unsqueeze(1)
-    missing = torch.where(used, amplitude - modelled, 0.0)
-    row, col = (jacobian * missing.unsqueeze(1)).sum(dim=(-2, -1)).unbind(-1)
-    rows, both, cols = (
-        (jacobian[:, first] * jacobian[:, second]).sum(dim=(-2, -1))
-        for first, second in ((0, 0), (0, 1), (1, 1))
-    )
+    row, col, rows, both, cols = sums.unbind(-1)
     # A frame of empty space does not determine its position, which then stays.
     ridge = 1e-3 * (rows + cols).mean() + 1e-12
     rows, cols = rows + ridge, cols + ridge

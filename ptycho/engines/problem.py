@@ -126,27 +126,44 @@ class Problem:
         """Which frames of the scan take part."""
         return self.frames.groups.ravel()
 
-    def batches(self, size: int, generator: torch.Generator | None = None) -> Batches:
-        """Yield which frames, and their amplitudes, some at a time, on the device.
+    def parts(
+        self, size: int, generator: torch.Generator | None = None
+    ) -> Iterator[Int[Tensor, " frame"]]:
+        """Yield places in `members`, some at a time, on the CPU.
 
         Args:
             size: frames at a time.
             generator: of the order; None keeps that of the scan.
         """
-        members = torch.from_numpy(self.members.astype(np.int64))
-        n_frames = len(members)
+        n_frames = len(self.frames)
         order = (
             torch.arange(n_frames)
             if generator is None
             else torch.randperm(n_frames, generator=generator)
         )
-        for part in order.split(size):
-            chosen = members[part]
-            if self.resident is not None:
-                yield chosen.to(self.device), self.resident[part.to(self.device)]
-                continue
-            amplitude = torch.from_numpy(self.frames.raw.amplitude(chosen.numpy()))
-            yield chosen.to(self.device), amplitude.to(self.device)
+        yield from order.split(size)
+
+    def batch(
+        self, part: Int[Tensor, " frame"]
+    ) -> tuple[Int[Tensor, " frame"], Float[Tensor, "frame row col"]]:
+        """Return which frames, and their amplitudes, on the device.
+
+        Args:
+            part: places in `members`, on the CPU.
+        """
+        chosen = torch.from_numpy(self.members[part.numpy()].astype(np.int64))
+        if self.resident is not None:
+            return chosen.to(self.device), self.resident[part.to(self.device)]
+        amplitude = torch.from_numpy(self.frames.raw.amplitude(chosen.numpy()))
+        return chosen.to(self.device), amplitude.to(self.device)
+
+    def batches(self, size: int) -> Batches:
+        """Yield which frames, and their amplitudes, some at a time, on the device.
+
+        Args:
+            size: frames at a time.
+        """
+        return map(self.batch, self.parts(size))
 
     def placed(
         self,

@@ -6,20 +6,16 @@ the measurement alone. One iteration is one pass over all frames. Held-out pixel
 the object no longer predicts them better, it has begun to fit the noise of the others.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Complex, Float
+from jaxtyping import Complex, Float, Int
 from torch import Tensor
 
-from ptycho.engines.background import BackgroundSum
 from ptycho.engines.ending import Ending, Monitor, Patience
-from ptycho.engines.held_out import Misfit
-from ptycho.engines.nuisances import (
-    Nuisances,
-    Refine,
-    beam_factors,
-)
+from ptycho.engines.fused import updating
+from ptycho.engines.nuisances import Nuisances, Refine, beam_factors
 from ptycho.engines.placement import (
     CommonStep,
     NormalEquations,
@@ -27,12 +23,10 @@ from ptycho.engines.placement import (
     reach,
     searched,
 )
-from ptycho.engines.position_steps import moved, position_steps, probe_slopes
-from ptycho.engines.problem import Batches, Estimate, PlacedFrames, Problem, Solution
-from ptycho.engines.varying_probe import Variation, VariationSum, fit_frames
-from ptycho.physics.counting import root_bias
-from ptycho.physics.forward import BackProjection, update_step
-from ptycho.physics.probe import probe_intensity, unshift_to_probe
+from ptycho.engines.position_steps import moved, position_steps
+from ptycho.engines.problem import Estimate, Problem, Solution
+from ptycho.engines.updates import Sums, TensorUpdater, Update, Updater
+from ptycho.physics.probe import probe_intensity
 from ptycho.progress import Track
 from ptycho.scan.dataset import default_batch_size
 
@@ -64,6 +58,8 @@ class Sweeps:
 
     Attributes:
         long_steps: iterations before the damping grows; None lets the held-out misfit decide.
+        fused: whether compiled loops may be used on the processor; else tensors are, as they are
+            wherever the loops cannot do what is asked for.
 
     Source:
         The step is rPIE's (Maiden, Johnson & Li, Optica 4, 736 (2017)) for many frames at once;
@@ -71,6 +67,7 @@ class Sweeps:
     """
 
     long_steps: int | None = None
+    fused: bool = True
 
     def room(self, refine: Refine) -> int:
         """Return the margin that moving positions need."""
@@ -82,8 +79,21 @@ class Sweeps:
         self, problem: Problem, start: Estimate, ending: Ending, refine: Refine, track: Track
     ) -> Solution:
         """Improve a start by iterations; see `Engine.solve`."""
-        generator = torch.Generator().manual_seed(problem.seed)
         start = start.to(problem.device)
+        asked = self.fused and start.nuisances.variation is None
+        with updating(problem, refine, compiled=asked) as updater:
+            return self._solved(problem, start, ending, refine, track, updater)
+
+    def _solved(
+        self,
+        problem: Problem,
+        start: Estimate,
+        ending: Ending,
+        refine: Refine,
+        track: Track,
+        updater: Updater,
+    ) -> Solution:
+        generator = torch.Generator().manual_seed(problem.seed)
         members = torch.from_numpy(problem.members).to(problem.device)
         size = problem.batch_size or batch_size(problem)
         obj, nuisances = start
@@ -94,10 +104,11 @@ class Sweeps:
         for number in monitor.iterations(track):
             if damping > _DAMPING or self._settled(number, refine, monitor):
                 damping *= _GROWTH
-            step = Iteration(problem, start.nuisances, damping, refine.in_iteration(number))
+            now = refine.in_iteration(number)
+            step = Iteration(problem, start.nuisances, damping, now, updater)
             ahead = obj + _MOMENTUM * (obj - before)
             before = obj
-            obj, nuisances = step.over(Estimate(ahead, nuisances), problem.batches(size, generator))
+            obj, nuisances = step.over(Estimate(ahead, nuisances), problem.parts(size, generator))
             if step.equations is not None:
                 given = start.nuisances.positions
                 common = common or CommonStep(nuisances.positions, members, nuisances.probe)
@@ -112,11 +123,11 @@ class Sweeps:
                 found = searched(problem, Estimate(obj, nuisances), given, searches)
                 searches += 1
                 nuisances = nuisances._replace(positions=found)
-            if step.variation is not None and nuisances.variation is not None:
-                varied = step.variation.improved(nuisances.variation, nuisances.probe)
+            if step.sums.variation is not None and nuisances.variation is not None:
+                varied = step.sums.variation.improved(nuisances.variation, nuisances.probe)
                 nuisances = nuisances._replace(variation=varied)
-            nuisances = nuisances.in_gauge(start.nuisances, members, step.background)
-            if monitor.add(step.misfit):
+            nuisances = nuisances.in_gauge(start.nuisances, members, step.sums.background)
+            if monitor.add(step.sums.misfit):
                 best = Estimate(obj, nuisances)
             if ending.iterations is None and damping >= _FIRM * _DAMPING:
                 break
@@ -142,94 +153,91 @@ def batch_size(problem: Problem) -> int:
 
 
 class Iteration:
-    """One pass over all frames: what it corrects, and what it sums up on the way."""
+    """One pass over all frames: what it corrects, and what it sums up on the way.
 
-    def __init__(self, problem: Problem, given: Nuisances, damping: float, refine: Refine):
+    Args:
+        problem: whose frames.
+        given: nuisance parameters of the scan file, from which positions may not go far.
+        damping: of object and probe.
+        refine: what is corrected along with the object.
+        updater: works through a batch; None for that in tensors.
+    """
+
+    def __init__(
+        self,
+        problem: Problem,
+        given: Nuisances,
+        damping: float,
+        refine: Refine,
+        updater: Updater | None = None,
+    ):
         self.problem, self.given, self.damping, self.refine = problem, given, damping, refine
-        self.background: BackgroundSum | None = None
-        self.variation: VariationSum | None = None
+        self.updater = updater or TensorUpdater(problem)
+        self.sums = Sums()
         self.equations = (
             NormalEquations(len(given.positions), problem.device) if refine.affine else None
         )
-        self.misfit = Misfit()
 
-    def over(self, estimate: Estimate, batches: Batches) -> Estimate:
-        """Return the estimate after all batches."""
-        for members, amplitude in batches:
-            placed = self.problem.placed(members, amplitude, estimate.nuisances)
-            estimate = self._correct(estimate, placed)
+    def over(self, estimate: Estimate, parts: Iterable[Int[Tensor, " frame"]]) -> Estimate:
+        """Return the estimate after all batches; its object may be overwritten.
+
+        Args:
+            estimate: on the device of the problem.
+            parts: which of the members of the problem, some at a time, on the CPU.
+        """
+        for part in parts:
+            update = self.updater.update(
+                estimate, part, damping=self.damping, refine=self.refine, sums=self.sums
+            )
+            estimate = Estimate(update.obj, self._corrected(estimate.nuisances, part, update))
         return estimate
 
-    def _correct(self, estimate: Estimate, frames: PlacedFrames) -> Estimate:
-        """Return the estimate after one batch; its misfit is that before the batch."""
-        obj, nuisances = estimate
-        forward, amplitude = self.problem.forward, frames.measured.amplitude
-        shifted = nuisances.probes(frames.fractions, frames.members)
-        found = forward.back_project(obj, frames.corners, shifted, frames.measured)
-        corrected = obj + update_step(found.step, found.illumination, damping=self.damping)
-        coherent = forward.detector.intensity(found.on_detector)
-        expected = nuisances.with_background(coherent)
-        used = ~self.problem.held_out.excluded_in(frames.members)
-        if self.refine.background:
-            sums = self.background or BackgroundSum.empty(coherent[0])
-            self.background = sums.with_frames(coherent, amplitude, used, nuisances.background)
-        self.problem.held_out.add_to(self.misfit, expected, amplitude, frames.members)
-        if self.refine.probe:
-            back = forward.interaction.probe_step(found.patches, shifted, found.change)
-            nuisances = nuisances._replace(
-                probe=self._corrected_probe(nuisances.probe, found.patches, back, frames.fractions)
+    def _corrected(
+        self, nuisances: Nuisances, part: Int[Tensor, " frame"], update: Update
+    ) -> Nuisances:
+        """Return the nuisance parameters after a batch."""
+        if update.probe_step is not None and update.probe_weight is not None:
+            probe = corrected_probe(
+                nuisances.probe, update.probe_step, update.probe_weight, damping=self.damping
             )
-        if self.refine.variation:
-            nuisances = nuisances._replace(variation=self._varied(nuisances, found, frames))
-        if self.refine.intensity:
-            factors = beam_factors(coherent, amplitude, used, nuisances.background)
-            nuisances = nuisances.with_beam(frames.members, factors)
-        if self.refine.positions or self.equations is not None:
-            patches = found.patches[:, None].expand(-1, 2, -1, -1)
-            change = forward.waves(patches, probe_slopes(shifted))
-            change = (found.on_detector.unsqueeze(1).conj() * change).real.sum(dim=2)
-            slopes = forward.detector.spread(change)
-            modelled = expected.sqrt()
-            counted = amplitude + root_bias(modelled) if self.problem.unbiased else amplitude
-            if self.equations is not None:
-                self.equations.add(frames.members, slopes, modelled, counted, used)
-            else:
-                steps = position_steps(slopes, modelled, counted, used)
-                positions = moved(
-                    nuisances.positions, self.given.positions, frames.members, steps,
-                    reach(self.refine, amplitude.shape[-1]),
-                )  # fmt: skip
-                nuisances = nuisances._replace(positions=positions)
-        return Estimate(corrected, nuisances)
+            nuisances = nuisances._replace(probe=probe)
+        if update.variation is not None:
+            nuisances = nuisances._replace(variation=update.variation)
+        if update.photons is None and update.positions is None:
+            return nuisances
+        members = torch.from_numpy(self.problem.members[part.numpy()]).to(update.obj.device)
+        if update.photons is not None:
+            nuisances = nuisances.with_beam(members, beam_factors(update.photons))
+        if update.positions is not None and self.equations is not None:
+            self.equations.add(members, update.positions)
+        elif update.positions is not None:
+            size = self.problem.frames.raw.frame_size
+            positions = moved(
+                nuisances.positions, self.given.positions, members,
+                position_steps(update.positions), reach(self.refine, size),
+            )  # fmt: skip
+            nuisances = nuisances._replace(positions=positions)
+        return nuisances
 
-    def _varied(
-        self, nuisances: Nuisances, found: BackProjection, frames: PlacedFrames
-    ) -> Variation:
-        """Return how the probe varies, after the frames of a batch."""
-        now = nuisances.variation
-        if now is None:
-            now = Variation.none(nuisances.probe, len(nuisances.positions))
-        self.variation = self.variation or VariationSum.empty(now)
-        parts = now.parts_of(nuisances.probe, frames.fractions)
-        parts = nuisances.at_beam(parts, frames.members)
-        return fit_frames(
-            now, self.variation, found, self.problem.forward, parts=parts,
-            fractions=frames.fractions, members=frames.members,
-        )  # fmt: skip
 
-    def _corrected_probe(
-        self,
-        probe: Complex[Tensor, "mode row col"],
-        patches: Complex[Tensor, "frame row col"],
-        back: Complex[Tensor, "frame mode row col"],
-        fractions: Float[Tensor, "frame 2"],
-    ) -> Complex[Tensor, "mode row col"]:
-        """Return the probe after the step of a batch, at the power it had."""
-        weight = patches.abs().square().sum(dim=0)
-        step = unshift_to_probe(back, fractions)
-        stepped = probe + step / (weight + self.damping * weight.max()).clamp_min(1e-12)
-        power = probe_intensity(probe).sum() / probe_intensity(stepped).sum()
-        return stepped * power.sqrt()
+def corrected_probe(
+    probe: Complex[Tensor, "mode row col"],
+    step: Complex[Tensor, "mode row col"],
+    weight: Float[Tensor, "row col"],
+    *,
+    damping: float,
+) -> Complex[Tensor, "mode row col"]:
+    """Return the probe after the step of a batch, at the power it had.
+
+    Args:
+        probe: before.
+        step: see `Update.probe_step`.
+        weight: see `Update.probe_weight`.
+        damping: relative to the largest weight.
+    """
+    stepped = probe + step / (weight + damping * weight.max()).clamp_min(1e-12)
+    power = probe_intensity(probe).sum() / probe_intensity(stepped).sum()
+    return stepped * power.sqrt()
 
 
 def build(network: object) -> Sweeps:

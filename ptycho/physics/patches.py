@@ -75,7 +75,7 @@ def _flat_indices(
     return (first[..., None, None] + window).flatten(start_dim=-3)
 
 
-def _check_inside(corners: Tensor, size: int, shape: tuple[int, int]) -> None:
+def check_inside(corners: Tensor, size: int, shape: tuple[int, int]) -> None:
     """Refuse windows that leave the canvas; a flat index would wrap into the next row.
 
     Only on the CPU: elsewhere the comparison would make the host wait for the device.
@@ -110,7 +110,7 @@ def cut_patches(
         ValueError: If a window leaves the canvas; checked on the CPU.
     """
     height, width = obj.shape[-2:]
-    _check_inside(corners, size, (height, width))
+    check_inside(corners, size, (height, width))
     flat = obj.flatten(start_dim=-2)
     picked = torch.gather(flat, -1, _flat_indices(corners, size, width))
     return picked.unflatten(-1, (corners.shape[-2], size, size))
@@ -135,7 +135,7 @@ def place_patches(
         ValueError: If a window leaves the canvas; checked on the CPU.
     """
     size = patches.shape[-1]
-    _check_inside(corners, size, shape)
+    check_inside(corners, size, shape)
     canvas = patches.new_zeros((*patches.shape[:-3], shape[0] * shape[1]))
     canvas = canvas.scatter_add(
         -1, _flat_indices(corners, size, shape[1]), patches.flatten(start_dim=-3)

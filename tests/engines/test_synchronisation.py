@@ -42,7 +42,7 @@ def transfers(action):
 @pytest.fixture(autouse=True)
 def _as_on_a_device(monkeypatch):
     """Windows are checked on the CPU only; leave that out, as on a device."""
-    monkeypatch.setattr(patches, "_check_inside", lambda *_: None)
+    monkeypatch.setattr(patches, "check_inside", lambda *_: None)
 
 
 @pytest.mark.parametrize("refine", [Refine(), Refine(True, True, True, True)])
@@ -56,7 +56,7 @@ def test_iterations_wait_as_often_for_many_batches_as_for_few(refine):
         start = start_of(raw, obj)
         counts.append(
             transfers(
-                lambda problem=problem, start=start: Sweeps().solve(
+                lambda problem=problem, start=start: Sweeps(fused=False).solve(
                     problem, start, Ending(iterations=5), refine, untracked
                 )
             )
