@@ -17,7 +17,7 @@ from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int, Shaped
+from jaxtyping import Bool, Complex, Float, Int, Shaped
 from torch import Tensor
 
 from ptycho.engines.background import BackgroundSum
@@ -174,21 +174,39 @@ class FusedUpdater:
         sums: Sums,
     ) -> Update:
         """Return what a batch makes of an estimate; see `Updater.update`."""
+        frames, found, most = self._gathered(estimate, part.numpy(), refine, sums)
+        damped = np.float32(damping * most)
+        canvas = (_real(estimate.obj), self._step, self._light)
+        self._team.each(
+            lambda band: self._loops.apply(*canvas, frames.corners, self._size, damped, *band),
+            self._bands,
+        )
+        return self._summed(Update(estimate.obj), frames, found, refine, sums)
+
+    def total(
+        self, estimate: Estimate, size: int, sums: Sums
+    ) -> tuple[Complex[Tensor, "height width"], Float[Tensor, "height width"]]:
+        """Return step and illumination of all frames together; see `Updater.total`."""
+        for part in self._problem.parts(size):
+            self._gathered(estimate, part.numpy(), Refine(), sums)
+        step = torch.view_as_complex(torch.from_numpy(self._step).unflatten(1, (-1, 2))).clone()
+        light = torch.from_numpy(self._light.copy())
+        self._step[:], self._light[:] = 0, 0
+        return step, light
+
+    def _gathered(
+        self, estimate: Estimate, part: Int[np.ndarray, " frame"], refine: Refine, sums: Sums
+    ) -> tuple[_Frames, list[_Found], float]:
+        """Add the frames of a batch to the canvas; return what they say, and the most light."""
         obj, nuisances = estimate
         self._kept.look_at(nuisances, refine)
-        frames = self._placed(part.numpy(), nuisances)
-        kept = self._kept
-        batch = _Batch(_real(obj), kept.spectrum, kept.background, refine)
+        frames = self._placed(part, nuisances)
+        batch = _Batch(_real(obj), self._kept.spectrum, self._kept.background, refine)
         at_once = max(1, self._at_once // (8 * nuisances.probe.numel()))
         found = self._team.each(lambda some: self._found(batch, some), frames.split(at_once))
         most = self._team.each(lambda band: self._place(found, band), self._bands)
-        damped = np.float32(damping * max(most))
-        corners, canvas = frames.corners, (batch.obj, self._step, self._light)
-        self._team.each(
-            lambda band: self._loops.apply(*canvas, corners, self._size, damped, *band), self._bands
-        )
         sums.misfit.add(*torch.from_numpy(frames.misfit.sum(axis=0, dtype=np.float64)))
-        return self._summed(Update(obj), frames, found, refine, sums)
+        return frames, found, max(most)
 
     def _placed(self, part: Int[np.ndarray, " frame"], nuisances: Nuisances) -> _Frames:
         """Return the frames of a batch as they are stored, and where they lie."""

@@ -8,14 +8,14 @@ and the step corrects the object by it. The same held-out pixels judge both.
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Complex, Float
-from torch import Tensor, nn
+from torch import nn
 
 from ptycho.engines.ending import Ending, Monitor, Patience
-from ptycho.engines.held_out import Misfit
+from ptycho.engines.fused import updating
 from ptycho.engines.nuisances import Refine
 from ptycho.engines.problem import Estimate, Problem, Solution
 from ptycho.engines.sweeps import Sweeps, batch_size
+from ptycho.engines.updates import Sums
 from ptycho.networks.network import Network
 from ptycho.progress import Track, untracked
 
@@ -69,35 +69,20 @@ def learned_steps(
     """
     step = step.to(problem.device).eval()
     obj, nuisances = start.estimate.to(problem.device)
-    total, illumination, misfit = _update(problem, Estimate(obj, nuisances))
+    size = problem.batch_size or batch_size(problem)
     monitor = Monitor(ending, _PATIENCE)
-    monitor.start(misfit)
     best = obj
-    for _ in monitor.iterations(track):
-        obj = step(obj[None], total[None], illumination[None])[0]
-        total, illumination, misfit = _update(problem, Estimate(obj, nuisances))
-        if monitor.add(misfit):
-            best = obj
+    with updating(problem, Refine(), compiled=nuisances.variation is None) as updater:
+        sums = Sums()
+        total, illumination = updater.total(Estimate(obj, nuisances), size, sums)
+        monitor.start(sums.misfit)
+        for _ in monitor.iterations(track):
+            obj, sums = step(obj[None], total[None], illumination[None])[0], Sums()
+            total, illumination = updater.total(Estimate(obj, nuisances), size, sums)
+            if monitor.add(sums.misfit):
+                best = obj
     history = [*start.free_residual, *monitor.history]
     return Solution(best, nuisances, history, start.kept + monitor.kept)
-
-
-def _update(
-    problem: Problem, estimate: Estimate
-) -> tuple[Complex[Tensor, "height width"], Float[Tensor, "height width"], Misfit]:
-    """Return the update of all frames, the illumination, and the misfit of held-out pixels."""
-    obj, nuisances = estimate
-    total, illumination = torch.zeros_like(obj), torch.zeros_like(obj.real)
-    misfit, forward = Misfit(), problem.forward
-    for members, amplitude in problem.batches(problem.batch_size or batch_size(problem)):
-        frames = problem.placed(members, amplitude, nuisances)
-        probe = nuisances.probes(frames.fractions, members)
-        found = forward.back_project(obj, frames.corners, probe, frames.measured)
-        total += found.step
-        illumination += found.illumination
-        expected = nuisances.with_background(forward.detector.intensity(found.on_detector))
-        problem.held_out.add_to(misfit, expected, amplitude, members)
-    return total, illumination, misfit
 
 
 def build(network: Network) -> Learned | Sweeps:

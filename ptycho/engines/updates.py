@@ -76,6 +76,18 @@ class Updater(Protocol):
         """
         ...
 
+    def total(
+        self, estimate: Estimate, size: int, sums: Sums
+    ) -> tuple[Complex[Tensor, "height width"], Float[Tensor, "height width"]]:
+        """Return step and illumination of all frames together; see `BackProjection`.
+
+        Args:
+            estimate: on the device of the problem.
+            size: frames at a time.
+            sums: its misfit is added to.
+        """
+        ...
+
 
 class TensorUpdater:
     """The updater in tensors.
@@ -134,6 +146,24 @@ class TensorUpdater:
             slopes = forward.detector.spread(change)
             update = update._replace(positions=position_sums(slopes, modelled, counted, used))
         return update
+
+    def total(
+        self, estimate: Estimate, size: int, sums: Sums
+    ) -> tuple[Complex[Tensor, "height width"], Float[Tensor, "height width"]]:
+        """Return step and illumination of all frames together; see `Updater.total`."""
+        problem, forward = self.problem, self.problem.forward
+        obj, nuisances = estimate
+        step, light = torch.zeros_like(obj), torch.zeros_like(obj.real)
+        for part in problem.parts(size):
+            members, amplitude = problem.batch(part)
+            frames = problem.placed(members, amplitude, nuisances)
+            probe = nuisances.probes(frames.fractions, members)
+            found = forward.back_project(obj, frames.corners, probe, frames.measured)
+            step += found.step
+            light += found.illumination
+            expected = nuisances.with_background(forward.detector.intensity(found.on_detector))
+            problem.held_out.add_to(sums.misfit, expected, amplitude, members)
+        return step, light
 
     def _varied(
         self, nuisances: Nuisances, found: BackProjection, frames: PlacedFrames, sums: Sums

@@ -114,6 +114,20 @@ def test_frames_stored_as_amplitudes_in_another_unit():
     assert_agree(*started(raw), Refine(intensity=True), PART)
 
 
+def test_the_step_of_all_frames_together():
+    problem, estimate = started(scan(), n_modes=2, beam=True, background=True)
+    sums = Sums(), Sums()
+    ours, theirs = FusedUpdater(problem, ALONE), TensorUpdater(problem)
+    for _ in range(2):  # the second finds an empty canvas again
+        mine, other = (
+            updater.total(estimate, 10, each)
+            for updater, each in zip((ours, theirs), sums, strict=True)
+        )
+        assert_same(mine[0], other[0], "step")
+        assert_same(mine[1], other[1], "illumination")
+    assert sums[0].misfit.value == pytest.approx(sums[1].misfit.value, rel=1e-5)
+
+
 def test_two_iterations_of_all_batches():
     """What is kept from one batch or iteration to the next is what it would be anew."""
     problem, estimate = started(scan(), background=True)
