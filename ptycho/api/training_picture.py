@@ -8,7 +8,7 @@ from collections.abc import Callable
 import torch
 
 from ptycho.api.components import Members
-from ptycho.engines.reconstruction import stitched_groups
+from ptycho.engines.grouped import stitched_groups
 from ptycho.learning.model import PtychoModel
 from ptycho.learning.plan import Picture
 from ptycho.physics.patches import canvas_of

@@ -18,19 +18,18 @@ from torch import Tensor
 
 from ptycho.engines import ENGINES
 from ptycho.engines.ending import Ending
+from ptycho.engines.grouped import stitched_groups
 from ptycho.engines.nuisances import Nuisances, Refine, log_modes, more_modes
 from ptycho.engines.problem import Engine, Estimate, Problem, Solution
 from ptycho.engines.residuals import Unexplained, frame_residuals, unexplained_intensity
 from ptycho.engines.root_bias import needs_unbiased
-from ptycho.engines.stitching import Stitched, illumination_on, stitch
+from ptycho.engines.stitching import illumination_on
 from ptycho.learning.model import PtychoModel
-from ptycho.learning.prediction import predict_patches
 from ptycho.networks.network import Network
-from ptycho.physics.overlap import merge_weight
-from ptycho.physics.patches import Canvas, canvas_of, window_corners
+from ptycho.physics.patches import Canvas, canvas_of
 from ptycho.physics.probe import orthogonal_modes
-from ptycho.progress import Track, tracked, untracked
-from ptycho.scan.dataset import GroupDataset, default_batch_size
+from ptycho.progress import Track, tracked
+from ptycho.scan.dataset import GroupDataset
 from ptycho.scan.raw_data import RawData
 from ptycho.scan.scaling import ScaledProbe
 
@@ -167,7 +166,7 @@ def reconstruct(
         obj = torch.ones(canvas.shape, dtype=torch.complex64)
         coverage = obj.real
     else:
-        found, coverage, _ = stitched_groups(
+        found, coverage = stitched_groups(
             model, groups, canvas, batch_size=plan.batch_size, device=plan.device,
             track=plan.track("reconstructing", "batches"),
         )  # fmt: skip
@@ -228,41 +227,6 @@ def continue_from(
     problem = _problem(raw, start.frames, canvas, plan, positions=given.positions)
     solution = _solve(engine, problem, Estimate(torch.from_numpy(obj), given), plan)
     return _result(problem, solution, coverage, given, 1.0, plan)
-
-
-def stitched_groups(
-    model: PtychoModel,
-    groups: GroupDataset,
-    canvas: Canvas,
-    *,
-    batch_size: int | None,
-    device: torch.device,
-    track: Track = untracked,
-) -> Stitched:
-    """Return the patches that a network predicts for groups, stitched to one object.
-
-    Args:
-        model: trained, with the probe of the scan.
-        groups: of a scan.
-        canvas: holds the windows of all frames.
-        batch_size: groups at a time; None chooses by size.
-        device: where the network computes.
-        track: wraps the batches, given their number, to show progress.
-    """
-    raw, size, window = groups.raw, groups.raw.frame_size, model.window
-    at_once = batch_size or default_batch_size(groups.groups.shape[1], size, 64)
-    predicted = predict_patches(model, groups, device=device, batch_size=at_once, track=track)
-    first = size // 2 - window // 2
-    corners, _ = window_corners(torch.from_numpy(raw.positions[predicted.members.numpy()]), size)
-    inner = slice(first, first + window)
-    weight = merge_weight(model.probe.detach().cpu())[inner, inner]
-    return stitch(
-        predicted.patches,
-        corners - torch.tensor(canvas.origin) + first,
-        weight,
-        canvas.shape,
-        group_of=predicted.group_of,
-    )
 
 
 def _problem(

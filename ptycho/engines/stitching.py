@@ -19,12 +19,15 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from jaxtyping import Complex, Float, Int
+from scipy.signal import oaconvolve
 from scipy.sparse.csgraph import connected_components, dijkstra
 from scipy.spatial import cKDTree
 from torch import Tensor
 
 from ptycho.physics.patches import Canvas, cut_patches, place_patches, window_corners
 from ptycho.physics.probe import probe_intensity
+
+_ROUNDING = 1e-12  # of sums by transforms
 
 _CHUNK_PIXELS = 2**21
 """Window pixels processed at a time: limits temporary memory to about 100 MB."""
@@ -111,11 +114,13 @@ def illumination_on(
     single = probe_intensity(probe)
     single = single / single.max()
     corners, _ = window_corners(positions, probe.shape[-1])
-    corners = corners - torch.tensor(canvas.origin)
-    total = single.new_zeros(canvas.shape)
-    for part in corners.split(max(1, _CHUNK_PIXELS // single.numel())):
-        total += place_patches(single.expand(len(part), -1, -1), part, canvas.shape)
-    return total
+    row, col = (corners - torch.tensor(canvas.origin)).numpy().T
+    # All windows show the same, so it is a convolution, whatever their number.
+    side = probe.shape[-1] - 1
+    counts = np.zeros((canvas.shape[0] - side, canvas.shape[1] - side))
+    np.add.at(counts, (row, col), 1)
+    total = torch.from_numpy(oaconvolve(counts, single.double().numpy())).float()
+    return torch.where(total > _ROUNDING * total.max(), total, 0)
 
 
 @dataclass(frozen=True, slots=True)

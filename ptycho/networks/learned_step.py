@@ -5,18 +5,23 @@ Knows the object and its update; nothing of probes, frames or scans. So one step
 frame, a group and a whole scan, at any frame size and overlap.
 """
 
+from collections.abc import Iterator
+
 import torch
 from jaxtyping import Complex, Float
 from torch import Tensor, nn
 
 from ptycho.networks.blocks import Body
-from ptycho.physics.forward import update_step
 
 _DIM = 2e-3
 """Share of the brightest illumination below which a pixel is ignored."""
 
 _DAMPING = 0.05
 _AROUND = 33  # pixels; odd
+
+_TILE, _MARGIN = 1024, 96
+"""Pixels of an axis that are corrected together, and how much of their surroundings is looked at: a
+multiple of the coarsest pixel, and more than body (54) and means (32) reach."""
 
 
 class LearnedStep(nn.Module):
@@ -61,12 +66,26 @@ class LearnedStep(nn.Module):
             illumination: photons on each object pixel, all frames together.
         """
         brightest = illumination.amax(dim=(-2, -1), keepdim=True)
-        lit = illumination > _DIM * brightest
-        box = _box(lit)
-        update = update_step(step, illumination, damping=_DAMPING)
-        lit, here, update, photons = (part[..., *box] for part in (lit, obj, update, illumination))
-        phase = torch.sgn(_mean_around(photons * here))
-        turned, towards = here * phase.conj(), update * phase.conj()
+        corrected = obj.clone()
+        for outer, inner, target in _tiles(illumination > _DIM * brightest):
+            found = self._corrected(
+                obj[..., *outer], step[..., *outer], illumination[..., *outer], brightest
+            )
+            corrected[..., *target] = found[..., *inner]
+        return corrected
+
+    def _corrected(
+        self,
+        obj: Complex[Tensor, "object height width"],
+        step: Complex[Tensor, "object height width"],
+        photons: Float[Tensor, "object height width"],
+        brightest: Float[Tensor, "object 1 1"],
+    ) -> Complex[Tensor, "object height width"]:
+        """Return the corrected objects of a part of the canvas."""
+        lit = photons > _DIM * brightest
+        update = step / (photons + _DAMPING * brightest)
+        phase = torch.sgn(_mean_around(photons * obj))
+        turned, towards = obj * phase.conj(), update * phase.conj()
         unsure = _mean_around(torch.where(lit, towards.abs().square(), 0))
         unsure = (unsure + 1 / (photons + 1)).sqrt()
         features = [
@@ -83,9 +102,37 @@ class LearnedStep(nn.Module):
         out = self.body(seen.contiguous(memory_format=torch.channels_last))
         change = 2 * torch.sigmoid(out[:, 2]) * update
         change = change + unsure * phase * torch.complex(out[:, 0], out[:, 1])
-        corrected = obj.clone()
-        corrected[..., *box] = torch.where(lit, here + change, here)
-        return corrected
+        return torch.where(lit, obj + change, obj)
+
+
+Box = tuple[slice, slice]
+
+
+def _tiles(lit: Tensor) -> Iterator[tuple[Box, Box, Box]]:
+    """Divide the lit part of a canvas into tiles, one where it is small.
+
+    What lies beyond the margin of a tile cannot be seen from inside. Tiles begin at multiples of
+    the coarsest pixel of the body, so that it does to a pixel what it would do on the whole.
+
+    Yields:
+        The tile with its margin; the tile as a part of that; the tile itself.
+    """
+    for rows in _parts(lit.any(dim=0).any(dim=1)):
+        for cols in _parts(lit.any(dim=0).any(dim=0)):
+            outer, inner, target = zip(rows, cols, strict=True)
+            yield outer, inner, target
+
+
+def _parts(lit: Tensor) -> list[tuple[slice, slice, slice]]:
+    """Divide the lit part of an axis; see `_tiles`."""
+    lines = lit.nonzero().flatten().tolist() or [0]
+    first, last = lines[0] // Body.multiple * Body.multiple, lines[-1] + 1
+    found = []
+    for start in range(first, last, _TILE):
+        stop = min(start + _TILE, last)
+        low, high = max(first, start - _MARGIN), min(last, stop + _MARGIN)
+        found.append((slice(low, high), slice(start - low, stop - low), slice(start, stop)))
+    return found
 
 
 def _mean_around(values: Tensor) -> Tensor:
@@ -99,15 +146,3 @@ def _mean_around(values: Tensor) -> Tensor:
         side = values.shape[axis]
         values = (sums.narrow(axis, _AROUND, side) - sums.narrow(axis, 0, side)) / _AROUND
     return torch.view_as_complex(values.contiguous()) if values.shape[-1] == 2 else values[..., 0]
-
-
-def _box(lit: Tensor) -> tuple[slice, slice]:
-    """Return a rectangle that holds every lit pixel of any object.
-
-    It begins at multiples of the coarsest pixel of the body, which so has the same place on the
-    canvas whatever else is in the batch.
-    """
-    any_lit = lit.any(dim=0)
-    lines = (any_lit.any(dim=axis).nonzero().flatten().tolist() or [0] for axis in (1, 0))
-    row, col = (slice(n[0] // Body.multiple * Body.multiple, n[-1] + 1) for n in lines)
-    return row, col

@@ -13,6 +13,7 @@ from ptycho.engines.ending import Ending
 from ptycho.engines.held_out import held_out_patterns
 from ptycho.engines.learned import learned_steps
 from ptycho.engines.problem import Solution
+from ptycho.networks import learned_step
 from ptycho.networks.learned_step import LearnedStep
 from ptycho.physics.forward import update_step
 from ptycho.scan.scaling import scaled_probe
@@ -63,6 +64,22 @@ def test_a_larger_canvas_changes_nothing(margin):
         inside = step(obj, asked, light)
         outside = step(grown(obj, 1.0), grown(asked), grown(light))
     torch.testing.assert_close(outside, grown(inside, 1.0), rtol=1e-6, atol=1e-8)
+
+
+def test_tiles_of_a_large_canvas_change_nothing(monkeypatch):
+    step = step_of_random_weights()
+    for weights in step.body.parameters():  # so that what is far away would be seen if it could be
+        torch.nn.init.normal_(weights, std=0.2)
+    g = torch.Generator().manual_seed(1)
+    obj, asked = (torch.randn(1, 300, 260, dtype=torch.complex128, generator=g) for _ in "ab")
+    light = 1e3 * torch.rand(1, 300, 260, dtype=torch.float64, generator=g)
+    light[:, :13], light[..., :21] = 0, 0
+    with torch.no_grad():
+        whole = step(obj, asked, light)
+        monkeypatch.setattr(learned_step, "_TILE", 64)
+        torch.testing.assert_close(step(obj, asked, light), whole, rtol=1e-9, atol=1e-9)
+        monkeypatch.setattr(learned_step, "_MARGIN", 48)
+        assert (step(obj, asked, light) - whole).abs().max() > 1e-6
 
 
 def test_nothing_lit_is_nothing_changed():
