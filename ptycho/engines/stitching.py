@@ -19,7 +19,6 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from jaxtyping import Complex, Float, Int
-from scipy.signal import oaconvolve
 from scipy.sparse.csgraph import connected_components, dijkstra
 from scipy.spatial import cKDTree
 from torch import Tensor
@@ -28,6 +27,7 @@ from ptycho.physics.patches import Canvas, cut_patches, place_patches, window_co
 from ptycho.physics.probe import probe_intensity
 
 _ROUNDING = 1e-12  # of sums by transforms
+_STRIP = 1024  # rows of a canvas that are transformed at a time
 
 _CHUNK_PIXELS = 2**21
 """Window pixels processed at a time: limits temporary memory to about 100 MB."""
@@ -114,13 +114,18 @@ def illumination_on(
     single = probe_intensity(probe)
     single = single / single.max()
     corners, _ = window_corners(positions, probe.shape[-1])
-    row, col = (corners - torch.tensor(canvas.origin)).numpy().T
+    row, col = (corners - torch.tensor(canvas.origin)).T
     # All windows show the same, so it is a convolution, whatever their number.
-    side = probe.shape[-1] - 1
-    counts = np.zeros((canvas.shape[0] - side, canvas.shape[1] - side))
-    np.add.at(counts, (row, col), 1)
-    total = torch.from_numpy(oaconvolve(counts, single.double().numpy())).float()
-    return torch.where(total > _ROUNDING * total.max(), total, 0)
+    size = probe.shape[-1]
+    counts = torch.zeros(canvas.shape, dtype=torch.float64)
+    counts.index_put_((row, col), counts.new_ones(len(row)), accumulate=True)
+    total = torch.zeros_like(counts)
+    for first in range(0, len(counts), _STRIP):
+        strip = counts[first : first + _STRIP]
+        shape = (min(len(strip) + size - 1, len(counts) - first), canvas.shape[1])
+        parts = (torch.fft.rfft2(each, s=shape) for each in (strip, single.double()))
+        total[first : first + shape[0]] += torch.fft.irfft2(math.prod(parts), s=shape)
+    return torch.where(total > _ROUNDING * total.max(), total, 0).float()
 
 
 @dataclass(frozen=True, slots=True)

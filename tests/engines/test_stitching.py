@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 
+from ptycho.engines import stitching
 from ptycho.engines.stitching import stitch
 from ptycho.physics.patches import canvas_of, cut_patches, window_corners
 
@@ -153,3 +154,19 @@ def test_counts_that_do_not_match_are_refused():
             patches, torch.zeros(3, 2, dtype=torch.int64), torch.ones(4, 4), (4, 4),
             group_of=torch.tensor([0, 1]),
         )  # fmt: skip
+
+
+@pytest.mark.parametrize("strip", [7, 50, 1024])
+def test_the_illumination_is_the_sum_of_all_windows(monkeypatch, strip):
+    monkeypatch.setattr(stitching, "_STRIP", strip)
+    positions = spiral()
+    canvas = canvas_of(positions, SIZE).widened(3)
+    probe = torch.randn(2, SIZE, SIZE, dtype=torch.complex64, generator=draw(3))
+    single = probe.abs().square().sum(dim=0)
+    corners = window_corners(positions, SIZE)[0] - torch.tensor(canvas.origin)
+    expected = torch.zeros(canvas.shape)
+    for row, col in corners.tolist():
+        expected[row : row + SIZE, col : col + SIZE] += single / single.max()
+    found = stitching.illumination_on(canvas, positions, probe)
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
+    assert (found[:3] == 0).all()
