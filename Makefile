@@ -6,7 +6,8 @@
 #   make bench   benchmarks of networks and grouping; bench-grouping alone; bench-reconstruction,
 #                which also installs pty-chi for comparison; bench-calibration, spoiled scans, hours;
 #                bench-peers, other packages read our files, in an environment of their own (2 GB);
-#                bench-alarms, warnings of ptycho inspect on good scans, half an hour
+#                bench-alarms, warnings of ptycho inspect on good scans, half an hour;
+#                bench-speed, the main loop against its Fourier transforms and pty-chi
 #   make clean   remove all of these files, .venv included
 
 PYTHON ?= python3
@@ -28,7 +29,7 @@ WHOLE := $(addprefix tests/,api calibration commands integration report view) $(
 UNCHECKED := -o addopts="--import-mode=importlib --strict-markers --strict-config"
 PARALLEL := -q -m "not slow" -n 2 --dist loadfile
 
-.PHONY: demo fast test check slow bench bench-grouping bench-reconstruction bench-calibration bench-peers bench-alarms docs clean
+.PHONY: demo fast test check slow bench bench-grouping bench-reconstruction bench-calibration bench-peers bench-alarms bench-speed docs clean
 .DELETE_ON_ERROR:
 
 $(READY): pyproject.toml
@@ -85,6 +86,9 @@ $(PEERS)/.ready: $(READY)
 
 bench-peers: $(PEERS)/.ready
 	$(BIN)/python benchmarks/peers_read.py
+
+bench-speed: $(PEER)
+	$(BIN)/python benchmarks/speed.py
 
 bench-alarms: $(READY)
 	$(BIN)/python benchmarks/false_alarms.py
