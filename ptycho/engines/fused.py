@@ -10,10 +10,9 @@ detector only, which cancel.
 
 import itertools
 import math
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -24,6 +23,15 @@ from ptycho.engines.background import BackgroundSum
 from ptycho.engines.nuisances import Nuisances, Refine
 from ptycho.engines.problem import Estimate, Problem
 from ptycho.engines.updates import Sums, TensorUpdater, Update, Updater
+from ptycho.physics.compiled import (
+    Real,
+    Team,
+    as_real,
+    load_loops,
+    to_corner,
+    transformed,
+    working_team,
+)
 from ptycho.physics.patches import check_inside, window_corners
 
 _MOST_KEPT = 2**29
@@ -34,12 +42,6 @@ _AT_ONCE = 2**19
 
 _DTYPES = (np.dtype(np.uint8), np.dtype(np.uint16), np.dtype(np.float32))
 """Frames of which the loops take as they are; others are turned into float32."""
-
-Real = Float[np.ndarray, "..."]
-"""Single precision; complex numbers as real and imaginary part in turn."""
-
-_Item = TypeVar("_Item")
-_Result = TypeVar("_Result")
 
 
 @contextmanager
@@ -56,38 +58,8 @@ def updating(problem: Problem, refine: Refine, *, compiled: bool) -> Iterator[Up
     if not (compiled and plain) or refine.variation:
         yield TensorUpdater(problem)
         return
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # each of ours transforms its own frames
-    try:
-        with ThreadPoolExecutor(threads) as pool:
-            yield FusedUpdater(problem, Team(pool, threads))
-    finally:
-        torch.set_num_threads(threads)
-
-
-class Team(NamedTuple):
-    """Threads that share work."""
-
-    pool: ThreadPoolExecutor | None
-    """None where there is one."""
-    threads: int
-
-    def each(self, function: Callable[[_Item], _Result], items: Sequence[_Item]) -> list[_Result]:
-        """Return what a function makes of each item; a thread that is free takes the next one."""
-        if self.pool is None or self.threads == 1 or len(items) == 1:
-            return [function(item) for item in items]
-        results: dict[int, _Result] = {}
-        waiting = iter(range(len(items)))
-
-        def work() -> None:
-            for number in waiting:
-                results[number] = function(items[number])
-
-        others = [self.pool.submit(work) for _ in range(self.threads - 1)]
-        work()
-        for other in others:
-            other.result()
-        return [results[number] for number in range(len(items))]
+    with working_team() as team:
+        yield FusedUpdater(problem, team)
 
 
 class _Frames(NamedTuple):
@@ -146,14 +118,12 @@ class FusedUpdater:
     """
 
     def __init__(self, problem: Problem, team: Team, at_once: int = _AT_ONCE):
-        from ptycho.engines import frame_loops
-
-        self._loops, self._problem, self._team = frame_loops, problem, team
+        self._loops, self._problem, self._team = load_loops(), problem, team
         self._at_once = at_once
         self._size = size = problem.frames.raw.frame_size
         self._members = problem.members.astype(np.int64)
         held = problem.held_out
-        self._excluded = _to_corner(held.excluded).flatten(1).to(torch.uint8).numpy()
+        self._excluded = to_corner(held.excluded).flatten(1).to(torch.uint8).numpy()
         number = torch.fft.fftshift(torch.arange(size * size).unflatten(0, (size, size)))
         self._pixels = number.flatten()[held.pixels].numpy()
         self._judging = held.judging.numpy()
@@ -176,7 +146,7 @@ class FusedUpdater:
         """Return what a batch makes of an estimate; see `Updater.update`."""
         frames, found, most = self._gathered(estimate, part.numpy(), refine, sums)
         damped = np.float32(damping * most)
-        canvas = (_real(estimate.obj), self._step, self._light)
+        canvas = (as_real(estimate.obj), self._step, self._light)
         self._team.each(
             lambda band: self._loops.apply(*canvas, frames.corners, self._size, damped, *band),
             self._bands,
@@ -201,7 +171,7 @@ class FusedUpdater:
         obj, nuisances = estimate
         self._kept.look_at(nuisances, refine)
         frames = self._placed(part, nuisances)
-        batch = _Batch(_real(obj), self._kept.spectrum, self._kept.background, refine)
+        batch = _Batch(as_real(obj), self._kept.spectrum, self._kept.background, refine)
         at_once = max(1, self._at_once // (8 * nuisances.probe.numel()))
         found = self._team.each(lambda some: self._found(batch, some), frames.split(at_once))
         most = self._team.each(lambda band: self._place(found, band), self._bands)
@@ -235,12 +205,12 @@ class FusedUpdater:
         def moved_probes(some: _Frames) -> Real:
             out = spectra[: len(some.members)]
             loops.ramped(batch.spectrum, some.fractions, some.beam, out)
-            return _transformed(torch.fft.ifft2, out)
+            return transformed(torch.fft.ifft2, out)
 
         probes, which = self._kept.probes(frames, moved_probes)
         waves = np.empty_like(spectra) if moves else spectra
         loops.exit_waves(batch.obj, frames.corners, probes, which, waves)
-        waves = _transformed(torch.fft.fft2, waves, norm="ortho")
+        waves = transformed(torch.fft.fft2, waves, norm="ortho")
         waves = waves.reshape(n_frames, n_modes, -1)
         derivatives = np.empty((0, 0, 0, 0), np.float32)
         if moves:
@@ -252,14 +222,14 @@ class FusedUpdater:
             self._pixels, self._judging, batch.background, self._problem.unbiased,
             batch.refine.intensity, sums, frames.misfit, frames.photons, frames.sums,
         )  # fmt: skip
-        change = _transformed(torch.fft.ifft2, waves.reshape(spectra.shape), norm="ortho")
+        change = transformed(torch.fft.ifft2, waves.reshape(spectra.shape), norm="ortho")
         step, weight = empty, empty
         if batch.refine.probe:
             weight = np.zeros((size, size), np.float32)
             back = np.empty_like(spectra)
             loops.times_patches(batch.obj, frames.corners, change, back, weight)
             step = np.zeros_like(batch.spectrum)
-            back = _transformed(torch.fft.fft2, back)
+            back = transformed(torch.fft.fft2, back)
             loops.add_unramped(back, frames.fractions, step)
         return _Found(frames, probes, which, change, sums, step, weight)
 
@@ -269,10 +239,10 @@ class FusedUpdater:
         both = np.empty((n_frames, 2, n_modes, size, 2 * size), np.float32)
         self._loops.slopes(spectra, both)
         both = both.reshape(2 * n_frames, n_modes, size, 2 * size)
-        slopes = _transformed(torch.fft.ifft2, both)
+        slopes = transformed(torch.fft.ifft2, both)
         corners = np.repeat(frames.corners, 2, axis=0)
         self._loops.exit_waves(batch.obj, corners, slopes, np.arange(len(slopes)), both)
-        waves = _transformed(torch.fft.fft2, both, norm="ortho")
+        waves = transformed(torch.fft.fft2, both, norm="ortho")
         return waves.reshape(n_frames, 2, n_modes, -1)
 
     def _place(self, found: list[_Found], band: tuple[int, int]) -> float:
@@ -340,11 +310,11 @@ class _Kept:
         """
         seen, self._seen = self._seen, nuisances
         if seen is None or nuisances.probe is not seen.probe:
-            self.spectrum = _real(torch.fft.fft2(nuisances.probe))
+            self.spectrum = as_real(torch.fft.fft2(nuisances.probe))
         if seen is None or nuisances.background is not seen.background:
             self.background = np.zeros(self._size**2, np.float32)
             if nuisances.background is not None:
-                self.background = _to_corner(nuisances.background).flatten().numpy()
+                self.background = to_corner(nuisances.background).flatten().numpy()
         stays = seen is not None and nuisances.positions is seen.positions
         if not stays:
             self._places = None
@@ -395,18 +365,3 @@ class _Kept:
         corners = corners - self._origin
         check_inside(corners, self._size, self._shape)
         return corners.numpy(), fractions.numpy()
-
-
-def _to_corner(frames: Shaped[Tensor, "*frame row col"]) -> Shaped[Tensor, "*frame row col"]:
-    """Return frames with the zero frequency moved from pixel N//2 to pixel 0."""
-    return torch.fft.ifftshift(frames, dim=(-2, -1)).contiguous()
-
-
-def _real(waves: Tensor) -> Real:
-    """Return complex numbers as real and imaginary part in turn, without a copy."""
-    return waves.detach().contiguous().numpy().view(np.float32)
-
-
-def _transformed(transform: Callable[..., Tensor], waves: Real, **how: str) -> Real:
-    """Return the Fourier transform of waves."""
-    return _real(transform(torch.from_numpy(waves.view(np.complex64)), **how))

@@ -24,7 +24,8 @@ from torch.utils.data import DataLoader, IterableDataset
 from ptycho.learning.callbacks import Bar
 from ptycho.learning.plan import PretrainingPlan
 from ptycho.learning.trainer import rate_over_time, trainer, with_schedule
-from ptycho.networks.lifted import back_project_group, sweep_group
+from ptycho.networks.group_updates import group_updater
+from ptycho.networks.lifted import sweep_group
 from ptycho.networks.network import Network
 from ptycho.progress import drawn
 from ptycho.simulation.random_scans import DrawnScans, RandomScans
@@ -104,18 +105,19 @@ class _Pretraining(L.LightningModule):
         self.rng = np.random.default_rng(plan.seed)
 
     def training_step(self, scans: DrawnScans, index: int) -> _StepOutput:
-        canvas = sweep_group(
-            scans.batch,
-            scans.probe,
-            int(self.rng.choice(list(_ITERATIONS), p=list(_ITERATIONS.values()))),
-            parts=int(self.rng.choice(_PARTS)),
-            growth=float(np.exp(self.rng.uniform(np.log(0.05), np.log(0.5)))),
-        )
+        with group_updater(scans.batch, scans.probe) as updater:
+            canvas = sweep_group(
+                updater,
+                scans.batch,
+                int(self.rng.choice(list(_ITERATIONS), p=list(_ITERATIONS.values()))),
+                parts=int(self.rng.choice(_PARTS)),
+                growth=float(np.exp(self.rng.uniform(np.log(0.05), np.log(0.5)))),
+            )
         steps = self.network.steps
         loss, errors = canvas.real.new_zeros(()), []
         for number in range(steps + 1):
-            with torch.no_grad():
-                found = back_project_group(canvas, scans.batch, scans.probe)
+            with group_updater(scans.batch, scans.probe) as updater:
+                found = updater.step(canvas)
             error = torch.log10(
                 squared_error(canvas, scans.obj, found.illumination) + _LEAST
             ).mean()

@@ -10,10 +10,9 @@ import torch
 from jaxtyping import Complex, Float
 from torch import Tensor
 
+from ptycho.networks.group_updates import GroupUpdater, group_updater
 from ptycho.networks.learned_step import LearnedStep
 from ptycho.networks.network import Network
-from ptycho.physics.detector import Measured
-from ptycho.physics.forward import BackProjection, update_step
 from ptycho.physics.patches import cut_patches
 from ptycho.scan.dataset import GroupBatch
 
@@ -59,46 +58,21 @@ class LiftedUNet(Network):
             probe: the probe shifted to each position, sqrt(photons) per object pixel.
             weight: merge weight of each window pixel; not needed by this network.
         """
-        canvas = sweep_group(batch, probe, self.sweeps)
-        illumination = None
-        for _ in range(self.steps):
-            with torch.no_grad():
-                found = back_project_group(canvas, batch, probe, illumination=illumination)
-            illumination = found.illumination
-            canvas = self.step(canvas, found.step, illumination)
+        with group_updater(batch, probe) as updater:
+            canvas = sweep_group(updater, batch, self.sweeps)
+            found = updater.step(canvas)
+        for number in range(self.steps):
+            if number > 0:
+                with group_updater(batch, probe) as updater:
+                    found = updater.step(canvas)
+            canvas = self.step(canvas, *found)
         return cut_patches(canvas, batch.corners, batch.amplitude.shape[-1])
-
-
-def back_project_group(
-    canvas: Complex[Tensor, "group height width"],
-    batch: GroupBatch,
-    probe: Complex[Tensor, "group member mode row col"],
-    part: slice = slice(None),
-    illumination: Float[Tensor, "group height width"] | None = None,
-) -> BackProjection:
-    """Accumulate the update of each group's object from its members.
-
-    Args:
-        canvas: object of each group.
-        batch: measured frames and their windows.
-        probe: the probe shifted to each position.
-        part: members to use.
-        illumination: of those members, where it is known from an earlier call.
-    """
-    amplitude, excluded, background, _ = batch.measured
-    return batch.forward.back_project(
-        canvas,
-        batch.corners[:, part],
-        probe[:, part],
-        Measured(amplitude[:, part], excluded, background),
-        illumination=illumination,
-    )
 
 
 @torch.no_grad()
 def sweep_group(
+    updater: GroupUpdater,
     batch: GroupBatch,
-    probe: Complex[Tensor, "group member mode row col"],
     sweeps: int,
     *,
     parts: int = 4,
@@ -108,26 +82,22 @@ def sweep_group(
     """Reconstruct each group's object by iterations of the physics alone, from empty space.
 
     Args:
-        batch: measured frames and their windows.
-        probe: the probe shifted to each position.
+        updater: of the objects by their frames.
+        batch: the frames and their windows.
         sweeps: iterations; each uses every member once.
         parts: lots the members are used in, one after the other.
         damping: of the first iteration, relative to the brightest illumination.
         growth: of the damping per iteration, relative to the first.
     """
     n_groups, n_members = batch.members.shape
-    canvas = probe.new_ones((n_groups, *batch.shape))
+    dtype, device = batch.amplitude.dtype.to_complex(), batch.amplitude.device
+    canvas = torch.ones((n_groups, *batch.shape), dtype=dtype, device=device)
     before = canvas
     lots = [slice(first, None, parts) for first in range(min(parts, n_members))]
-    illumination: list[Tensor | None] = [None] * len(lots)
     for number in range(sweeps):
         ahead = canvas + _MOMENTUM * (canvas - before)
         before = canvas
-        for i, lot in enumerate(lots):
-            found = back_project_group(ahead, batch, probe, lot, illumination[i])
-            illumination[i] = found.illumination
-            ahead = ahead + update_step(
-                found.step, found.illumination, damping=damping * (1 + number * growth)
-            )
+        for lot in lots:
+            ahead = updater.updated(ahead, lot, damping=damping * (1 + number * growth))
         canvas = ahead
     return canvas

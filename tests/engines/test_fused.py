@@ -9,12 +9,13 @@ import torch
 from tiny_scan import start_of, swept
 
 from ptycho.api.simulation import simulate
-from ptycho.engines.fused import FusedUpdater, Team, updating
+from ptycho.engines.fused import FusedUpdater, updating
 from ptycho.engines.nuisances import Refine
 from ptycho.engines.problem import Estimate, Problem
 from ptycho.engines.sweeps import Iteration
 from ptycho.engines.updates import Sums, TensorUpdater
 from ptycho.experiment import Experiment
+from ptycho.physics.compiled import Team
 from ptycho.physics.patches import canvas_of
 from ptycho.scan.dataset import GroupDataset
 from ptycho.scan.scaling import scaled_probe

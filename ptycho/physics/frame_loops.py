@@ -1,7 +1,7 @@
 """Loops over the pixels of frames compiled by Numba: what an iteration does between its transforms.
 
-Data flow: patches -> object -> [engine] -> object.
-Imported by `fused` only: importing takes longer than a few frames.
+Data flow: batches -> network + [physics] -> trained model.
+Loaded by `compiled` only: importing takes longer than a few frames.
 
 Complex arrays come as float32 with real and imaginary parts in turn along the last axis. Waves on
 the detector have their zero frequency at pixel 0, frames at N//2. The loops release the interpreter
@@ -229,6 +229,24 @@ def apply(obj, step, light, corners, n, damped, first, last):
                 here[2 * c] += there[2 * c] * share
                 here[2 * c + 1] += there[2 * c + 1] * share
                 there[2 * c], there[2 * c + 1], lit[c] = np.float32(0), np.float32(0), np.float32(0)
+
+
+@_compiled
+@no_type_check
+def apply_everywhere(canvases, step, light, damping):
+    """Add step / (light + damping times the most light) to each of some canvases."""
+    for g in range(len(canvases)):
+        most = np.float32(0)
+        for r in range(light.shape[1]):
+            lit = light[g, r]
+            for c in range(len(lit)):
+                most = lit[c] if lit[c] > most else most
+        for r in range(light.shape[1]):
+            here, there, lit = canvases[g, r], step[g, r], light[g, r]
+            for c in range(len(lit)):
+                share = np.float32(1) / (lit[c] + damping * most)
+                here[2 * c] += there[2 * c] * share
+                here[2 * c + 1] += there[2 * c + 1] * share
 
 
 @_compiled
