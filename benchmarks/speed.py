@@ -133,11 +133,11 @@ def as_markdown(found: dict) -> str:
         "",
         f"Made by `benchmarks/speed.py` on {found['machine']}. Times per frame are CPU",
         "microseconds of one iteration over all frames, on one thread; the floor is that of the",
-        "forward and inverse Fourier transform of each mode (MKL, in the same run). *Tensors*: the",
-        "same iteration without compiled loops. *Before*: the version to which this one is compared.",
+        "forward and inverse Fourier transform of each mode (MKL, in the same run). *Tensors*:",
+        "the iteration without compiled loops. *Before*: the version compared with.",
         "",
-        "| frame | modes | refined | us per frame | goal | floor | / floor | tensors / | before / | "
-        "LSQML / | rPIE / |",
+        "| frame | modes | refined | us per frame | goal | floor | / floor | tensors / "
+        "| before / | LSQML / | rPIE / |",
         "|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for row in found["sweeps"]:

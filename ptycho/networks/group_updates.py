@@ -15,12 +15,14 @@ from jaxtyping import Complex, Float
 from torch import Tensor
 
 from ptycho.physics.compiled import (
+    NOTHING,
     Real,
     Team,
     as_real,
-    load_loops,
+    loops_for,
+    planar,
+    serves,
     to_corner,
-    transformed,
     working_team,
 )
 from ptycho.physics.detector import Measured
@@ -72,8 +74,8 @@ def group_updater(
         batch: measured frames and their windows.
         probe: the probe shifted to each position.
     """
-    on_processor = probe.device.type == "cpu" and probe.dtype == torch.complex64
-    if not (on_processor and batch.forward.plain):
+    able = serves(batch.forward, probe.shape[-1], probe.device)
+    if not able or probe.dtype != torch.complex64:
         yield TensorGroups(batch, probe)
         return
     with working_team() as team:
@@ -112,20 +114,19 @@ class TensorGroups:
         return canvas + update_step(step, light, damping=damping)
 
 
-class _Arrays(NamedTuple):
-    """Canvases of groups as the loops take them: (group, row, 2 col), light (group, row, col)."""
+class _Canvases(NamedTuple):
+    """Objects of groups as the loops take them, those of a lot below each other."""
 
-    obj: Real
+    objs: Real
+    """(group, row, 2 col)."""
     step: Real
+    """(2, row, col)."""
     light: Real
-
-    def of(self, lot: slice) -> "_Arrays":
-        """Return those of some groups, without a copy."""
-        return _Arrays(*(each[lot] for each in self))
+    """(row, col)."""
 
 
 class CompiledGroups:
-    """The update of groups in compiled loops; their canvases stand below each other.
+    """The update of groups in compiled loops.
 
     Args:
         batch: measured frames and their windows.
@@ -136,17 +137,16 @@ class CompiledGroups:
     def __init__(
         self, batch: GroupBatch, probe: Complex[Tensor, "group member mode row col"], team: Team
     ):
-        self._loops, self._team = load_loops(), team
         n_groups, n_members, n_modes, size, _ = probe.shape
-        self._probe = as_real(probe)
-        self._corners = batch.corners.numpy()
+        self._loops, self._team = loops_for(size), team
+        self._probes, self._corners = planar(probe), batch.corners.numpy()
         measured = batch.measured
-        self._amplitude = to_corner(measured.amplitude).flatten(2).numpy()
+        self._amplitude = to_corner(measured.amplitude).numpy()
+        nothing = torch.zeros(size, size)
         bad, known = measured.excluded, measured.background
-        excluded = torch.zeros(size, size) if bad is None else to_corner(bad)
-        self._excluded = excluded.flatten()[None].to(torch.uint8).numpy()
-        background = torch.zeros(size, size) if known is None else to_corner(known)
-        self._background = background.flatten().numpy()
+        excluded = to_corner(nothing if bad is None else bad)[None]
+        self._excluded = excluded.to(torch.uint8).numpy()
+        self._background = to_corner(nothing if known is None else known).numpy()
         at_once = max(1, _AT_ONCE // (8 * n_members * n_modes * size**2))
         self._lots = [slice(first, first + at_once) for first in range(0, n_groups, at_once)]
 
@@ -154,46 +154,43 @@ class CompiledGroups:
         self, canvas: Complex[Tensor, "group height width"], part: slice = _EVERY
     ) -> GroupStep:
         """Return the update of each object; see `GroupUpdater.step`."""
-        step = torch.zeros_like(canvas, requires_grad=False)
-        light = torch.zeros(canvas.shape)
-        arrays = _Arrays(as_real(canvas), as_real(step), light.numpy())
-        self._team.each(lambda lot: self._add(arrays.of(lot), lot, part), self._lots)
-        return GroupStep(step, light)
+        objs = as_real(canvas)
+        found = self._team.each(lambda lot: self._gathered(objs[lot], lot, part), self._lots)
+        steps = [torch.complex(*torch.from_numpy(each.step)) for each in found]
+        lights = [torch.from_numpy(each.light) for each in found]
+        return GroupStep(torch.cat(steps).view(canvas.shape), torch.cat(lights).view(canvas.shape))
 
     def updated(
         self, canvas: Complex[Tensor, "group height width"], part: slice, *, damping: float
     ) -> Complex[Tensor, "group height width"]:
         """Return the objects after the update; see `GroupUpdater.updated`."""
         after = canvas.detach().clone()
-        obj, light = as_real(after), np.zeros(after.shape, np.float32)
-        arrays = _Arrays(obj, np.zeros_like(obj), light)
+        objs = as_real(after)
 
         def update(lot: slice) -> None:
-            self._add(arrays.of(lot), lot, part)
-            self._loops.apply_everywhere(*arrays.of(lot), np.float32(damping))
+            found = self._gathered(objs[lot], lot, part)
+            self._loops.apply_everywhere(*found, np.float32(damping))
 
         self._team.each(update, self._lots)
         return after
 
-    def _add(self, arrays: _Arrays, lot: slice, part: slice) -> None:
-        """Add step and illumination of some groups."""
-        loops = self._loops
-        n_groups, height, _ = arrays.light.shape
-        below = [array.reshape(n_groups * height, -1) for array in arrays]
+    def _gathered(self, objs: Real, lot: slice, part: slice) -> _Canvases:
+        """Return step and illumination of some groups."""
+        n_groups, height, width = objs.shape[0], objs.shape[1], objs.shape[2] // 2
+        step = np.zeros((2, n_groups * height, width), np.float32)
+        light = np.zeros(step.shape[1:], np.float32)
         corners = self._corners[lot, part].copy()
         corners[..., 0] += height * np.arange(n_groups)[:, None]
-        corners = corners.reshape(-1, 2)
-        probe = np.ascontiguousarray(self._probe[lot, part])
-        probe = probe.reshape(len(corners), *probe.shape[2:])
-        amplitude = np.ascontiguousarray(self._amplitude[lot, part]).reshape(len(corners), -1)
-        which, waves = np.arange(len(corners)), np.empty_like(probe)
-        loops.exit_waves(below[0], corners, probe, which, waves)
-        waves = transformed(torch.fft.fft2, waves, norm="ortho").reshape(*probe.shape[:2], -1)
-        unused = np.zeros((len(corners), 5), np.float32)
-        loops.compare(
-            waves, np.empty((0, 0, 0, 0), np.float32), amplitude, np.zeros_like(which),
-            self._excluded, np.zeros((1, 0), np.int64), np.zeros((1, 0), bool), self._background,
-            False, False, np.empty((0, 0), np.float32), unused, unused, unused,
+        probes, amplitude, corners = (
+            np.ascontiguousarray(each).reshape(-1, *each.shape[2:])
+            for each in (self._probes[lot, part], self._amplitude[lot, part], corners)
+        )
+        n_frames, changes = len(corners), np.empty_like(probes)
+        self._loops.update(
+            objs.reshape(-1, 2 * width), corners, probes, NOTHING[5], NOTHING[2], amplitude,
+            np.zeros(n_frames, np.int64), self._excluded, np.zeros((1, 0), np.int64),
+            np.zeros((1, 0), bool), self._background, False, np.empty((n_frames, 2), np.float32),
+            NOTHING[2], NOTHING[2], NOTHING[2], NOTHING[3], NOTHING[1], changes,
         )  # fmt: skip
-        change = transformed(torch.fft.ifft2, waves.reshape(probe.shape), norm="ortho")
-        loops.place(change, probe, which, corners, *below[1:], 0, n_groups * height)
+        self._loops.place(changes, probes, corners, step, light, 0, len(light))
+        return _Canvases(objs, step, light)

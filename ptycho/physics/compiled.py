@@ -4,24 +4,31 @@ Data flow: batches -> network + [physics] -> trained model.
 `frame_loops` holds the loops; loading them takes half a second, so it is done where they are used.
 """
 
-import importlib
+import functools
 import logging
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from types import ModuleType
-from typing import NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
 import torch
-from jaxtyping import Float, Shaped
+from jaxtyping import Complex, Float, Shaped
 from torch import Tensor
+
+from ptycho.physics.forward import ForwardModel
+
+if TYPE_CHECKING:
+    from ptycho.physics.frame_loops import Loops
 
 log = logging.getLogger(__name__)
 
 Real = Float[np.ndarray, "..."]
 """Single precision; complex numbers as real and imaginary part in turn."""
+
+NOTHING: Any = {k: np.empty((0,) * k, np.float32) for k in range(1, 6)}
+"""Arrays of any number of axes that ask the loops for nothing."""
 
 _LOOPS = "ptycho.physics.frame_loops"
 
@@ -29,11 +36,29 @@ _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
 
 
-def load_loops() -> ModuleType:
-    """Return the module of compiled loops; logs that it loads them."""
+@functools.cache
+def loops_for(size: int) -> "Loops":
+    """Return the compiled loops for frames of one size; logs that it loads them.
+
+    Args:
+        size: N, one that `serves`.
+    """
     if _LOOPS not in sys.modules:
-        log.info("loading compiled loops (about 15 s the first time on a machine)")
-    return importlib.import_module(_LOOPS)
+        log.info("loading compiled loops (about 10 s the first time for a frame size)")
+    from ptycho.physics.frame_loops import Loops
+
+    return Loops(size)
+
+
+def serves(forward: ForwardModel, size: int, device: torch.device) -> bool:
+    """Return whether the loops can do it: thin samples in the far field, without blur.
+
+    Args:
+        forward: how an object makes the frames.
+        size: N, pixels per side of a frame; a power of two, 16 or more.
+        device: where tensors lie.
+    """
+    return device.type == "cpu" and forward.plain and size >= 16 and size & (size - 1) == 0
 
 
 class Team(NamedTuple):
@@ -76,16 +101,23 @@ def working_team() -> Iterator[Team]:
         torch.set_num_threads(threads)
 
 
-def to_corner(frames: Shaped[Tensor, "*frame row col"]) -> Shaped[Tensor, "*frame row col"]:
+def to_corner(frames: Shaped[Tensor, "*frame row col"]) -> Shaped[Tensor, "*frame pixel"]:
     """Return frames with the zero frequency moved from pixel N//2 to pixel 0."""
-    return torch.fft.ifftshift(frames, dim=(-2, -1)).contiguous()
+    return torch.fft.ifftshift(frames, dim=(-2, -1)).flatten(-2)
 
 
-def as_real(waves: Tensor) -> Real:
+def as_real(waves: Complex[Tensor, "*wave row col"]) -> Real:
     """Return complex numbers as real and imaginary part in turn, without a copy."""
     return waves.detach().contiguous().numpy().view(np.float32)
 
 
-def transformed(transform: Callable[..., Tensor], waves: Real, **how: str) -> Real:
-    """Return the Fourier transform of waves."""
-    return as_real(transform(torch.from_numpy(waves.view(np.complex64)), **how))
+def planar(waves: Complex[Tensor, "*wave row col"]) -> Real:
+    """Return complex numbers as (..., 2, pixel): real parts and imaginary parts apart."""
+    apart = torch.view_as_real(waves.detach()).movedim(-1, -3)
+    return apart.flatten(-2).contiguous().numpy()
+
+
+def from_planar(values: Real, shape: tuple[int, int]) -> Complex[Tensor, "*wave row col"]:
+    """Return complex numbers of a shape from real parts and imaginary parts."""
+    apart = torch.from_numpy(values).unflatten(-1, shape)
+    return torch.complex(apart.select(-3, 0), apart.select(-3, 1))
