@@ -13,9 +13,8 @@ from torch import Tensor
 from ptycho.engines.problem import Estimate, Problem
 from ptycho.engines.residuals import expected_frames
 from ptycho.grouping.compact import compact_part
-from ptycho.physics.counting import root_bias
+from ptycho.networks.group_updates import group_updater
 from ptycho.physics.detector import Measured
-from ptycho.physics.forward import update_step
 from ptycho.physics.patches import canvas_of, cut_patches, place_patches, window_corners
 from ptycho.physics.probe import probe_intensity
 from ptycho.simulation.noise import count_photons
@@ -121,31 +120,27 @@ class Reconstructor:
         """Return the object that explains some frames, after a few iterations from a flat start.
 
         The mean root of a few counts is below the root of their mean; amplitudes are corrected for
-        that with the intensity modelled in the iteration before.
+        that.
 
         Args:
             part: the frames.
             level: modulus of the flat start.
         """
         device = part.amplitude.device
-        obj = torch.full(self.canvas.shape, level, dtype=torch.complex64, device=device)
-        before, bias = obj, torch.zeros_like(part.amplitude)
-        forward, background = self.problem.forward, self.estimate.nuisances.background
+        obj = torch.full((1, *self.canvas.shape), level, dtype=torch.complex64, device=device)
+        before, background = obj, self.estimate.nuisances.background
+        measured = Measured(part.amplitude[None], self.bad, background, unbiased=True)
         generator = torch.Generator().manual_seed(self.problem.seed)
         batch, damping = max(8, min(32, len(part.members) // 5)), _DAMPING
-        for number in range(_ITERATIONS):
-            damping *= _GROWTH if number >= _ITERATIONS - _AVERAGED else 1.0
-            before, obj = obj, obj + _MOMENTUM * (obj - before)
-            order = torch.randperm(len(part.members), generator=generator).to(device)
-            for chosen in order.split(batch):
-                placed = self._placed(part.members[chosen])
-                measured = Measured(part.amplitude[chosen] + bias[chosen], self.bad, background)
-                found = forward.back_project(obj, placed.corners, placed.probe, measured)
-                obj = obj + update_step(found.step, found.illumination, damping=damping)
-                modelled = forward.detector.intensity(found.on_detector)
-                modelled = modelled if background is None else modelled + background
-                bias[chosen] = root_bias(modelled.sqrt())
-        return obj
+        corners, probe = (each[None] for each in self._placed(part.members))
+        with group_updater(self.problem.forward, corners, measured, probe) as updater:
+            for number in range(_ITERATIONS):
+                damping *= _GROWTH if number >= _ITERATIONS - _AVERAGED else 1.0
+                before, obj = obj, obj + _MOMENTUM * (obj - before)
+                order = torch.randperm(len(part.members), generator=generator).to(device)
+                for chosen in order.split(batch):
+                    obj = updater.updated(obj, chosen, damping=damping)
+        return obj[0]
 
     @torch.no_grad()
     def predicted(

@@ -105,10 +105,12 @@ class _Pretraining(L.LightningModule):
         self.rng = np.random.default_rng(plan.seed)
 
     def training_step(self, scans: DrawnScans, index: int) -> _StepOutput:
-        with group_updater(scans.batch, scans.probe) as updater:
+        batch = scans.batch
+        frames = batch.forward, batch.corners, batch.measured, scans.probe
+        with group_updater(*frames) as updater:
             canvas = sweep_group(
                 updater,
-                scans.batch,
+                batch,
                 int(self.rng.choice(list(_ITERATIONS), p=list(_ITERATIONS.values()))),
                 parts=int(self.rng.choice(_PARTS)),
                 growth=float(np.exp(self.rng.uniform(np.log(0.05), np.log(0.5)))),
@@ -116,7 +118,7 @@ class _Pretraining(L.LightningModule):
         steps = self.network.steps
         loss, errors = canvas.real.new_zeros(()), []
         for number in range(steps + 1):
-            with group_updater(scans.batch, scans.probe) as updater:
+            with group_updater(*frames) as updater:
                 found = updater.step(canvas)
             error = torch.log10(
                 squared_error(canvas, scans.obj, found.illumination) + _LEAST

@@ -11,7 +11,7 @@ from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import torch
-from jaxtyping import Complex, Float
+from jaxtyping import Complex, Float, Int
 from torch import Tensor
 
 from ptycho.physics.compiled import (
@@ -26,11 +26,13 @@ from ptycho.physics.compiled import (
     working_team,
 )
 from ptycho.physics.detector import Measured
-from ptycho.physics.forward import update_step
-from ptycho.scan.dataset import GroupBatch
+from ptycho.physics.forward import ForwardModel, update_step
 
 _AT_ONCE = 2**19
 """Bytes of exit waves that pass all steps together, so that they stay in the cache."""
+
+Part = slice | Int[Tensor, " member"]
+"""Some members of each group."""
 
 _EVERY = slice(None)
 
@@ -46,9 +48,7 @@ class GroupStep(NamedTuple):
 class GroupUpdater(Protocol):
     """The frames of groups, updating the objects of the groups."""
 
-    def step(
-        self, canvas: Complex[Tensor, "group height width"], part: slice = _EVERY
-    ) -> GroupStep:
+    def step(self, canvas: Complex[Tensor, "group height width"], part: Part = _EVERY) -> GroupStep:
         """Return the update of each object by some members of its group.
 
         Args:
@@ -58,7 +58,7 @@ class GroupUpdater(Protocol):
         ...
 
     def updated(
-        self, canvas: Complex[Tensor, "group height width"], part: slice, *, damping: float
+        self, canvas: Complex[Tensor, "group height width"], part: Part, *, damping: float
     ) -> Complex[Tensor, "group height width"]:
         """Return the objects after that update, damped; see `physics.forward.update_step`."""
         ...
@@ -66,48 +66,60 @@ class GroupUpdater(Protocol):
 
 @contextmanager
 def group_updater(
-    batch: GroupBatch, probe: Complex[Tensor, "group member mode row col"]
+    forward: ForwardModel,
+    corners: Int[Tensor, "group member 2"],
+    measured: Measured,
+    probe: Complex[Tensor, "group member mode row col"],
 ) -> Iterator[GroupUpdater]:
     """Provide what updates the objects of groups.
 
     Args:
-        batch: measured frames and their windows.
+        forward: how an object makes frames.
+        corners: first (row, col) of each window on the canvas of its group.
+        measured: frames, (group, member, row, col).
         probe: the probe shifted to each position.
     """
-    able = serves(batch.forward, probe.shape[-1], probe.device)
+    able = serves(forward, probe.shape[-1], probe.device)
     if not able or probe.dtype != torch.complex64:
-        yield TensorGroups(batch, probe)
+        yield TensorGroups(forward, corners, measured, probe)
         return
     with working_team() as team:
-        yield CompiledGroups(batch, probe, team)
+        yield CompiledGroups(corners, measured, probe, team)
 
 
 class TensorGroups:
     """The update of groups in tensors; arguments as for `group_updater`."""
 
-    def __init__(self, batch: GroupBatch, probe: Complex[Tensor, "group member mode row col"]):
-        self._batch, self._probe = batch, probe.detach()
+    def __init__(
+        self,
+        forward: ForwardModel,
+        corners: Int[Tensor, "group member 2"],
+        measured: Measured,
+        probe: Complex[Tensor, "group member mode row col"],
+    ):
+        self._forward, self._corners, self._measured = forward, corners, measured
+        self._probe = probe.detach()
         self._light: dict[tuple[int, ...], Tensor] = {}
 
     @torch.no_grad()
-    def step(
-        self, canvas: Complex[Tensor, "group height width"], part: slice = _EVERY
-    ) -> GroupStep:
+    def step(self, canvas: Complex[Tensor, "group height width"], part: Part = _EVERY) -> GroupStep:
         """Return the update of each object; see `GroupUpdater.step`."""
-        amplitude, excluded, background, _ = self._batch.measured
-        members = tuple(range(amplitude.shape[1])[part])
-        found = self._batch.forward.back_project(
+        probe = self._probe[:, part]
+        # The same lots come again in every iteration, drawn parts do not.
+        lot = tuple(range(self._probe.shape[1])[part]) if isinstance(part, slice) else None
+        found = self._forward.back_project(
             canvas,
-            self._batch.corners[:, part],
-            self._probe[:, part],
-            Measured(amplitude[:, part], excluded, background),
-            illumination=self._light.get(members),
+            self._corners[:, part],
+            probe,
+            self._measured._replace(amplitude=self._measured.amplitude[:, part]),
+            illumination=None if lot is None else self._light.get(lot),
         )
-        self._light[members] = found.illumination
+        if lot is not None:
+            self._light[lot] = found.illumination
         return GroupStep(found.step, found.illumination)
 
     def updated(
-        self, canvas: Complex[Tensor, "group height width"], part: slice, *, damping: float
+        self, canvas: Complex[Tensor, "group height width"], part: Part, *, damping: float
     ) -> Complex[Tensor, "group height width"]:
         """Return the objects after the update; see `GroupUpdater.updated`."""
         step, light = self.step(canvas, part)
@@ -129,18 +141,23 @@ class CompiledGroups:
     """The update of groups in compiled loops.
 
     Args:
-        batch: measured frames and their windows.
-        probe: the probe shifted to each position.
+        corners: as for `group_updater`.
+        measured: likewise.
+        probe: likewise.
         team: of threads that share the groups.
     """
 
     def __init__(
-        self, batch: GroupBatch, probe: Complex[Tensor, "group member mode row col"], team: Team
+        self,
+        corners: Int[Tensor, "group member 2"],
+        measured: Measured,
+        probe: Complex[Tensor, "group member mode row col"],
+        team: Team,
     ):
         n_groups, n_members, n_modes, size, _ = probe.shape
         self._loops, self._team = loops_for(size), team
-        self._probes, self._corners = planar(probe), batch.corners.numpy()
-        measured = batch.measured
+        self._probes, self._corners = planar(probe), corners.numpy()
+        self._unbiased = measured.unbiased
         self._amplitude = to_corner(measured.amplitude).numpy()
         nothing = torch.zeros(size, size)
         bad, known = measured.excluded, measured.background
@@ -150,9 +167,7 @@ class CompiledGroups:
         at_once = max(1, _AT_ONCE // (8 * n_members * n_modes * size**2))
         self._lots = [slice(first, first + at_once) for first in range(0, n_groups, at_once)]
 
-    def step(
-        self, canvas: Complex[Tensor, "group height width"], part: slice = _EVERY
-    ) -> GroupStep:
+    def step(self, canvas: Complex[Tensor, "group height width"], part: Part = _EVERY) -> GroupStep:
         """Return the update of each object; see `GroupUpdater.step`."""
         objs = as_real(canvas)
         found = self._team.each(lambda lot: self._gathered(objs[lot], lot, part), self._lots)
@@ -161,7 +176,7 @@ class CompiledGroups:
         return GroupStep(torch.cat(steps).view(canvas.shape), torch.cat(lights).view(canvas.shape))
 
     def updated(
-        self, canvas: Complex[Tensor, "group height width"], part: slice, *, damping: float
+        self, canvas: Complex[Tensor, "group height width"], part: Part, *, damping: float
     ) -> Complex[Tensor, "group height width"]:
         """Return the objects after the update; see `GroupUpdater.updated`."""
         after = canvas.detach().clone()
@@ -174,23 +189,25 @@ class CompiledGroups:
         self._team.each(update, self._lots)
         return after
 
-    def _gathered(self, objs: Real, lot: slice, part: slice) -> _Canvases:
+    def _gathered(self, objs: Real, lot: slice, part: Part) -> _Canvases:
         """Return step and illumination of some groups."""
+        which = part if isinstance(part, slice) else part.numpy()
         n_groups, height, width = objs.shape[0], objs.shape[1], objs.shape[2] // 2
         step = np.zeros((2, n_groups * height, width), np.float32)
         light = np.zeros(step.shape[1:], np.float32)
-        corners = self._corners[lot, part].copy()
+        corners = self._corners[lot, which].copy()
         corners[..., 0] += height * np.arange(n_groups)[:, None]
         probes, amplitude, corners = (
             np.ascontiguousarray(each).reshape(-1, *each.shape[2:])
-            for each in (self._probes[lot, part], self._amplitude[lot, part], corners)
+            for each in (self._probes[lot, which], self._amplitude[lot, which], corners)
         )
         n_frames, changes = len(corners), np.empty_like(probes)
+        misfit = np.empty((n_frames, 2), np.float32)
         self._loops.update(
             objs.reshape(-1, 2 * width), corners, probes, NOTHING[5], NOTHING[2], amplitude,
             np.zeros(n_frames, np.int64), self._excluded, np.zeros((1, 0), np.int64),
-            np.zeros((1, 0), bool), self._background, False, np.empty((n_frames, 2), np.float32),
-            NOTHING[2], NOTHING[2], NOTHING[2], NOTHING[3], NOTHING[1], changes,
+            np.zeros((1, 0), bool), self._background, self._unbiased, misfit, NOTHING[2],
+            NOTHING[2], NOTHING[2], NOTHING[3], NOTHING[1], changes,
         )  # fmt: skip
         self._loops.place(changes, probes, corners, step, light, 0, len(light))
         return _Canvases(objs, step, light)

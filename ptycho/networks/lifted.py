@@ -58,12 +58,13 @@ class LiftedUNet(Network):
             probe: the probe shifted to each position, sqrt(photons) per object pixel.
             weight: merge weight of each window pixel; not needed by this network.
         """
-        with group_updater(batch, probe) as updater:
+        frames = batch.forward, batch.corners, batch.measured, probe
+        with group_updater(*frames) as updater:
             canvas = sweep_group(updater, batch, self.sweeps)
             found = updater.step(canvas)
         for number in range(self.steps):
             if number > 0:
-                with group_updater(batch, probe) as updater:
+                with group_updater(*frames) as updater:
                     found = updater.step(canvas)
             canvas = self.step(canvas, *found)
         return cut_patches(canvas, batch.corners, batch.amplitude.shape[-1])

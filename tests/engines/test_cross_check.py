@@ -9,7 +9,7 @@ import torch
 import ptycho
 from ptycho.api.reconstruction_file import problem_of
 from ptycho.engines.cross_check import coarse_correlation, cross_check
-from ptycho.engines.halves import root_bias
+from ptycho.physics.counting import root_bias
 
 
 @pytest.fixture(scope="module")
