@@ -33,7 +33,10 @@ from ptycho.settings.base import Settings, to_dict
 from ptycho.settings.shared import SelectionSettings
 
 _STEPS = 3  # training steps timed, after one that is not
-_PART = 256  # frames of a scan that are reconstructed to estimate the time of all
+_PART, _LARGER = 256, 1024  # frames of a scan that are reconstructed to estimate the time of all
+_BYTES_A_PIXEL, _BYTES_A_FRAME = 100, 200
+"""Memory of a reconstruction on a pixel of the object and for a frame, measured: several objects,
+update and illumination; positions, windows, groups. The frames themselves stay in their file."""
 _WARM_UP = 32
 _INDENT = 9
 
@@ -168,24 +171,39 @@ def reconstruction_rows(prepared: reconstruction.Prepared) -> dict[str, str]:
     """
     settings, raw = prepared.settings, prepared.raw
     n_frames = raw.n_frames if settings.n_images is None else len(np.unique(prepared.members))
-    part = _middle(raw, _PART)
     runs = 1 if settings.uncertainty is None else settings.uncertainty + 2
+    parts = [_middle(raw, most) for most in dict.fromkeys((_PART, min(_LARGER, raw.n_frames)))]
+    seconds: list[float] = []
     try:
         with muted():
             prepared.again(_middle(raw, _WARM_UP))
-            started = time.perf_counter()
-            result = prepared.again(part)
-            seconds = time.perf_counter() - started
+            for part in parts:
+                started = time.perf_counter()
+                result = prepared.again(part)
+                seconds.append(time.perf_counter() - started)
     except GroupingError as problem:  # limits that only a larger part can keep
         return {"time": f"unknown; a small part cannot be reconstructed: {problem}"}
-    total = seconds * runs * n_frames / part.n_frames
+    sizes = [part.n_frames for part in parts]
+    # What does not grow with the scan, as the checks of a result, is told apart by two parts.
+    each = (seconds[-1] - seconds[0]) / max(1, sizes[-1] - sizes[0])
+    total = runs * (seconds[-1] + each * (n_frames - sizes[-1]))
+    memory = peak_memory(prepared.device)
+    memory += _BYTES_A_PIXEL * max(0, _pixels(raw) - _pixels(parts[-1]))
+    memory += _BYTES_A_FRAME * max(0, n_frames - sizes[-1])
     iterations = f" and {result.iterations} iterations" if result.iterations else ""
     several = f", {runs} reconstructions" if runs > 1 else ""
     return {
-        "memory": f"peak {memory_words(peak_memory(prepared.device))} for the measured part",
-        "time": f"{duration(total)}{several}, measured with the {part.n_frames} frames in the "
+        "memory": f"peak {memory_words(memory)}, beside what the system keeps of the file",
+        "time": f"{duration(total)}{several}, measured with the {sizes[-1]} frames in the "
         f"middle{iterations}",
     }
+
+
+def _pixels(raw: RawData) -> int:
+    """Return the pixels of the object."""
+    first, last = raw.positions.min(axis=0), raw.positions.max(axis=0)
+    height, width = (last - first + raw.frame_size).tolist()
+    return int(height * width)
 
 
 def _middle(raw: RawData, most: int) -> RawData:

@@ -21,8 +21,8 @@ from ptycho.physics.patches import Canvas, canvas_of, window_corners
 from ptycho.progress import Track, untracked
 from ptycho.scan.dataset import GroupDataset, default_batch_size
 
-MOST_PIXELS = 2**25
-"""Pixels of patches that are held at a time: with all that stitching needs, about 0.7 GB."""
+MOST_PIXELS = 2**23
+"""Pixels of patches that are held at a time: with all that stitching needs, about 0.4 GB."""
 
 
 class Merged(NamedTuple):
