@@ -128,7 +128,7 @@ def epoch(frames: int) -> dict:
         settings = {"gridsize": 2, "n_images": frames // 4, "cache": False, "progress": False}
         for epochs in (1, 3):
             began = time.perf_counter()
-            ptycho.train(path, Path(folder) / str(epochs), nepochs=epochs, **settings)
+            ptycho.train(path, nepochs=epochs, **settings)
             marks.append(time.perf_counter() - began)
         return {"s": (marks[1] - marks[0]) / 2, "peak_mb": peak_mb()}
 

@@ -28,8 +28,8 @@ from ptycho.physics.compiled import (
 from ptycho.physics.detector import Measured
 from ptycho.physics.forward import ForwardModel, update_step
 
-_AT_ONCE = 2**19
-"""Bytes of exit waves that pass all steps together, so that they stay in the cache."""
+_AT_ONCE = 2**20
+"""Bytes of the exit waves of groups that are updated together, if all members are."""
 
 Part = slice | Int[Tensor, " member"]
 """Some members of each group."""
