@@ -130,13 +130,14 @@ class FusedUpdater:
         sums: Sums,
     ) -> Update:
         """Return what a batch makes of an estimate; see `Updater.update`."""
-        frames, found, most = self._gathered(estimate, part.numpy(), refine, sums)
+        obj = estimate.obj.contiguous()  # so that it is changed, not a copy
+        frames, found, most = self._gathered(estimate._replace(obj=obj), part.numpy(), refine, sums)
         damped = np.float32(damping * most)
-        canvas = (as_real(estimate.obj), self._step, self._light)
+        canvas = (as_real(obj), self._step, self._light)
         self._team.each(
             lambda band: self._loops.apply(*canvas, frames.corners, damped, *band), self._bands
         )
-        return self._summed(Update(estimate.obj), frames, found, refine, sums)
+        return self._summed(Update(obj), frames, found, refine, sums)
 
     def total(
         self, estimate: Estimate, size: int, sums: Sums
@@ -191,7 +192,7 @@ class FusedUpdater:
         )  # fmt: skip
 
     def _found(self, obj: Real, frames: _Frames, refine: Refine) -> _Found:
-        """Return what some frames say, and the change of their exit waves or the light it left."""
+        """Return what some frames say, and the change of their exit waves."""
         loops, raw, n_pixels = self._loops, self._problem.frames.raw, self._size**2
         spectrum, n_frames = self._kept.spectrum, len(frames.members)
 

@@ -16,6 +16,7 @@ from skimage.registration import phase_cross_correlation
 _SPLINE_ORDER = 5
 """Order of the sub-pixel shift: splines are local, so the mask separates inside from outside."""
 
+_STRIP = 256  # rows
 _RIM = 4
 """Pixels by which the mask is eroded: shifted splines mix their values with those outside."""
 
@@ -113,9 +114,16 @@ def flatten_phase(
         The flattened object, and the removed slope along (row, col) in radians per pixel.
     """
     slope = _slope(np.where(mask, obj, 0), reach=1 / 3) if ramp else (0.0, 0.0)
-    flat = obj * np.exp(-1j * _plane(slope, obj.shape))
-    mean = flat[mask].sum()
-    return (flat * np.exp(-1j * np.angle(mean))).astype(np.complex64), slope
+    rows, cols = (
+        np.exp(-1j * step * (np.arange(n) - (n - 1) / 2)).astype(np.complex64)
+        for step, n in zip(slope, obj.shape, strict=True)
+    )
+    flat = obj.astype(np.complex64)
+    flat *= rows[:, None]
+    flat *= cols
+    mean = flat.sum(where=mask, dtype=np.complex128)
+    flat *= np.complex64(np.exp(-1j * np.angle(mean)))
+    return flat, slope
 
 
 def well_covered(
@@ -269,14 +277,19 @@ def _slope(values: np.ndarray, reach: float = 0.0) -> tuple[float, float]:
     each distance refines the result of the shorter ones, so phase wraps do not matter, and neither
     noise nor structure of a few pixels is taken for a ramp.
     """
-    return _step_along(values, reach), _step_along(values.T, reach)
+    return _step_along(values, reach, axis=0), _step_along(values, reach, axis=1)
 
 
-def _step_along(values: np.ndarray, reach: float) -> float:
-    """Return the mean phase step from row to row, radians."""
+def _step_along(values: np.ndarray, reach: float, *, axis: int) -> float:
+    """Return the mean phase step along an axis, radians."""
     step, lag = 0.0, 1
-    while lag == 1 or lag <= reach * len(values):
-        turned = np.vdot(values[:-lag], values[lag:]) * np.exp(-1j * step * lag)
+    while lag == 1 or lag <= reach * values.shape[axis]:
+        here, there = ((values[:-lag], values[lag:]), (values[:, :-lag], values[:, lag:]))[axis]
+        product = 0j
+        for first in range(0, len(here), _STRIP):  # a large object needs no second copy
+            strip = slice(first, first + _STRIP)
+            product += np.vdot(here[strip], there[strip])
+        turned = product * np.exp(-1j * step * lag)
         step += float(np.angle(turned)) / lag
         lag *= 2
     return step

@@ -179,7 +179,7 @@ class CompiledGroups:
         self, canvas: Complex[Tensor, "group height width"], part: Part, *, damping: float
     ) -> Complex[Tensor, "group height width"]:
         """Return the objects after the update; see `GroupUpdater.updated`."""
-        after = canvas.detach().clone()
+        after = canvas.detach().clone(memory_format=torch.contiguous_format)
         objs = as_real(after)
 
         def update(lot: slice) -> None:

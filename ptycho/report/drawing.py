@@ -24,6 +24,10 @@ from ptycho.report.curves import COLORS as CURVE_COLORS
 from ptycho.report.curves import Curves, ring_curves
 from ptycho.report.images import COLORS, Dots, Image
 from ptycho.report.numbers import with_unit
+from ptycho.report.quantise import block_means, reduced_shape
+
+_MOST_DRAWN = 2000
+"""Pixels of an image's longer side; larger ones are averaged: a picture has fewer."""
 
 _UNKNOWN = "0.75"
 """Grey of unknown pixels."""
@@ -77,8 +81,14 @@ def draw_image(figure: Figure, axes: Axes, image: Image) -> None:
     part = image.cropped()
     height, width = part.values.shape
     (row, col), (low, high) = part.placement.origin, part.range
+    shown = np.ma.masked_where(~part.known, part.values)
+    if max(height, width) > _MOST_DRAWN:
+        means = block_means(
+            part.values, *reduced_shape((height, width), _MOST_DRAWN), known=part.known
+        )
+        shown = np.ma.masked_invalid(means)
     drawn = axes.imshow(
-        np.ma.masked_where(~part.known, part.values),
+        shown,
         cmap=mpl.colormaps[COLORS[part.colors]].with_extremes(bad=_UNKNOWN),
         vmin=low,
         vmax=high,

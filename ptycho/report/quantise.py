@@ -14,6 +14,7 @@ from ptycho.scan.raw_data import RawData
 from ptycho.spread import spread
 
 _LEVELS = 2**16 - 2  # steps between the codes 1 and 2^16 - 1
+_SMALLEST = 8  # pixels of a thumbnail's side
 _SHOWN = 0.999  # share of the photons inside the part of a frame that is shown
 
 
@@ -121,15 +122,17 @@ def thumbnails(raw: RawData, numbers: Shaped[np.ndarray, " frame"], budget: floa
     Args:
         raw: the scan.
         numbers: indices of the frames.
-        budget: bytes; determines the size of the thumbnails.
+        budget: bytes; determines the size of the thumbnails, and of very many frames how many,
+            spread evenly over them.
 
     Raises:
         DataError: If a frame is damaged.
     """
     numbers = np.unique(numbers)
+    numbers = numbers[spread(len(numbers), math.floor(budget / _SMALLEST**2))]
     some = numbers[spread(len(numbers), 64)]
     shown = _bright_side(raw.intensity(some).mean(axis=0))
-    side = min(shown, 64, max(8, math.floor(math.sqrt(budget / len(numbers)))))
+    side = min(shown, 64, max(_SMALLEST, math.floor(math.sqrt(budget / len(numbers)))))
     first = (raw.frame_size - shown) // 2
     middle = np.s_[:, first : first + shown, first : first + shown]
     parts = [

@@ -172,6 +172,19 @@ def test_the_number_of_threads_changes_no_bit():
     assert torch.equal(found[0].obj, found[1].obj)
 
 
+def test_an_object_in_another_order_of_memory():
+    problem, estimate = started(scan())
+    turned = estimate.obj.mT.contiguous().mT
+    assert not turned.is_contiguous()
+    found = [
+        FusedUpdater(problem, ALONE).update(
+            Estimate(obj, estimate.nuisances), PART, damping=0.1, refine=Refine(), sums=Sums()
+        )
+        for obj in (turned, estimate.obj.clone())
+    ]
+    assert torch.equal(found[0].obj, found[1].obj)
+
+
 def test_a_window_off_the_canvas_is_refused():
     problem, estimate = started(scan())
     away = estimate.nuisances._replace(positions=estimate.nuisances.positions - 9.0)
