@@ -132,5 +132,5 @@ def test_a_refinement_is_told_and_leaves_nothing(scan, tmp_path, capsys):
     before = files(tmp_path)
     capsys.readouterr()
     rows = told(capsys, "refine", tmp_path / "rec", scan, tmp_path / "more", "--epochs", 10)
-    assert "10 epochs of" in rows["time"]
+    assert "10 iterations of" in rows["time"]
     assert files(tmp_path) == before
