@@ -33,7 +33,7 @@ from ptycho.settings.base import Settings, to_dict
 from ptycho.settings.shared import SelectionSettings
 
 _STEPS = 3  # training steps timed, after one that is not
-_PART, _LARGER = 256, 1024  # frames of a scan that are reconstructed to estimate the time of all
+_PARTS = 256, 1024  # frames of a scan that are reconstructed to estimate the time of all
 _BYTES_A_PIXEL, _BYTES_A_FRAME = 100, 200
 """Memory of a reconstruction on a pixel of the object and for a frame, measured: several objects,
 update and illumination; positions, windows, groups. The frames themselves stay in their file."""
@@ -172,7 +172,7 @@ def reconstruction_rows(prepared: reconstruction.Prepared) -> dict[str, str]:
     settings, raw = prepared.settings, prepared.raw
     n_frames = raw.n_frames if settings.n_images is None else len(np.unique(prepared.members))
     runs = 1 if settings.uncertainty is None else settings.uncertainty + 2
-    parts = [_middle(raw, most) for most in dict.fromkeys((_PART, min(_LARGER, raw.n_frames)))]
+    parts = [_middle(raw, most) for most in sorted({min(n, raw.n_frames) for n in _PARTS})]
     seconds: list[float] = []
     try:
         with muted():
@@ -184,8 +184,10 @@ def reconstruction_rows(prepared: reconstruction.Prepared) -> dict[str, str]:
     except GroupingError as problem:  # limits that only a larger part can keep
         return {"time": f"unknown; a small part cannot be reconstructed: {problem}"}
     sizes = [part.n_frames for part in parts]
-    # What does not grow with the scan, as the checks of a result, is told apart by two parts.
-    each = (seconds[-1] - seconds[0]) / max(1, sizes[-1] - sizes[0])
+    # Two sizes separate what grows with the scan from what does not, as the checks of a result.
+    each = seconds[-1] / sizes[-1]
+    if len(parts) > 1:
+        each = min(each, max(0.0, (seconds[-1] - seconds[0]) / (sizes[-1] - sizes[0])))
     total = runs * (seconds[-1] + each * (n_frames - sizes[-1]))
     memory = peak_memory(prepared.device)
     memory += _BYTES_A_PIXEL * max(0, _pixels(raw) - _pixels(parts[-1]))
@@ -193,7 +195,7 @@ def reconstruction_rows(prepared: reconstruction.Prepared) -> dict[str, str]:
     iterations = f" and {result.iterations} iterations" if result.iterations else ""
     several = f", {runs} reconstructions" if runs > 1 else ""
     return {
-        "memory": f"peak {memory_words(memory)}, beside what the system keeps of the file",
+        "memory": f"peak {memory_words(memory)}, file cache of the system excluded",
         "time": f"{duration(total)}{several}, measured with the {sizes[-1]} frames in the "
         f"middle{iterations}",
     }

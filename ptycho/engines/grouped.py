@@ -80,7 +80,7 @@ def stitched_groups(
 def compact_parts(
     places: Float[np.ndarray, "group 2"], most: int
 ) -> list[Int[np.ndarray, " member"]]:
-    """Divide places into compact parts, each beside one before it; return the members of each.
+    """Divide places into compact parts, each adjacent to an earlier one; return their members.
 
     Halved across their longer side until they are small enough, lower halves first: so the first
     part of an upper half touches a part of the lower one.

@@ -106,9 +106,9 @@ class Variation(NamedTuple):
         weights = torch.zeros_like(self.weights)
         weights[members] = self.weights[members] - mean
         share = torch.einsum("k,krc->rc", mean.to(probe), self.components)
-        mended = torch.cat([(probe[0] + _root_power(probe) * share)[None], probe[1:]])
-        weights = weights * (_root_power(probe) / _root_power(mended))  # their unit is its power
-        return Variation(*_orthogonal(self.components, weights)), mended
+        centred = torch.cat([(probe[0] + _root_power(probe) * share)[None], probe[1:]])
+        weights = weights * (_root_power(probe) / _root_power(centred))  # their unit is its power
+        return Variation(*_orthogonal(self.components, weights)), centred
 
     def shares(self, members: Int[Tensor, " member"]) -> list[float]:
         """Return the power of each component relative to that of the mean probe."""

@@ -88,17 +88,13 @@ class Team(NamedTuple):
 
 @contextmanager
 def working_team() -> Iterator[Team]:
-    """Provide as many threads as PyTorch uses, which for that time uses one in each of them."""
+    """Provide as many threads as PyTorch may use."""
     threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        if threads == 1:
-            yield Team(None, 1)
-            return
-        with ThreadPoolExecutor(threads) as pool:
-            yield Team(pool, threads)
-    finally:
-        torch.set_num_threads(threads)
+    if threads == 1:
+        yield Team(None, 1)
+        return
+    with ThreadPoolExecutor(threads) as pool:
+        yield Team(pool, threads)
 
 
 def to_corner(frames: Shaped[Tensor, "*frame row col"]) -> Shaped[Tensor, "*frame pixel"]:

@@ -283,20 +283,14 @@ def _place(change, probe, top, left, step, light, first, last, n):
 
 @_compiled
 @no_type_check
-def _transform(waves, work, n):
-    """Transform all modes in place, unnormalised."""
+def _transform(waves, back, work, n):
+    """Transform all modes in place, unnormalised: forward with `back` 0, backward with 1.
+
+    The backward transform is the forward one with real and imaginary parts exchanged.
+    """
     n = numba.literally(n)
     for m in range(len(waves)):
-        fft2_in_place(n, waves[m, 0], waves[m, 1], work[0], work[1])
-
-
-@_compiled
-@no_type_check
-def _transform_back(waves, work, n):
-    """Transform all modes back in place, unnormalised: with real and imaginary part exchanged."""
-    n = numba.literally(n)
-    for m in range(len(waves)):
-        fft2_in_place(n, waves[m, 1], waves[m, 0], work[0], work[1])
+        fft2_in_place(n, waves[m, back], waves[m, 1 - back], work[0], work[1])
 
 
 # Several frames
@@ -332,9 +326,9 @@ def _move_probes(spectrum, fractions, factors, probes, slopes, n):
                     for c in range(n):
                         row_re[c], row_im[c] = im[c] * turn[r], -re[c] * turn[r]
                         col_re[c], col_im[c] = im[c] * turn[c], -re[c] * turn[c]
-            _transform_back(slopes[i, 0], work, n)
-            _transform_back(slopes[i, 1], work, n)
-        _transform_back(probe, work, n)
+            _transform(slopes[i, 0], 1, work, n)
+            _transform(slopes[i, 1], 1, work, n)
+        _transform(probe, 1, work, n)
 
 
 @_compiled
@@ -358,7 +352,7 @@ def _update(
         pattern = members[i] % len(excluded)
         measured, without = amplitude[i], excluded[pattern]
         _exit_waves(obj, top, left, probe, one_over_n, waves, n)
-        _transform(waves, work, n)
+        _transform(waves, 0, work, n)
         _photons(waves, modelled)
         if photons.size > 0:
             _beam_sums(modelled, measured, without, background, photons[i])
@@ -371,14 +365,14 @@ def _update(
             by[:] = np.float32(0)
             for axis in range(2):
                 _exit_waves(obj, top, left, slopes[i, axis], one_over_n, moved, n)
-                _transform(moved, work, n)
+                _transform(moved, 0, work, n)
                 _add_slopes(waves, moved, by[axis])
             _position_sums(by[0], by[1], modelled, measured, without, unbiased, positions[i])
         _to_change(waves, modelled, measured, without, unbiased, one_over_n)
-        _transform_back(waves, work, n)
+        _transform(waves, 1, work, n)
         if probe_step.size > 0:
             _times_patch(obj, top, left, waves, moved, probe_weight, n)
-            _transform(moved, work, n)
+            _transform(moved, 0, work, n)
             for axis in range(2):
                 _ramp(fractions[i, axis], ramps[axis, 0], ramps[axis, 1])
             _times_ramps(moved, ramps[0], ramps[1], np.float32(1), True, probe_step, True)
