@@ -196,7 +196,7 @@ def _only_writer(path: Path) -> Iterator[None]:
     lock = filelock.FileLock(path.with_name(f".{path.name}.lock"), timeout=_LOCK_TIMEOUT_S)
     try:
         lock.acquire()
-    except (OSError, NotImplementedError) as problem:
+    except (OSError, NotImplementedError) as problem:  # the latter from filelock for ENOSYS
         # The caller knows another folder for one that cannot be written.
         if not _without_locks(problem):
             raise

@@ -9,24 +9,17 @@ threads can share one call; no thread writes where another one does. `no_type_ch
 checks that tests put around functions out of what Numba compiles.
 """
 
-from collections.abc import Callable
-from typing import Any, no_type_check
+from typing import no_type_check
 
-import numba
 import numpy as np
 
+from ptycho.compiling import kept
+
 _SHORT = 80  # keys that are sorted fastest by insertion
-_OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
 _SAFETY = 1e-9  # of a cell; above the rounding of cell coordinates
 
 
-def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Compile when first called; keep the result on disk where a folder is writable."""
-    try:
-        cached: Callable[..., Any] = numba.njit(function, **_OPTIONS, cache=True)
-    except RuntimeError:  # "no locator available": neither this folder nor the user's cache
-        cached = numba.njit(function, **_OPTIONS)
-    return cached
+_compiled = kept(nogil=True, error_model="numpy")
 
 
 @_compiled

@@ -1,4 +1,4 @@
-"""Loops over the pixels of frames compiled by Numba: what an iteration does to a few frames.
+"""Loops over some frames compiled by Numba: what an iteration does between reading and the object.
 
 Data flow: batches -> network + [physics] -> trained model.
 Loaded by `compiled` only: importing takes longer than a few frames.
@@ -11,292 +11,29 @@ no thread writes where another one does. `n`, the side of a frame, is a constant
 """
 
 import math
-from collections.abc import Callable
-from typing import Any, no_type_check
+import zlib
+from pathlib import Path
+from typing import no_type_check
 
 import numba
 import numpy as np
 
-from ptycho.physics.vector_fft import fft2_in_place, work_size
-
-_OPTIONS: dict[str, Any] = {
-    "nogil": True, "error_model": "numpy",
-    "fastmath": {"nsz", "nnan"},
-}  # fmt: skip
-_DARK = 1e-6  # photons: `physics.losses.DARK`
-_DIM = 1e-4  # of the largest modelled modulus; see `physics.detector.Detector.corrected`
-_DIM_ROOT = 1e-3  # sqrt(photons): as in `engines.position_steps.position_sums`
-_SHORT = 512  # pixels that are summed in single precision
-_TINY = float(np.finfo(np.float32).tiny)
+from ptycho.compiling import kept
+from ptycho.physics import pixel_loops as single
+from ptycho.physics.pixel_loops import OPTIONS, compiled
+from ptycho.physics.vector_fft import work_size
 
 
-def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Compile when first called; keep the result on disk where a folder is writable."""
-    try:
-        cached: Callable[..., Any] = numba.njit(function, **_OPTIONS, cache=True)
-    except RuntimeError:  # "no locator available": neither this folder nor the user's cache
-        cached = numba.njit(function, **_OPTIONS)
-    return cached
+def _source() -> int:
+    """Return a number that changes with the loops, on which what is kept on disk depends.
 
-
-# Single frames
-
-
-@_compiled
-@no_type_check
-def _ramp(fraction, re, im):
-    """Write exp(-2 pi i f k) for all frequencies k of an axis, zero frequency first."""
-    n = len(re)
-    step_re = math.cos(-2 * math.pi * fraction / n)
-    step_im = math.sin(-2 * math.pi * fraction / n)
-    at_re, at_im = 1.0, 0.0
-    for i in range(n // 2 + 1):
-        j = (n - i) % n
-        re[i], im[i] = at_re, at_im
-        re[j], im[j] = at_re, -at_im
-        at_re, at_im = at_re * step_re - at_im * step_im, at_re * step_im + at_im * step_re
-
-
-@_compiled
-@no_type_check
-def _times_ramps(spectrum, row_ramp, col_ramp, factor, back, out, add):
-    """Write (or add) a spectrum times the ramps of both axes, or their conjugates if `back`."""
-    n = row_ramp.shape[1]
-    col_re, col_im = col_ramp[0], col_ramp[1]
-    sign = np.float32(-1) if back else np.float32(1)
-    for m in range(len(spectrum)):
-        for r in range(n):
-            row_re, row_im = row_ramp[0, r] * factor, row_ramp[1, r] * factor
-            re, im = spectrum[m, 0, r * n : (r + 1) * n], spectrum[m, 1, r * n : (r + 1) * n]
-            to_re, to_im = out[m, 0, r * n : (r + 1) * n], out[m, 1, r * n : (r + 1) * n]
-            if add:
-                for c in range(n):
-                    w_re = col_re[c] * row_re - col_im[c] * row_im
-                    w_im = (col_re[c] * row_im + col_im[c] * row_re) * sign
-                    to_re[c] += re[c] * w_re - im[c] * w_im
-                    to_im[c] += re[c] * w_im + im[c] * w_re
-            else:
-                for c in range(n):
-                    w_re = col_re[c] * row_re - col_im[c] * row_im
-                    w_im = (col_re[c] * row_im + col_im[c] * row_re) * sign
-                    to_re[c] = re[c] * w_re - im[c] * w_im
-                    to_im[c] = re[c] * w_im + im[c] * w_re
-
-
-@_compiled
-@no_type_check
-def _exit_waves(obj, top, left, probe, factor, out, n):
-    """Write probe times object in one window, times a factor."""
-    for r in range(n):
-        patch = obj[top + r, 2 * left : 2 * (left + n)]
-        for m in range(len(probe)):
-            re, im = probe[m, 0, r * n : (r + 1) * n], probe[m, 1, r * n : (r + 1) * n]
-            to_re, to_im = out[m, 0, r * n : (r + 1) * n], out[m, 1, r * n : (r + 1) * n]
-            for c in range(n):
-                o_re, o_im = patch[2 * c] * factor, patch[2 * c + 1] * factor
-                to_re[c] = re[c] * o_re - im[c] * o_im
-                to_im[c] = re[c] * o_im + im[c] * o_re
-
-
-@_compiled
-@no_type_check
-def _times_patch(obj, top, left, change, out, weight, n):
-    """Write conj(o) change in one window, and add |o|^2 to `weight`."""
-    for r in range(n):
-        patch = obj[top + r, 2 * left : 2 * (left + n)]
-        total = weight[r * n : (r + 1) * n]
-        for c in range(n):
-            total[c] += patch[2 * c] * patch[2 * c] + patch[2 * c + 1] * patch[2 * c + 1]
-        for m in range(len(change)):
-            re, im = change[m, 0, r * n : (r + 1) * n], change[m, 1, r * n : (r + 1) * n]
-            to_re, to_im = out[m, 0, r * n : (r + 1) * n], out[m, 1, r * n : (r + 1) * n]
-            for c in range(n):
-                o_re, o_im = patch[2 * c], patch[2 * c + 1]
-                to_re[c] = re[c] * o_re + im[c] * o_im
-                to_im[c] = im[c] * o_re - re[c] * o_im
-
-
-@_compiled
-@no_type_check
-def _photons(waves, out):
-    """Write the photons of the waves of one frame."""
-    re, im = waves[0, 0], waves[0, 1]
-    for p in range(len(out)):
-        out[p] = re[p] * re[p] + im[p] * im[p]
-    for m in range(1, len(waves)):
-        re, im = waves[m, 0], waves[m, 1]
-        for p in range(len(out)):
-            out[p] += re[p] * re[p] + im[p] * im[p]
-
-
-@_compiled
-@no_type_check
-def _bias(root):
-    """Return `physics.counting.root_bias`."""
-    q, r, s = np.float32(0.4342857), np.float32(0.2256318), np.float32(1.5400139)
-    squared = root * root
-    whole = np.float32(1) + root + squared * (q + s * root + np.float32(8) * r * squared)
-    return root * (np.float32(1) + r * squared) / whole
-
-
-@_compiled
-@no_type_check
-def _held_out_misfit(modelled, amplitude, pixels, judging, out):
-    """Write the Poisson deviance / 4 of the judging pixels of a frame, and their photons."""
-    deviance, light = 0.0, 0.0
-    for h in range(len(pixels)):
-        if judging[h]:
-            counted = amplitude[pixels[h]] * amplitude[pixels[h]]
-            expected = modelled[pixels[h]] + np.float32(_DARK)
-            each = expected - counted
-            if counted > 0:
-                each += counted * math.log((counted + np.float32(_DARK)) / expected)
-            deviance += 0.5 * each
-            light += counted
-    out[0], out[1] = deviance, light
-
-
-@_compiled
-@no_type_check
-def _beam_sums(modelled, amplitude, excluded, background, out):
-    """Write sum (n - b) and sum I over the pixels that are not excluded."""
-    counted, expected = 0.0, 0.0
-    for first in range(0, len(modelled), _SHORT):
-        part, other = np.float32(0), np.float32(0)
-        light, measured = modelled[first : first + _SHORT], amplitude[first : first + _SHORT]
-        without, more = excluded[first : first + _SHORT], background[first : first + _SHORT]
-        for p in range(len(light)):
-            used = np.float32(0) if without[p] else np.float32(1)
-            part += (measured[p] * measured[p] - more[p]) * used
-            other += light[p] * used
-        counted += part
-        expected += other
-    out[0], out[1] = counted, expected
-
-
-@_compiled
-@no_type_check
-def _add_background(modelled, amplitude, excluded, background, sums):
-    """Add a frame to the sums of `engines.background.BackgroundSum`, (4, pixels)."""
-    ones, excess, first, second = sums[0], sums[1], sums[2], sums[3]
-    for p in range(len(modelled)):
-        used = np.float32(0) if excluded[p] else np.float32(1)
-        weight = used / (modelled[p] + background[p] + np.float32(1))
-        ones[p] += weight
-        excess[p] += weight * (amplitude[p] * amplitude[p] - modelled[p])
-        first[p] += weight * modelled[p]
-        second[p] += weight * modelled[p] * modelled[p]
-
-
-@_compiled
-@no_type_check
-def _add_slopes(waves, moved, out):
-    """Add sum Re(conj(Psi) dPsi/dr) of some modes."""
-    for m in range(len(waves)):
-        re, im, d_re, d_im = waves[m, 0], waves[m, 1], moved[m, 0], moved[m, 1]
-        for p in range(len(out)):
-            out[p] += re[p] * d_re[p] + im[p] * d_im[p]
-
-
-@_compiled
-@no_type_check
-def _position_sums(by_row, by_col, modelled, amplitude, excluded, unbiased, out):
-    """Write J^T missing (rows, columns) and J^T J (rows, both, columns) of one frame.
-
-    See `engines.position_steps.position_sums`; `modelled` are the photons I, background included.
+    Numba itself looks at the file of the outermost function only.
     """
-    row_sum, col_sum, rows_sum, both_sum, cols_sum = 0.0, 0.0, 0.0, 0.0, 0.0
-    for first in range(0, len(modelled), _SHORT):
-        light, measured = modelled[first : first + _SHORT], amplitude[first : first + _SHORT]
-        without = excluded[first : first + _SHORT]
-        along, across = by_row[first : first + _SHORT], by_col[first : first + _SHORT]
-        row, col, rows, both, cols = (
-            np.float32(0), np.float32(0), np.float32(0), np.float32(0), np.float32(0)
-        )  # fmt: skip
-        for p in range(len(light)):
-            root = math.sqrt(light[p])
-            wanted = measured[p]
-            if unbiased:
-                wanted += _bias(root)
-            used = np.float32(0) if without[p] else np.float32(1)
-            missing = (wanted - root) * used
-            share = used / (root if root > np.float32(_DIM_ROOT) else np.float32(_DIM_ROOT))
-            first_slope, second_slope = along[p] * share, across[p] * share
-            row += first_slope * missing
-            col += second_slope * missing
-            rows += first_slope * first_slope
-            both += first_slope * second_slope
-            cols += second_slope * second_slope
-        row_sum += row
-        col_sum += col
-        rows_sum += rows
-        both_sum += both
-        cols_sum += cols
-    out[0], out[1], out[2], out[3], out[4] = row_sum, col_sum, rows_sum, both_sum, cols_sum
+    names = ("vector_fft.py", "pixel_loops.py", "frame_loops.py")
+    return zlib.crc32(b"".join((Path(__file__).parent / name).read_bytes() for name in names))
 
 
-@_compiled
-@no_type_check
-def _to_change(waves, modelled, amplitude, excluded, unbiased, factor):
-    """Turn the waves of a frame into their change, Psi (sqrt n / sqrt I - 1), times a factor.
-
-    `modelled` are the photons I, background included; used up.
-    """
-    most = np.float32(0)
-    for p in range(len(modelled)):
-        most = modelled[p] if modelled[p] > most else most
-    floor = np.float32(_DIM) * math.sqrt(most) + np.float32(_TINY)
-    for p in range(len(modelled)):
-        root = math.sqrt(modelled[p])
-        bright = root if root > floor else floor
-        wanted = amplitude[p]
-        if unbiased:
-            wanted += _bias(root)
-        ratio = (wanted / bright - np.float32(1)) * factor
-        modelled[p] = np.float32(0) if excluded[p] else ratio
-    for m in range(len(waves)):
-        re, im = waves[m, 0], waves[m, 1]
-        for p in range(len(modelled)):
-            re[p] *= modelled[p]
-            im[p] *= modelled[p]
-
-
-@_compiled
-@no_type_check
-def _place(change, probe, top, left, step, light, first, last, n):
-    """Add conj(P) change and |P|^2 to canvas rows first ... last - 1; return the most light."""
-    most = np.float32(0)
-    for r in range(max(0, first - top), min(n, last - top)):
-        to_re, to_im = step[0, top + r, left : left + n], step[1, top + r, left : left + n]
-        lit = light[top + r, left : left + n]
-        for m in range(len(probe)):
-            re, im = probe[m, 0, r * n : (r + 1) * n], probe[m, 1, r * n : (r + 1) * n]
-            w_re, w_im = change[m, 0, r * n : (r + 1) * n], change[m, 1, r * n : (r + 1) * n]
-            for c in range(n):
-                to_re[c] += re[c] * w_re[c] + im[c] * w_im[c]
-                to_im[c] += re[c] * w_im[c] - im[c] * w_re[c]
-                lit[c] += re[c] * re[c] + im[c] * im[c]
-        for c in range(n):
-            most = lit[c] if lit[c] > most else most
-    return most
-
-
-@_compiled
-@no_type_check
-def _transform(waves, back, work, n):
-    """Transform all modes in place, unnormalised: forward with `back` 0, backward with 1.
-
-    The backward transform is the forward one with real and imaginary parts exchanged.
-    """
-    n = numba.literally(n)
-    for m in range(len(waves)):
-        fft2_in_place(n, waves[m, back], waves[m, 1 - back], work[0], work[1])
-
-
-# Several frames
-
-
-@_compiled
+@compiled
 @no_type_check
 def _move_probes(spectrum, fractions, factors, probes, slopes, n):
     """See `Loops.move_probes`."""
@@ -308,9 +45,9 @@ def _move_probes(spectrum, fractions, factors, probes, slopes, n):
     for i in range(len(fractions)):
         probe = probes[i]
         for axis in range(2):
-            _ramp(fractions[i, axis], ramps[axis, 0], ramps[axis, 1])
+            single.ramp(fractions[i, axis], ramps[axis, 0], ramps[axis, 1])
         factor = factors[i] / np.float32(n * n)
-        _times_ramps(spectrum, ramps[0], ramps[1], factor, False, probe, False)
+        single.times_ramps(spectrum, ramps[0], ramps[1], factor, False, probe, False)
         if slopes.size > 0:
             for m in range(len(spectrum)):
                 for r in range(n):
@@ -326,12 +63,12 @@ def _move_probes(spectrum, fractions, factors, probes, slopes, n):
                     for c in range(n):
                         row_re[c], row_im[c] = im[c] * turn[r], -re[c] * turn[r]
                         col_re[c], col_im[c] = im[c] * turn[c], -re[c] * turn[c]
-            _transform(slopes[i, 0], 1, work, n)
-            _transform(slopes[i, 1], 1, work, n)
-        _transform(probe, 1, work, n)
+            single.transform(slopes[i, 0], 1, work, n)
+            single.transform(slopes[i, 1], 1, work, n)
+        single.transform(probe, 1, work, n)
 
 
-@_compiled
+@compiled
 @no_type_check
 def _update(
     obj, corners, probes, slopes, fractions, amplitude, members, excluded, pixels, judging,
@@ -351,48 +88,48 @@ def _update(
         top, left = corners[i, 0], corners[i, 1]
         pattern = members[i] % len(excluded)
         measured, without = amplitude[i], excluded[pattern]
-        _exit_waves(obj, top, left, probe, one_over_n, waves, n)
-        _transform(waves, 0, work, n)
-        _photons(waves, modelled)
+        single.exit_waves(obj, top, left, probe, one_over_n, waves, n)
+        single.transform(waves, 0, work, n)
+        single.photons(waves, modelled)
         if photons.size > 0:
-            _beam_sums(modelled, measured, without, background, photons[i])
+            single.beam_sums(modelled, measured, without, background, photons[i])
         if sums.size > 0:
-            _add_background(modelled, measured, without, background, sums)
+            single.add_background(modelled, measured, without, background, sums)
         for p in range(n_pixels):
             modelled[p] += background[p]
-        _held_out_misfit(modelled, measured, pixels[pattern], judging[pattern], misfit[i])
+        single.held_out_misfit(modelled, measured, pixels[pattern], judging[pattern], misfit[i])
         if slopes.size > 0:
             by[:] = np.float32(0)
             for axis in range(2):
-                _exit_waves(obj, top, left, slopes[i, axis], one_over_n, moved, n)
-                _transform(moved, 0, work, n)
-                _add_slopes(waves, moved, by[axis])
-            _position_sums(by[0], by[1], modelled, measured, without, unbiased, positions[i])
-        _to_change(waves, modelled, measured, without, unbiased, one_over_n)
-        _transform(waves, 1, work, n)
+                single.exit_waves(obj, top, left, slopes[i, axis], one_over_n, moved, n)
+                single.transform(moved, 0, work, n)
+                single.add_slopes(waves, moved, by[axis])
+            single.position_sums(by[0], by[1], modelled, measured, without, unbiased, positions[i])
+        single.to_change(waves, modelled, measured, without, unbiased, one_over_n)
+        single.transform(waves, 1, work, n)
         if probe_step.size > 0:
-            _times_patch(obj, top, left, waves, moved, probe_weight, n)
-            _transform(moved, 0, work, n)
+            single.times_patch(obj, top, left, waves, moved, probe_weight, n)
+            single.transform(moved, 0, work, n)
             for axis in range(2):
-                _ramp(fractions[i, axis], ramps[axis, 0], ramps[axis, 1])
-            _times_ramps(moved, ramps[0], ramps[1], np.float32(1), True, probe_step, True)
+                single.ramp(fractions[i, axis], ramps[axis, 0], ramps[axis, 1])
+            single.times_ramps(moved, ramps[0], ramps[1], np.float32(1), True, probe_step, True)
 
 
-@_compiled
+@compiled
 @no_type_check
 def _place_all(changes, probes, corners, step, light, first, last, n):
     """See `Loops.place`."""
     n = numba.literally(n)
     most = np.float32(0)
     for i in range(len(corners)):
-        lit = _place(
+        lit = single.place(
             changes[i], probes[i], corners[i, 0], corners[i, 1], step, light, first, last, n
         )
         most = lit if lit > most else most
     return most
 
 
-@_compiled
+@compiled
 @no_type_check
 def _apply(obj, step, light, corners, damped, first, last, n):
     """See `Loops.apply`."""
@@ -412,7 +149,7 @@ def _apply(obj, step, light, corners, damped, first, last, n):
             re[:], im[:], lit[:] = np.float32(0), np.float32(0), np.float32(0)
 
 
-@_compiled
+@compiled
 @no_type_check
 def _apply_everywhere(canvases, step, light, damping):
     """See `Loops.apply_everywhere`."""
@@ -432,7 +169,7 @@ def _apply_everywhere(canvases, step, light, damping):
                 here[2 * c + 1] += im[c] * share
 
 
-@_compiled
+@compiled
 @no_type_check
 def _amplitudes(stored, factor, counts, out):
     """See `Loops.amplitudes`."""
@@ -461,33 +198,51 @@ class Loops:
     """
 
     def __init__(self, n: int):
-        @_compiled
+        kept_here, source = kept(**OPTIONS), _source()
+
+        @kept_here
         @no_type_check
         def move_probes(spectrum, fractions, factors, probes, slopes):
+            _ = source
             _move_probes(spectrum, fractions, factors, probes, slopes, n)
 
-        @_compiled
+        @kept_here
         @no_type_check
         def update(
             obj, corners, probes, slopes, fractions, amplitude, members, excluded, pixels, judging,
             background, unbiased, misfit, photons, positions, sums, probe_step, probe_weight,
             changes,
         ):  # fmt: skip
+            _ = source
             _update(
                 obj, corners, probes, slopes, fractions, amplitude, members, excluded, pixels,
                 judging, background, unbiased, misfit, photons, positions, sums, probe_step,
                 probe_weight, changes, n,
             )  # fmt: skip
 
-        @_compiled
+        @kept_here
         @no_type_check
         def place(changes, probes, corners, step, light, first, last):
+            _ = source
             return _place_all(changes, probes, corners, step, light, first, last, n)
 
-        @_compiled
+        @kept_here
         @no_type_check
         def apply(obj, step, light, corners, damped, first, last):
+            _ = source
             _apply(obj, step, light, corners, damped, first, last, n)
+
+        @kept_here
+        @no_type_check
+        def apply_everywhere(canvases, step, light, damping):
+            _ = source
+            _apply_everywhere(canvases, step, light, damping)
+
+        @kept_here
+        @no_type_check
+        def amplitudes(stored, factor, counts, out):
+            _ = source
+            _amplitudes(stored, factor, counts, out)
 
         self.move_probes = move_probes
         """Write probes moved by fractions of a pixel, times a factor each.
@@ -549,7 +304,7 @@ class Loops:
         Only where windows lie; there both are 0 after the first of the windows, so that the others
         change nothing. Arguments as for `place`, and `damped`, added to all light.
         """
-        self.apply_everywhere = _apply_everywhere
+        self.apply_everywhere = apply_everywhere
         """Add step / (light + damping times the most light) to each of some objects.
 
         Args:
@@ -558,7 +313,7 @@ class Loops:
             light: (row, col), likewise.
             damping: relative to the most light on each.
         """
-        self.amplitudes = _amplitudes
+        self.amplitudes = amplitudes
         """Write factor sqrt(n) of frames that hold counts, or factor n, zero frequency at pixel 0.
 
         Args:

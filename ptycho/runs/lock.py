@@ -64,7 +64,7 @@ def _acquire(lock: filelock.BaseFileLock, folder: Path) -> None:
             f"output_dir: {folder} is in use by another run; expected a folder of its own, or to "
             "wait until that run has ended"
         ) from None
-    except (OSError, NotImplementedError) as problem:
+    except (OSError, NotImplementedError) as problem:  # the latter from filelock for ENOSYS
         unknown = isinstance(problem, NotImplementedError) or problem.errno in _UNKNOWN_LOCKS
         if not unknown:
             raise
