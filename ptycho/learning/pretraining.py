@@ -115,19 +115,18 @@ class _Pretraining(L.LightningModule):
                 parts=int(self.rng.choice(_PARTS)),
                 growth=float(np.exp(self.rng.uniform(np.log(0.05), np.log(0.5)))),
             )
-        steps = self.network.steps
-        loss, errors = canvas.real.new_zeros(()), []
-        for number in range(steps + 1):
-            with group_updater(*frames) as updater:
+            steps = self.network.steps
+            loss, errors = canvas.real.new_zeros(()), []
+            for number in range(steps + 1):
                 found = updater.step(canvas)
-            error = torch.log10(
-                squared_error(canvas, scans.obj, found.illumination) + _LEAST
-            ).mean()
-            errors.append(10 * float(error.detach()))
-            if number:
-                loss = loss + error / steps
-            if number < steps:
-                canvas = self.network.step(canvas.detach(), found.step, found.illumination)
+                error = torch.log10(
+                    squared_error(canvas, scans.obj, found.illumination) + _LEAST
+                ).mean()
+                errors.append(10 * float(error.detach()))
+                if number:
+                    loss = loss + error / steps
+                if number < steps:
+                    canvas = self.network.step(canvas.detach(), found.step, found.illumination)
         return {"loss": loss, "errors": errors}
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:

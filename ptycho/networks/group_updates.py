@@ -158,6 +158,10 @@ class CompiledGroups:
         self._loops, self._team = loops_for(size), team
         self._probes, self._corners = planar(probe), corners.numpy()
         self._unbiased = measured.unbiased
+        self._first, self._last = (
+            corners.amin(dim=(0, 1)).tolist(),
+            (corners.amax(dim=(0, 1)) + size).tolist(),
+        )
         self._amplitude = to_corner(measured.amplitude).numpy()
         nothing = torch.zeros(size, size)
         bad, known = measured.excluded, measured.background
@@ -193,6 +197,11 @@ class CompiledGroups:
         """Return step and illumination of some groups."""
         which = part if isinstance(part, slice) else part.numpy()
         n_groups, height, width = objs.shape[0], objs.shape[1], objs.shape[2] // 2
+        if min(self._first) < 0 or self._last[0] > height or self._last[1] > width:
+            raise ValueError(  # the loops would write beyond the arrays
+                f"corners: windows from {self._first} to {self._last}; expected inside canvases of "
+                f"{(height, width)}"
+            )
         step = np.zeros((2, n_groups * height, width), np.float32)
         light = np.zeros(step.shape[1:], np.float32)
         corners = self._corners[lot, which].copy()

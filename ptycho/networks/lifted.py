@@ -61,12 +61,8 @@ class LiftedUNet(Network):
         frames = batch.forward, batch.corners, batch.measured, probe
         with group_updater(*frames) as updater:
             canvas = sweep_group(updater, batch, self.sweeps)
-            found = updater.step(canvas)
-        for number in range(self.steps):
-            if number > 0:
-                with group_updater(*frames) as updater:
-                    found = updater.step(canvas)
-            canvas = self.step(canvas, *found)
+            for _ in range(self.steps):
+                canvas = self.step(canvas, *updater.step(canvas))
         return cut_patches(canvas, batch.corners, batch.amplitude.shape[-1])
 
 

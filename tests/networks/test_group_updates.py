@@ -87,3 +87,11 @@ def test_tensors_do_what_the_loops_cannot(changes, dtype, kind):
     frames = batch.forward, batch.corners, batch.measured, probe.to(dtype)
     with group_updater(*frames) as updater:
         assert isinstance(updater, kind)
+
+
+def test_a_window_off_the_canvas_is_refused():
+    batch, probe = groups_of()
+    canvas = canvas_of(batch)[:, :-1]
+    for part in (slice(None), slice(0, 1)):
+        with pytest.raises(ValueError, match="expected inside"):
+            CompiledGroups(batch.corners, batch.measured, probe, ALONE).step(canvas, part)
