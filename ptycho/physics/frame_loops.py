@@ -122,9 +122,7 @@ def _place_all(changes, probes, corners, step, light, first, last, n):
     n = numba.literally(n)
     most = np.float32(0)
     for i in range(len(corners)):
-        lit = single.place(
-            changes[i], probes[i], corners[i, 0], corners[i, 1], step, light, first, last, n
-        )
+        lit = single.place(changes[i], probes[i], corners[i], step, light, first, last, n)
         most = lit if lit > most else most
     return most
 

@@ -250,8 +250,9 @@ def to_change(waves, modelled, amplitude, excluded, unbiased, factor):
 
 @compiled
 @no_type_check
-def place(change, probe, top, left, step, light, first, last, n):
+def place(change, probe, corner, step, light, first, last, n):
     """Add conj(P) change and |P|^2 to canvas rows first ... last - 1; return the most light."""
+    top, left = corner[0], corner[1]
     most = np.float32(0)
     for r in range(max(0, first - top), min(n, last - top)):
         to_re, to_im = step[0, top + r, left : left + n], step[1, top + r, left : left + n]
