@@ -20,6 +20,10 @@ ENGINES: "Table[Callable[[Any], Engine]]" = Table(
             "ptycho.engines.learned:build",
             "iterations over all frames, then the update steps of the network",
         ),
+        "map": Row(
+            "ptycho.engines.most_probable:build",
+            "iterations over all frames, then the most probable object: maximum a posteriori",
+        ),
         "sweeps": Row("ptycho.engines.sweeps:build", "the iterations over all frames alone"),
         "lsqml": Row(
             "ptycho.engines.ptychi:build_lsqml", "least squares, maximum likelihood of pty-chi"

@@ -16,13 +16,13 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Complex, Float, Int, Shaped
+from jaxtyping import Int, Shaped
 from torch import Tensor
 
 from ptycho.engines.background import BackgroundSum
 from ptycho.engines.nuisances import Nuisances, Refine
 from ptycho.engines.problem import Estimate, Problem
-from ptycho.engines.updates import Sums, TensorUpdater, Update, Updater
+from ptycho.engines.updates import Sums, TensorUpdater, Total, Update, Updater
 from ptycho.physics.compiled import (
     NOTHING,
     Real,
@@ -140,18 +140,23 @@ class FusedUpdater:
         return self._summed(Update(obj), frames, found, refine, sums)
 
     def total(
-        self, estimate: Estimate, size: int, sums: Sums
-    ) -> tuple[Complex[Tensor, "height width"], Float[Tensor, "height width"]]:
-        """Return step and illumination of all frames together; see `Updater.total`."""
+        self, estimate: Estimate, size: int, sums: Sums, *, excess: float | None = None
+    ) -> Total:
+        """Return what all frames together say; see `Updater.total`."""
         for part in self._problem.parts(size):
-            self._gathered(estimate, part.numpy(), Refine(), sums)
+            self._gathered(estimate, part.numpy(), Refine(), sums, excess)
         step = torch.complex(*torch.from_numpy(self._step))
         light = torch.from_numpy(self._light.copy())
         self._step[:], self._light[:] = 0, 0
-        return step, light
+        return Total(step, light)
 
     def _gathered(
-        self, estimate: Estimate, part: Int[np.ndarray, " frame"], refine: Refine, sums: Sums
+        self,
+        estimate: Estimate,
+        part: Int[np.ndarray, " frame"],
+        refine: Refine,
+        sums: Sums,
+        excess: float | None = None,
     ) -> tuple[_Frames, list[_Found], float]:
         """Add the frames of a batch to the canvas; return what they say, and the most light."""
         obj, nuisances = as_real(estimate.obj), estimate.nuisances
@@ -164,7 +169,7 @@ class FusedUpdater:
         found: list[_Found] = []
         most = 0.0
         for share in shares:
-            here = self._team.each(lambda some: self._found(obj, some, refine), share)
+            here = self._team.each(lambda some: self._found(obj, some, refine, excess), share)
             most = max(most, *self._team.each(partial(self._place, here), self._bands))
             found += here
         sums.misfit.add(*torch.from_numpy(frames.misfit.sum(axis=0, dtype=np.float64)))
@@ -191,7 +196,7 @@ class FusedUpdater:
             photons, sums,
         )  # fmt: skip
 
-    def _found(self, obj: Real, frames: _Frames, refine: Refine) -> _Found:
+    def _found(self, obj: Real, frames: _Frames, refine: Refine, excess: float | None) -> _Found:
         """Return what some frames say, and the change of their exit waves."""
         loops, raw, n_pixels = self._loops, self._problem.frames.raw, self._size**2
         spectrum, n_frames = self._kept.spectrum, len(frames.members)
@@ -213,8 +218,8 @@ class FusedUpdater:
         loops.update(
             obj, frames.corners, probes, slopes, frames.fractions, amplitude, frames.members,
             self._excluded, self._pixels, self._judging, self._kept.background,
-            self._problem.unbiased, frames.misfit, frames.photons, frames.sums, background, step,
-            weight, changes,
+            self._problem.unbiased, np.float32(-1 if excess is None else excess), frames.misfit,
+            frames.photons, frames.sums, background, step, weight, changes,
         )  # fmt: skip
         return _Found(frames, probes, changes, background, step, weight)
 

@@ -74,11 +74,12 @@ def learned_steps(
     best = obj
     with updating(problem, Refine(), compiled=nuisances.variation is None) as updater:
         sums = Sums()
-        total, illumination = updater.total(Estimate(obj, nuisances), size, sums)
+        total = updater.total(Estimate(obj, nuisances), size, sums)
         monitor.start(sums.misfit)
         for _ in monitor.iterations(track):
-            obj, sums = step(obj[None], total[None], illumination[None])[0], Sums()
-            total, illumination = updater.total(Estimate(obj, nuisances), size, sums)
+            by = (each[None] for each in total)
+            obj, sums = step(obj[None], *by)[0], Sums()
+            total = updater.total(Estimate(obj, nuisances), size, sums)
             if monitor.add(sums.misfit):
                 best = obj
     history = [*start.free_residual, *monitor.history]

@@ -170,6 +170,7 @@ class Problem:
         members: Int[Tensor, " frame"],
         amplitude: Float[Tensor, "frame row col"],
         nuisances: Nuisances,
+        excess: float | None = None,
     ) -> PlacedFrames:
         """Place some frames on the canvas.
 
@@ -177,11 +178,12 @@ class Problem:
             members: which frames of the scan.
             amplitude: theirs.
             nuisances: positions and background.
+            excess: of a likelihood; see `physics.detector.Measured`.
         """
         size = amplitude.shape[-1]
         corners, fractions = window_corners(nuisances.positions[members], size)
         excluded = self.held_out.excluded_in(members)
-        measured = Measured(amplitude, excluded, nuisances.background, self.unbiased)
+        measured = Measured(amplitude, excluded, nuisances.background, self.unbiased, excess)
         return PlacedFrames(members, corners - self.origin, fractions, measured)
 
     @torch.no_grad()

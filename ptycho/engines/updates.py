@@ -52,6 +52,13 @@ class Update(NamedTuple):
     """How the probe varies, after these frames."""
 
 
+class Total(NamedTuple):
+    """What all frames together say of an object; see `physics.forward.BackProjection`."""
+
+    step: Complex[Tensor, "height width"]
+    illumination: Float[Tensor, "height width"]
+
+
 @runtime_checkable
 class Updater(Protocol):
     """The frames of a problem, updating an object batch by batch."""
@@ -77,14 +84,15 @@ class Updater(Protocol):
         ...
 
     def total(
-        self, estimate: Estimate, size: int, sums: Sums
-    ) -> tuple[Complex[Tensor, "height width"], Float[Tensor, "height width"]]:
-        """Return step and illumination of all frames together; see `BackProjection`.
+        self, estimate: Estimate, size: int, sums: Sums, *, excess: float | None = None
+    ) -> Total:
+        """Return what all frames together say.
 
         Args:
             estimate: on the device of the problem.
             size: frames at a time.
             sums: its misfit is added to.
+            excess: of a likelihood that asks for the step; see `physics.detector.Measured`.
         """
         ...
 
@@ -148,22 +156,22 @@ class TensorUpdater:
         return update
 
     def total(
-        self, estimate: Estimate, size: int, sums: Sums
-    ) -> tuple[Complex[Tensor, "height width"], Float[Tensor, "height width"]]:
-        """Return step and illumination of all frames together; see `Updater.total`."""
+        self, estimate: Estimate, size: int, sums: Sums, *, excess: float | None = None
+    ) -> Total:
+        """Return what all frames together say; see `Updater.total`."""
         problem, forward = self.problem, self.problem.forward
         obj, nuisances = estimate
         step, light = torch.zeros_like(obj), torch.zeros_like(obj.real)
         for part in problem.parts(size):
             members, amplitude = problem.batch(part)
-            frames = problem.placed(members, amplitude, nuisances)
+            frames = problem.placed(members, amplitude, nuisances, excess)
             probe = nuisances.probes(frames.fractions, members)
             found = forward.back_project(obj, frames.corners, probe, frames.measured)
             step += found.step
             light += found.illumination
             expected = nuisances.with_background(forward.detector.intensity(found.on_detector))
             problem.held_out.add_to(sums.misfit, expected, amplitude, members)
-        return step, light
+        return Total(step, light)
 
     def _varied(
         self, nuisances: Nuisances, found: BackProjection, frames: PlacedFrames, sums: Sums

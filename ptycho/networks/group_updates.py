@@ -215,8 +215,8 @@ class CompiledGroups:
         self._loops.update(
             objs.reshape(-1, 2 * width), corners, probes, NOTHING[5], NOTHING[2], amplitude,
             np.zeros(n_frames, np.int64), self._excluded, np.zeros((1, 0), np.int64),
-            np.zeros((1, 0), bool), self._background, self._unbiased, misfit, NOTHING[2],
-            NOTHING[2], NOTHING[2], NOTHING[3], NOTHING[1], changes,
+            np.zeros((1, 0), bool), self._background, self._unbiased, np.float32(-1), misfit,
+            NOTHING[2], NOTHING[2], NOTHING[2], NOTHING[3], NOTHING[1], changes,
         )  # fmt: skip
         self._loops.place(changes, probes, corners, step, light, 0, len(light))
         return _Canvases(objs, step, light)

@@ -16,6 +16,9 @@ from ptycho.experiment import Experiment
 from ptycho.physics.counting import root_bias
 from ptycho.physics.probe import probe_intensity
 
+DIM = 1e-3
+"""Photons added to those expected where a likelihood divides by them."""
+
 
 class Measured(NamedTuple):
     """What frames have measured, and what of it may be used."""
@@ -32,6 +35,10 @@ class Measured(NamedTuple):
     unbiased: bool = False
     """Whether `counting.root_bias` is made up for. The bias keeps the object smooth where frames
     overlap little, so it is a choice."""
+
+    excess: float | None = None
+    """Variance of a count beyond Poisson's, over its squared mean, of a likelihood; None asks for
+    the measured modulus."""
 
 
 class Detector:
@@ -69,17 +76,29 @@ class Detector:
         spread B the modelled modulus becomes the measured one. In general Psi' - Psi is minus
         the gradient of sum (sqrt I - sqrt n)^2 with respect to conj(Psi).
 
+        With an excess c the step follows the likelihood of counts of variance I + c I^2, negative
+        binomial, or Poisson for c = 0:
+
+            Psi' = Psi (1 + B^T [ (n / I - 1) / (1 + c I) ])
+
+        Then Psi' - Psi is minus its gradient, of -log p(n | I), with respect to conj(Psi).
+
         Args:
             on_detector: fields, sqrt(photons) per detector pixel.
             measured: the frames.
 
         Source:
             Several modes: Thibault & Menzel, Nature 494, 68 (2013), eq. 3; as a gradient: Candes,
-            Li & Soltanolkotabi, IEEE Trans. Inf. Theory 61, 1985 (2015).
+            Li & Soltanolkotabi, IEEE Trans. Inf. Theory 61, 1985 (2015); likelihoods of counts:
+            Thibault & Guizar-Sicairos, New J. Phys. 14, 063004 (2012).
         """
         modelled = self.intensity(on_detector)
         if measured.background is not None:
             modelled = modelled + measured.background
+        if measured.excess is not None:
+            light = modelled + DIM
+            ratio = (measured.amplitude.square() / light - 1) / (1 + measured.excess * light) + 1
+            return self._multiplied(on_detector, ratio, measured)
         modelled = modelled.sqrt()
         # Where the model is this dark its phase is rounding error; a photon measured there is
         # ignored rather than given a random phase.
@@ -87,7 +106,15 @@ class Detector:
         amplitude = measured.amplitude
         if measured.unbiased:
             amplitude = amplitude + root_bias(modelled)
-        ratio = amplitude / torch.maximum(modelled, floor)
+        return self._multiplied(on_detector, amplitude / torch.maximum(modelled, floor), measured)
+
+    def _multiplied(
+        self,
+        on_detector: Complex[Tensor, "*batch mode row col"],
+        ratio: Float[Tensor, "*batch row col"],
+        measured: Measured,
+    ) -> Complex[Tensor, "*batch mode row col"]:
+        """Return waves times a ratio of their pixels, spread; 1 where nothing is known."""
         if measured.excluded is not None:
             ratio = torch.where(measured.excluded, torch.ones_like(ratio), ratio)
         return on_detector * self.spread(ratio).unsqueeze(-3)

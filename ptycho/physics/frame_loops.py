@@ -72,7 +72,8 @@ def _move_probes(spectrum, fractions, factors, probes, slopes, n):
 @no_type_check
 def _update(
     obj, corners, probes, slopes, fractions, amplitude, members, excluded, pixels, judging,
-    background, unbiased, misfit, photons, positions, sums, probe_step, probe_weight, changes, n,
+    background, unbiased, excess, misfit, photons, positions, sums, probe_step, probe_weight,
+    changes, n,
 ):  # fmt: skip
     """See `Loops.update`."""
     n = numba.literally(n)
@@ -105,7 +106,10 @@ def _update(
                 single.transform(moved, 0, work, n)
                 single.add_slopes(waves, moved, by[axis])
             single.position_sums(by[0], by[1], modelled, measured, without, unbiased, positions[i])
-        single.to_change(waves, modelled, measured, without, unbiased, one_over_n)
+        if excess < 0:
+            single.to_change(waves, modelled, measured, without, unbiased, one_over_n)
+        else:
+            single.to_likely_change(waves, modelled, measured, without, excess, one_over_n)
         single.transform(waves, 1, work, n)
         if probe_step.size > 0:
             single.times_patch(obj, top, left, waves, moved, probe_weight, n)
@@ -208,14 +212,14 @@ class Loops:
         @no_type_check
         def update(
             obj, corners, probes, slopes, fractions, amplitude, members, excluded, pixels, judging,
-            background, unbiased, misfit, photons, positions, sums, probe_step, probe_weight,
-            changes,
+            background, unbiased, excess, misfit, photons, positions, sums, probe_step,
+            probe_weight, changes,
         ):  # fmt: skip
             _ = source
             _update(
                 obj, corners, probes, slopes, fractions, amplitude, members, excluded, pixels,
-                judging, background, unbiased, misfit, photons, positions, sums, probe_step,
-                probe_weight, changes, n,
+                judging, background, unbiased, excess, misfit, photons, positions, sums,
+                probe_step, probe_weight, changes, n,
             )  # fmt: skip
 
         @kept_here
@@ -258,7 +262,9 @@ class Loops:
 
             psi = P o,  Psi = F psi,  change = F^-1 [Psi (sqrt n / sqrt(I + b) - 1)]
 
-        with 0 for the bracket on excluded pixels. Arrays are empty where nothing is asked for.
+        with 0 for the bracket on excluded pixels; or, for a likelihood with an excess variance,
+        with (n / (I + b) - 1) / (1 + excess (I + b)) for it. Arrays are empty where nothing is
+        asked for.
 
         Args:
             obj: (row, 2 col).
@@ -273,6 +279,8 @@ class Loops:
             judging: which of them do.
             background: b, (pixel,).
             unbiased: whether `physics.counting.root_bias` is made up for.
+            excess: variance of a count beyond Poisson's, over its squared mean; negative asks for
+                the measured modulus instead.
             misfit: (frame, 2), written: Poisson deviance / 4 and photons of the judging pixels.
             photons: (frame, 2), written: sum (n - b) and sum I over the used pixels.
             positions: (frame, 5), written: see `engines.position_steps.position_sums`.

@@ -23,6 +23,7 @@ OPTIONS: dict[str, Any] = {
 _DARK = 1e-6  # photons: `physics.losses.DARK`
 _DIM = 1e-4  # of the largest modelled modulus; see `physics.detector.Detector.corrected`
 _DIM_ROOT = 1e-3  # sqrt(photons): as in `engines.position_steps.position_sums`
+_DIM_COUNT = 1e-3  # photons: `physics.detector.DIM`
 _SHORT = 512  # pixels that are summed in single precision
 _TINY = float(np.finfo(np.float32).tiny)
 
@@ -241,6 +242,25 @@ def to_change(waves, modelled, amplitude, excluded, unbiased, factor):
             wanted += _bias(root)
         ratio = (wanted / bright - np.float32(1)) * factor
         modelled[p] = np.float32(0) if excluded[p] else ratio
+    for m in range(len(waves)):
+        re, im = waves[m, 0], waves[m, 1]
+        for p in range(len(modelled)):
+            re[p] *= modelled[p]
+            im[p] *= modelled[p]
+
+
+@compiled
+@no_type_check
+def to_likely_change(waves, modelled, amplitude, excluded, excess, factor):
+    """Turn the waves of a frame into Psi (n / I - 1) / (1 + excess I), times a factor.
+
+    `modelled` are the photons I, background included; used up.
+    """
+    for p in range(len(modelled)):
+        light = modelled[p] + np.float32(_DIM_COUNT)
+        counted = amplitude[p] * amplitude[p]
+        rate = (counted / light - np.float32(1)) / (np.float32(1) + excess * light) * factor
+        modelled[p] = np.float32(0) if excluded[p] else rate
     for m in range(len(waves)):
         re, im = waves[m, 0], waves[m, 1]
         for p in range(len(modelled)):
