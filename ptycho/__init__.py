@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from ptycho.api.grouping import groups
     from ptycho.api.groups import Groups
     from ptycho.api.loading import load
+    from ptycho.api.planning import plan
     from ptycho.api.reconstruction import reconstruct
     from ptycho.api.refinement import refine
     from ptycho.api.result import Result
@@ -65,6 +66,7 @@ __all__ = [
     "evaluate",
     "groups",
     "load",
+    "plan",
     "reconstruct",
     "refine",
     "simulate",
@@ -83,6 +85,7 @@ _HOMES = {
     "evaluate": "api.evaluation",
     "groups": "api.grouping",
     "load": "api.loading",
+    "plan": "api.planning",
     "reconstruct": "api.reconstruction",
     "refine": "api.refinement",
     "simulate": "api.simulation",

@@ -55,7 +55,7 @@ def reconstruct(
     /,
     model: TrainedModel | Path | str | None = None,
     *,
-    engine: str = "learned",
+    engine: str = "auto",
     refine: str | None = None,
     iterations: int | None = None,
     seed: int = 0,
@@ -68,7 +68,8 @@ def reconstruct(
         scan: the scan, or its file.
         model: trained model: a value, or its folder; None takes the general model that comes with
             the package.
-        engine: what corrects the object of the whole scan: learned, sweeps, lsqml or rpie.
+        engine: what corrects the object of the whole scan: auto, learned, map, sweeps, lsqml or
+            rpie.
         refine: nuisance parameters to refine: some of probe, positions, intensity, background,
             affine, search and variation, separated by commas; None refines the object alone.
         iterations: over all frames; None goes on while held-out pixels are predicted better.
@@ -199,6 +200,7 @@ def plan_of(settings: ReconstructSettings, device: torch.device) -> engines.Plan
     """Return how an engine is to run by the settings."""
     return engines.Plan(
         engine=settings.engine,
+        quality=settings.quality,
         ending=Ending(iterations=settings.sweeps),
         refine=Refine.named(settings.refine),
         n_modes=settings.n_modes,

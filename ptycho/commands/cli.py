@@ -37,6 +37,7 @@ from ptycho.settings.export import ExportConfig
 from ptycho.settings.groups import GroupsConfig
 from ptycho.settings.import_scan import ImportConfig
 from ptycho.settings.inspect import InspectConfig
+from ptycho.settings.plan import PlanConfig
 from ptycho.settings.pretrain import PretrainConfig
 from ptycho.settings.reconstruct import InferenceConfig
 from ptycho.settings.refine import RefineConfig
@@ -150,6 +151,7 @@ def compare_command(ctx: click.Context, runs: tuple[Path, ...], as_json: bool) -
 
 
 simulate_command = _command("simulate", SimulateConfig, "simulate")
+plan_command = _command("plan", PlanConfig, "plan")
 import_command = _command("import", ImportConfig, "import_scan")
 inspect_command = _command("inspect", InspectConfig, "inspect")
 calibrate_command = _command("calibrate", CalibrateConfig, "calibrate")
@@ -191,6 +193,7 @@ ptycho = Commands(
     name="ptycho",
     commands=[
         simulate_command,
+        plan_command,
         import_command,
         inspect_command,
         calibrate_command,

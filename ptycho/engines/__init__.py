@@ -16,6 +16,10 @@ if TYPE_CHECKING:
 ENGINES: "Table[Callable[[Any], Engine]]" = Table(
     "engine",
     {
+        "auto": Row(
+            "ptycho.engines.automatic:build",
+            "iterations over all frames, then what is worth its time at the asked quality",
+        ),
         "learned": Row(
             "ptycho.engines.learned:build",
             "iterations over all frames, then the update steps of the network",

@@ -30,6 +30,14 @@ class Ending:
     seconds: float | None = None
     """No further iteration begins after this time; None sets no limit."""
 
+    def after(self, spent: float) -> "Ending":
+        """Return what is left of the time, for iterations of another kind.
+
+        Args:
+            spent: seconds.
+        """
+        return Ending(seconds=None if self.seconds is None else self.seconds - spent)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Patience:

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Int, Shaped
+from jaxtyping import Complex, Float, Int, Shaped
 from torch import Tensor
 
 from ptycho.engines.background import BackgroundSum
@@ -140,15 +140,28 @@ class FusedUpdater:
         return self._summed(Update(obj), frames, found, refine, sums)
 
     def total(
-        self, estimate: Estimate, size: int, sums: Sums, *, excess: float | None = None
+        self,
+        estimate: Estimate,
+        size: int,
+        sums: Sums,
+        *,
+        probe: bool = False,
+        excess: float | None = None,
     ) -> Total:
         """Return what all frames together say; see `Updater.total`."""
+        refine, n = Refine(probe=probe), estimate.nuisances.probe.shape[-1]
+        of_probe = torch.zeros_like(estimate.nuisances.probe)
+        weight = torch.zeros(n, n)
         for part in self._problem.parts(size):
-            self._gathered(estimate, part.numpy(), Refine(), sums, excess)
+            found = self._gathered(estimate, part.numpy(), refine, sums, excess)[1]
+            if probe:
+                step, lit = self._of_probe(found)
+                of_probe += step
+                weight += lit
         step = torch.complex(*torch.from_numpy(self._step))
         light = torch.from_numpy(self._light.copy())
         self._step[:], self._light[:] = 0, 0
-        return Total(step, light)
+        return Total(step, light, of_probe, weight) if probe else Total(step, light)
 
     def _gathered(
         self,
@@ -236,24 +249,30 @@ class FusedUpdater:
         self, update: Update, frames: _Frames, found: list[_Found], refine: Refine, sums: Sums
     ) -> Update:
         """Return the update of a batch; add its frames to the sums of the iteration."""
-
-        def total(name: str) -> Tensor:
-            return torch.from_numpy(np.sum([getattr(each, name) for each in found], axis=0))
-
-        side = (self._size, self._size)
         if refine.background:
-            more = torch.fft.fftshift(total("background").unflatten(1, side), dim=(-2, -1))
+            more = torch.from_numpy(np.sum([each.background for each in found], axis=0))
+            side = (self._size, self._size)
+            more = torch.fft.fftshift(more.unflatten(1, side), dim=(-2, -1))
             known = sums.background or BackgroundSum.empty(more[0])
             sums.background = BackgroundSum(*(torch.stack(known) + more))
         if refine.probe:
-            step = torch.fft.ifft2(from_planar(total("probe_step").numpy(), side))
-            weight = total("probe_weight").unflatten(0, side)
+            step, weight = self._of_probe(found)
             update = update._replace(probe_step=step, probe_weight=weight)
         if refine.intensity:
             update = update._replace(photons=torch.from_numpy(frames.photons))
         if refine.positions or refine.affine:
             update = update._replace(positions=torch.from_numpy(frames.sums))
         return update
+
+    def _of_probe(
+        self, found: list[_Found]
+    ) -> tuple[Complex[Tensor, "mode row col"], Float[Tensor, "row col"]]:
+        """Return step and weight of the probe, from all frames of a batch."""
+        side = (self._size, self._size)
+        step = np.sum([each.probe_step for each in found], axis=0)
+        weight = np.sum([each.probe_weight for each in found], axis=0)
+        moved = torch.fft.ifft2(from_planar(step, side))
+        return moved, torch.from_numpy(weight).unflatten(0, side)
 
 
 class _Kept:

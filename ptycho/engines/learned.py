@@ -77,8 +77,8 @@ def learned_steps(
         total = updater.total(Estimate(obj, nuisances), size, sums)
         monitor.start(sums.misfit)
         for _ in monitor.iterations(track):
-            by = (each[None] for each in total)
-            obj, sums = step(obj[None], *by)[0], Sums()
+            obj = step(obj[None], total.step[None], total.illumination[None])[0]
+            sums = Sums()
             total = updater.total(Estimate(obj, nuisances), size, sums)
             if monitor.add(sums.misfit):
                 best = obj

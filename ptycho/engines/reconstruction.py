@@ -8,7 +8,7 @@ all frames, which fixes the fine detail.
 
 import logging
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -17,12 +17,13 @@ from jaxtyping import Complex, Float, Int
 from torch import Tensor
 
 from ptycho.engines import ENGINES
+from ptycho.engines.automatic import Automatic, Quality
+from ptycho.engines.density import needs_unbiased
 from ptycho.engines.ending import Ending
 from ptycho.engines.grouped import stitched_groups
 from ptycho.engines.nuisances import Nuisances, Refine, log_modes, more_modes
 from ptycho.engines.problem import Engine, Estimate, Problem, Solution
 from ptycho.engines.residuals import Unexplained, frame_residuals, unexplained_intensity
-from ptycho.engines.root_bias import needs_unbiased
 from ptycho.engines.stitching import illumination_on
 from ptycho.learning.model import PtychoModel
 from ptycho.networks.network import Network
@@ -59,8 +60,11 @@ UNLIT = 1e-3
 class Plan:
     """How a scan is reconstructed."""
 
-    engine: str = "learned"
+    engine: str = "auto"
     """Name in `engines.ENGINES`."""
+
+    quality: Quality = "balanced"
+    """What the engine `auto` may take its time for."""
 
     ending: Ending = field(default_factory=Ending)
     """When the engine ends; 0 iterations leave what the network itself finds."""
@@ -85,6 +89,13 @@ class Plan:
 
     progress: bool = True
     """Whether to draw progress bars."""
+
+    def engine_for(self, network: Network) -> Engine:
+        """Return the engine, for a trained network."""
+        engine = ENGINES.find(self.engine)(network)
+        if isinstance(engine, Automatic):
+            return replace(engine, quality=self.quality)
+        return engine
 
     def track(self, label: str, unit: str) -> Track:
         """Return the progress bar of a step."""
@@ -154,7 +165,7 @@ def reconstruct(
     """
     model.set_probe(scaled.probe)
     raw, whole = groups.raw, model.network.whole_scan
-    engine = ENGINES.find(plan.engine)(model.network)
+    engine = plan.engine_for(model.network)
     frames = np.arange(raw.n_frames) if whole and every_frame else np.unique(groups.groups)
     positions = torch.from_numpy(raw.positions[frames])
     canvas = canvas_of(positions, raw.frame_size).widened(engine.room(plan.refine))
@@ -215,7 +226,7 @@ def continue_from(
     Raises:
         ConfigError: If the engine cannot do what is asked for.
     """
-    engine = ENGINES.find(plan.engine)(network)
+    engine = plan.engine_for(network)
     room = engine.room(plan.refine)
     shape = (start.obj.shape[0], start.obj.shape[1])
     canvas = Canvas(start.origin, shape).widened(room)

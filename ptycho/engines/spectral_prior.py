@@ -47,6 +47,18 @@ class PowerLaw(NamedTuple):
         return math.sqrt(float(self.at(side[:, None] ** 2 + side**2).mean()))
 
 
+def power_law(variance: float, slope: float, corner: float) -> PowerLaw:
+    """Return the power law of a picture of some variance.
+
+    Args:
+        variance: of a pixel.
+        slope: see `PowerLaw`.
+        corner: likewise.
+    """
+    unit = PowerLaw(1.0, slope, corner)
+    return unit._replace(level=variance / unit.spread() ** 2)
+
+
 class SpectralPrior(NamedTuple):
     """Independent Gaussian fields with the spectra of two power laws.
 
@@ -94,15 +106,14 @@ def first_prior(
         known: where it is known.
     """
     corner = 1 / max(logarithms.shape[1:])
-    unit = PowerLaw(1.0, 1.0, corner)
     variances = (max(float(np.var(picture[known])), _FAINTEST) for picture in logarithms)
-    return SpectralPrior(*(unit._replace(level=v / unit.spread() ** 2) for v in variances))
+    return SpectralPrior(*(power_law(variance, 1.0, corner) for variance in variances))
 
 
 def measured_prior(
     logarithms: Float[np.ndarray, "2 row col"],
     known: Bool[np.ndarray, "row col"],
-    noise: Float[np.ndarray, "2 row col"],
+    noise: Float[np.ndarray, "2 inside_row inside_col"],
     before: SpectralPrior,
 ) -> SpectralPrior:
     """Return the prior under which the data of an object are most probable.

@@ -37,7 +37,7 @@ _DAMPING = 0.1
 _GROWTH = 1.2  # of the damping per iteration, once the object has settled
 _FIRM = 20.0  # times the first damping: nothing moves any more
 _MOMENTUM = 0.8
-"""Share of the last iteration's change that the next one starts with. At 0.4 linear overlap and 1e6
+"""At 0.4 linear overlap and 1e6
 photons 40 iterations end at 43 dB of phase with it, at 32 dB without."""
 
 
@@ -58,6 +58,7 @@ class Sweeps:
 
     Attributes:
         long_steps: iterations before the damping grows; None lets the held-out misfit decide.
+        momentum: share of the last iteration's change that the next one starts with.
         fused: whether compiled loops may be used on the processor; else tensors are, as they are
             wherever the loops cannot do what is asked for.
 
@@ -67,6 +68,7 @@ class Sweeps:
     """
 
     long_steps: int | None = None
+    momentum: float = _MOMENTUM
     fused: bool = True
 
     def room(self, refine: Refine) -> int:
@@ -106,7 +108,7 @@ class Sweeps:
                 damping *= _GROWTH
             now = refine.in_iteration(number)
             step = Iteration(problem, start.nuisances, damping, now, updater)
-            ahead = obj + _MOMENTUM * (obj - before)
+            ahead = obj + self.momentum * (obj - before)
             before = obj
             obj, nuisances = step.over(Estimate(ahead, nuisances), problem.parts(size, generator))
             if step.equations is not None:

@@ -57,6 +57,9 @@ class Total(NamedTuple):
 
     step: Complex[Tensor, "height width"]
     illumination: Float[Tensor, "height width"]
+    probe_step: Complex[Tensor, "mode row col"] | None = None
+    """As those of `Update`."""
+    probe_weight: Float[Tensor, "row col"] | None = None
 
 
 @runtime_checkable
@@ -84,7 +87,13 @@ class Updater(Protocol):
         ...
 
     def total(
-        self, estimate: Estimate, size: int, sums: Sums, *, excess: float | None = None
+        self,
+        estimate: Estimate,
+        size: int,
+        sums: Sums,
+        *,
+        probe: bool = False,
+        excess: float | None = None,
     ) -> Total:
         """Return what all frames together say.
 
@@ -92,6 +101,7 @@ class Updater(Protocol):
             estimate: on the device of the problem.
             size: frames at a time.
             sums: its misfit is added to.
+            probe: whether they are to say something of the probe.
             excess: of a likelihood that asks for the step; see `physics.detector.Measured`.
         """
         ...
@@ -156,22 +166,34 @@ class TensorUpdater:
         return update
 
     def total(
-        self, estimate: Estimate, size: int, sums: Sums, *, excess: float | None = None
+        self,
+        estimate: Estimate,
+        size: int,
+        sums: Sums,
+        *,
+        probe: bool = False,
+        excess: float | None = None,
     ) -> Total:
         """Return what all frames together say; see `Updater.total`."""
         problem, forward = self.problem, self.problem.forward
         obj, nuisances = estimate
         step, light = torch.zeros_like(obj), torch.zeros_like(obj.real)
+        of_probe, weight = torch.zeros_like(nuisances.probe), torch.zeros_like(nuisances.probe[0])
+        weight = weight.real
         for part in problem.parts(size):
             members, amplitude = problem.batch(part)
             frames = problem.placed(members, amplitude, nuisances, excess)
-            probe = nuisances.probes(frames.fractions, members)
-            found = forward.back_project(obj, frames.corners, probe, frames.measured)
+            shifted = nuisances.probes(frames.fractions, members)
+            found = forward.back_project(obj, frames.corners, shifted, frames.measured)
             step += found.step
             light += found.illumination
             expected = nuisances.with_background(forward.detector.intensity(found.on_detector))
             problem.held_out.add_to(sums.misfit, expected, amplitude, members)
-        return Total(step, light)
+            if probe:
+                back = forward.interaction.probe_step(found.patches, shifted, found.change)
+                of_probe += unshift_to_probe(back, frames.fractions)
+                weight += found.patches.abs().square().sum(dim=0)
+        return Total(step, light, of_probe, weight) if probe else Total(step, light)
 
     def _varied(
         self, nuisances: Nuisances, found: BackProjection, frames: PlacedFrames, sums: Sums

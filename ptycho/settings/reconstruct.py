@@ -39,8 +39,13 @@ class ReconstructSettings(
     )
     """How groups are sampled: {choices}. Single frames are always the first ones."""
 
-    engine: str = also("learned", choices=ENGINES)
+    engine: str = also("auto", choices=ENGINES)
     """What corrects the object of the whole scan: {choices}."""
+
+    quality: Literal["fast", "balanced", "best"] = "balanced"
+    """What the engine auto may take its time for: fast leaves it at the iterations and the steps of
+    the network; balanced finds the most probable object, which takes about as long again; best does
+    so for larger objects, too, and tries more starts where the overlap is thin."""
 
     sweeps: int | None = also(None, aliases=["iterations", "epochs"])
     """Iterations over all frames, beyond the few of a lifted network itself. 0 returns the object

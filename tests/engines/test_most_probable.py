@@ -15,14 +15,9 @@ from ptycho.api.simulation import simulate
 from ptycho.engines.descent import descend
 from ptycho.engines.ending import Ending
 from ptycho.engines.fused import FusedUpdater
-from ptycho.engines.most_probable import (
-    Information,
-    MostProbable,
-    as_object,
-    excess_variance,
-    logarithms,
-    most_probable,
-)
+from ptycho.engines.information import Information, excess_variance
+from ptycho.engines.logarithms import as_object, logarithms
+from ptycho.engines.most_probable import MostProbable, Posterior, most_probable
 from ptycho.engines.nuisances import Refine
 from ptycho.engines.problem import Estimate, Problem
 from ptycho.engines.residuals import expected_frames
@@ -80,11 +75,11 @@ def test_steps_are_bounded_and_a_cliff_is_backed_away_from():
 def test_compiled_likelihood_steps_are_those_of_tensors(size, excess):
     problem, estimate = started(scan(size), n_modes=2, beam=True, background=True)
     ours, theirs = (
-        updater.total(estimate, 10, Sums(), excess=excess)
+        updater.total(estimate, 10, Sums(), probe=True, excess=excess)
         for updater in (FusedUpdater(problem, ALONE), TensorUpdater(problem))
     )
-    assert_same(ours.step, theirs.step, "step")
-    assert_same(ours.illumination, theirs.illumination, "illumination")
+    for name in ours._fields:
+        assert_same(getattr(ours, name), getattr(theirs, name), name)
 
 
 def _surprise(problem, estimate, excess):
@@ -121,7 +116,7 @@ def test_information_about_a_constant_is_that_of_all_photons():
     """4 N for the log-amplitude, nothing for the phase; half of it where the probe averages out."""
     probe = torch.zeros(1, 16, 16, dtype=torch.complex64)
     probe[0, 6:10, 6:10] = 3.0
-    data = Information(level=100.0, probe=probe_intensity(probe))
+    data = Information(level=100.0, share=1.0, probe=probe_intensity(probe))
     amplitude, phase = data.on((64, 64))
     assert float(amplitude[0, 0]) == pytest.approx(400)
     assert float(phase[0, 0]) == pytest.approx(0, abs=1e-3)
@@ -143,7 +138,7 @@ def test_the_information_predicts_the_curvature_of_the_likelihood():
         replace(raw, frames=exact.numpy(), measurement="intensity", photons_per_unit=1.0)
     )
     light = _light(problem, estimate)
-    data = Information.of(problem, estimate.nuisances, truth, light, 0.0)
+    data = Information.of(problem, estimate._replace(obj=truth), light, 0.0)
     inside = (light > 0.5 * light.max()).float()
     generator = torch.Generator().manual_seed(0)
     white = torch.randn(2, *truth.shape, generator=generator)
@@ -297,3 +292,55 @@ def test_the_engine_counts_its_sweeps():
     problem, start = _problem(raw)
     found = MostProbable().solve(problem, start, Ending(iterations=3), Refine(), untracked)
     assert len(found.free_residual) > 3
+
+
+@pytest.mark.parametrize("probe", [False, True])
+def test_the_gradient_of_the_posterior_is_that_of_its_value(probe):
+    """By differences of the likelihood of SciPy and of the prior written out, along a line."""
+    problem, estimate = started(scan(), n_modes=2, background=True)
+    posterior = Posterior(problem, estimate, TensorUpdater(problem), probe=probe)
+    at = posterior.start
+    height, width = problem.canvas.shape
+
+    def value(point):
+        pictures = point[: 2 * height * width].unflatten(0, (2, height, width)).double()
+        spectra = torch.fft.rfft2(pictures, norm="ortho").abs().square()
+        twice = torch.full((width // 2 + 1,), 2.0)
+        twice[0] = 1
+        if width % 2 == 0:
+            twice[-1] = 1
+        surprise = float((spectra / posterior.prior.power((height, width)) * twice).sum()) / 2
+        return surprise + _surprise(problem, posterior.estimate_at(point), posterior.excess)
+
+    generator = torch.Generator().manual_seed(5)
+    along = torch.randn(at.shape, generator=generator)
+    if probe:  # only where there is light, as differences of single precision need
+        along[2 * height * width :] *= posterior.start[2 * height * width :].abs()
+    step = 1e-3
+    slope = (value(at + step * along) - value(at - step * along)) / (2 * step)
+    assert slope == pytest.approx(float(posterior.gradient(at) @ along), rel=5e-3)
+
+
+def test_a_wrong_probe_is_found_with_the_object():
+    """One iteration of the sweeps has hardly found it; what is left is found here."""
+    raw = simulate(
+        n_frames=256, N=32, step=2.0, jitter=0.3, probe_fwhm=8.0, photons=1e5,
+        amplitude_image="leaves", phase_image="clouds",
+    )  # fmt: skip
+    size = raw.frame_size
+    ramp = torch.fft.fftfreq(size)
+    defocus = torch.polar(torch.ones(size, size), 12 * (ramp[:, None] ** 2 + ramp**2))
+    true = torch.from_numpy(np.asarray(raw.probe, np.complex64))
+    wrong = torch.fft.ifft2(torch.fft.fft2(true) * defocus)
+    problem, start = _problem(replace(raw, probe=wrong.numpy()))
+    few = Ending(iterations=6)
+    swept = Sweeps().solve(problem, start, few, Refine(probe=True), untracked)
+    fixed, found = (most_probable(problem, swept, Ending(), probe=each) for each in (False, True))
+
+    def likeness(solution):
+        probe = solution.nuisances.probe
+        overlap = torch.fft.ifft2(torch.fft.fft2(probe) * torch.fft.fft2(true).conj()).abs().max()
+        return float(overlap / (probe.norm() * true.norm()))
+
+    assert 1 - likeness(found) < (1 - likeness(fixed)) / 2
+    assert found.free_residual[-1] < fixed.free_residual[-1]

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from ptycho.api.simulation import simulate
+from ptycho.engines.density import needs_unbiased
 from ptycho.engines.nuisances import Refine
-from ptycho.engines.root_bias import needs_unbiased
 from ptycho.physics.patches import canvas_of
 
 

@@ -173,7 +173,7 @@ def test_mask_background_and_forward_model_are_those_of_the_scan():
     np.testing.assert_array_equal(batch.mask, MASK)
     np.testing.assert_array_equal(batch.background, np.full((N, N), 1.5))  # 0.5 of 3 photons
     torch.testing.assert_close(data.background, batch.background)
-    amplitude, excluded, background, _ = batch.measured
+    amplitude, excluded, background, *_ = batch.measured
     assert amplitude is batch.amplitude
     np.testing.assert_array_equal(excluded, ~MASK)
     assert background is batch.background
