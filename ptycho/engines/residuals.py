@@ -160,13 +160,16 @@ def _per_frame(
     """Return a number for each frame, NaN where it holds no photon."""
     estimate, good = estimate.to(problem.device), _good(problem)
     size = max(1, _PIXELS_AT_ONCE // estimate.nuisances.probe.numel())
-    found = []
-    for members, amplitude in track(problem.batches(size), -(-len(problem.members) // size)):
+    n_frames, first = len(problem.members), 0
+    # Results kept apart would lie between the arrays of their batches, which could not be reused.
+    found = torch.empty(n_frames, device=problem.device)
+    for members, amplitude in track(problem.batches(size), -(-n_frames // size)):
         expected = expected_frames(problem, estimate, members)
         values = measure(expected, amplitude, good)
         counted = amplitude.square().sum(dim=(-2, -1))
-        found.append(torch.where(counted > 0, values, torch.nan))
-    return torch.cat(found)
+        found[first : first + len(members)] = torch.where(counted > 0, values, torch.nan)
+        first += len(members)
+    return found
 
 
 def _good(problem: Problem) -> Tensor | None:
