@@ -1,6 +1,6 @@
-"""Uncertainty of a reconstruction: the same again from resampled scans and from two halves.
+"""Uncertainty of a reconstruction: samples of the posterior, and the same again from two halves.
 
-Data flow: object -> [resampled scans -> objects -> uncertainty] -> report.
+Data flow: object -> [samples, halves -> uncertainty] -> report.
 """
 
 import logging
@@ -16,9 +16,9 @@ from ptycho.api.logs import muted
 from ptycho.api.reconstruction_file import problem_of
 from ptycho.api.result import Result
 from ptycho.api.uncertainty_values import ResampledUncertainty
+from ptycho.engines.posterior_samples import posterior_samples
 from ptycho.engines.resampling import (
     HalfData,
-    count_again,
     half_data,
     same_gauge,
     uncertainty,
@@ -27,8 +27,7 @@ from ptycho.engines.resampling import (
 from ptycho.errors import ConfigError
 from ptycho.grouping import balanced_halves
 from ptycho.metrics import well_covered
-from ptycho.progress import progress
-from ptycho.scan.dataset import default_batch_size
+from ptycho.progress import tracked
 from ptycho.scan.raw_data import RawData
 from ptycho.settings.reconstruct import ReconstructSettings
 
@@ -62,7 +61,7 @@ def judged_uncertainty(
 ) -> ResampledUncertainty | None:
     """Return the uncertainty of a result as far as its verdict allows; None for a wrong one.
 
-    The spread of resampled scans presumes that the model of the measurement is right. That of a
+    The spread of samples presumes that the model of the measurement is right. That of a
     doubtful object is widened to the spread between two halves of the positions, where that is
     larger.
 
@@ -89,29 +88,29 @@ def judged_uncertainty(
 def estimate_uncertainty(
     result: Result, again: Reconstruct, settings: ReconstructSettings
 ) -> ResampledUncertainty:
-    """Reconstruct resampled scans and two halves, and return the uncertainty of the object.
+    """Draw samples of the posterior, reconstruct two halves, and return the uncertainty.
 
     Args:
         result: reconstruction of a scan.
         again: reconstructs another scan in the same way.
-        settings: of the reconstruction; uncertainty is the number of resampled scans.
+        settings: of the reconstruction; uncertainty is the number of samples.
     """
     rng = np.random.default_rng(settings.seed)
     mask = well_covered(result.coverage)
     shift = settings.refine_probe or settings.refine_positions
     halves = _halves(result, again, rng, shift)
-    samples, residuals = [], []
-    numbers = range(1, (settings.uncertainty or 0) + 1)
-    for _ in progress(numbers, "resampling", enabled=settings.progress, unit="samples"):
-        resampled = _resampled(result, rng)
-        with muted():
-            sample = again(resampled)
-        obj, seen = on_canvas(sample, result)
-        samples.append(same_gauge(obj, result.obj, mask & seen, shift=shift))
-        residuals.append(np.nanmean(sample.residuals))
-    ratio = float(np.nanmean(result.residuals) / np.mean(residuals))
-    found = uncertainty(result.obj, samples, misfit_ratio=ratio)
-    return ResampledUncertainty(len(samples), found, halves, ratio)
+    problem, estimate = problem_of(result, torch.device("cpu"))
+    drawn = posterior_samples(
+        problem, estimate, settings.uncertainty or 0, probe=settings.refine_probe, rng=rng,
+        track=tracked("sampling", "samples", enabled=settings.progress),
+    )  # fmt: skip
+    row, col = (r - c for r, c in zip(result.origin, problem.canvas.origin, strict=True))
+    here = slice(row, row + result.obj.shape[0]), slice(col, col + result.obj.shape[1])
+    samples = [
+        same_gauge(obj.numpy()[here], result.obj, mask, shift=shift) for obj in drawn.objects
+    ]
+    found = uncertainty(result.obj, samples, misfit_ratio=drawn.misfit_ratio)
+    return ResampledUncertainty(len(samples), found, halves, drawn.misfit_ratio)
 
 
 def on_canvas(
@@ -129,13 +128,6 @@ def on_canvas(
     here = slice(row, row + part.obj.shape[0]), slice(col, col + part.obj.shape[1])
     obj[here], seen[here] = part.obj, well_covered(part.coverage)
     return obj, seen
-
-
-def _resampled(result: Result, rng: np.random.Generator) -> RawData:
-    """Return a scan with new Poisson counts of the frames that the object predicts."""
-    problem, estimate = problem_of(result, torch.device("cpu"))
-    size = default_batch_size(1, result.scan.frame_size, 256)
-    return count_again(problem, estimate, batch_size=size, rng=rng)
 
 
 def _halves(result: Result, again: Reconstruct, rng: np.random.Generator, shift: bool) -> HalfData:

@@ -1,6 +1,6 @@
 """The uncertainty of a reconstruction as arrays and numbers.
 
-Data flow: object -> resampled scans -> [uncertainty] -> report.
+Data flow: object -> samples of the posterior -> [uncertainty] -> report.
 """
 
 from typing import Any, NamedTuple
@@ -12,10 +12,10 @@ from ptycho.engines.resampling import HalfData, Uncertainty
 
 
 class ResampledUncertainty(NamedTuple):
-    """Uncertainty of an object from resampled scans and from two halves of the positions."""
+    """Uncertainty of an object from samples of the posterior and from two halves of the scan."""
 
     samples: int
-    """Number of resampled scans."""
+    """Number of samples."""
 
     pixels: Uncertainty
     """Standard deviation of each pixel, on the canvas of the object."""
@@ -24,7 +24,7 @@ class ResampledUncertainty(NamedTuple):
     """Comparison of the objects from two halves of the positions."""
 
     misfit_ratio: float
-    """Mean residual of the measured frames over that of the resampled frames."""
+    """See `engines.posterior_samples.Samples`."""
 
     @property
     def amplitude_std(self) -> Float[np.ndarray, "row col"]:

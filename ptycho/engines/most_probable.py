@@ -8,8 +8,11 @@ likelihood of the counts and the spectra of its own log-amplitude and phase.
 
 import logging
 import time
+from collections.abc import Iterator
+from copy import copy
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -105,19 +108,9 @@ def most_probable(
     estimate = start.estimate.to(problem.device)
     compiled = fused and estimate.nuisances.variation is None
     monitor = Monitor(ending, _PATIENCE)
-    numbers = monitor.iterations(track)
     with updating(problem, Refine(probe=probe), compiled=compiled) as updater:
         posterior = Posterior(problem, estimate, updater, probe=probe)
-        at = posterior.start
-        for near in _NEARER:
-            points = descend(posterior.gradient, at, posterior.metric, longest=_LONGEST)
-            for _, (point, left) in zip(numbers, points, strict=False):
-                at = point
-                monitor.add(posterior.sums.misfit)
-                if ending.iterations is None and left < near**2 / 2 * posterior.unknowns:
-                    break
-            if near > _NEARER[-1]:
-                posterior.learn_from(at)
+        at = climbed(posterior, monitor, monitor.iterations(track))
     if not monitor.history:  # there was no time left
         return start
     log.info("map: prior %s; variance of counts I + %.2g I^2", posterior.prior, posterior.excess)
@@ -127,6 +120,49 @@ def most_probable(
         return start
     history = [*start.free_residual, *monitor.history]
     return Solution(*posterior.estimate_at(at), history, len(history))
+
+
+def climbed(
+    posterior: "Posterior", monitor: Monitor, numbers: Iterator[int]
+) -> Float[Tensor, " number"]:
+    """Return the most probable point; prior and excess variance are measured on the way.
+
+    Args:
+        posterior: changed: knows its prior afterwards.
+        monitor: of the iterations.
+        numbers: of the iterations, as many as there may be.
+    """
+    at = posterior.start
+    for near in _NEARER:
+        at = approached(posterior, at, near, monitor, numbers)
+        if near > _NEARER[-1]:
+            posterior.learn_from(at)
+    return at
+
+
+def approached(
+    posterior: "Posterior",
+    at: Float[Tensor, " number"],
+    near: float,
+    monitor: Monitor,
+    numbers: Iterator[int],
+) -> Float[Tensor, " number"]:
+    """Return a point close to the most probable one.
+
+    Args:
+        posterior: of which.
+        at: where to start.
+        near: root mean square distance from it, standard deviations of the posterior.
+        monitor: told of each iteration.
+        numbers: of the iterations, as many as there may be.
+    """
+    points = descend(posterior.gradient, at, posterior.metric, longest=_LONGEST)
+    for _, (point, left) in zip(numbers, points, strict=False):
+        at = point
+        monitor.add(posterior.sums.misfit)
+        if monitor.ending.iterations is None and left < near**2 / 2 * posterior.unknowns:
+            break
+    return at
 
 
 class Posterior:
@@ -166,6 +202,7 @@ class Posterior:
         self.unknowns = 2 * int(known.sum())
         self.prior = first_prior(pictures.cpu().numpy(), self._well)
         self.sums = Sums()
+        self._centre: Float[Tensor, "2 row col"] | None = None
         self._weight: Float[Tensor, "row col"] | None = None
         self._look_at(start)
 
@@ -174,7 +211,8 @@ class Posterior:
         pictures = self._pictures_at(at)
         total = self._total(self.estimate_at(at))
         both = 2 * total.step.conj() * as_object(pictures)
-        found = filtered(pictures, self._precision) - torch.stack([both.real, -both.imag])
+        away = pictures if self._centre is None else pictures - self._centre
+        found = filtered(away, self._precision) - torch.stack([both.real, -both.imag])
         if total.probe_step is None:
             return found.flatten()
         of_probe = -2 * self._unit * torch.view_as_real(total.probe_step)
@@ -187,6 +225,28 @@ class Posterior:
             return found
         of_probe = gradient[found.numel() :].unflatten(0, (-1, *self._weight.shape, 2))
         return torch.cat([found, (of_probe / self._weight[..., None]).flatten()])
+
+    def about(
+        self,
+        at: Float[Tensor, " number"],
+        problem: Problem,
+        updater: Updater,
+        rng: np.random.Generator,
+    ) -> "Posterior":
+        """Return the posterior of other frames, of an object drawn from the prior about a point.
+
+        Args:
+            at: the point.
+            problem: the frames, counted at that point.
+            updater: works through them.
+            rng: of the prior.
+        """
+        white = torch.from_numpy(rng.standard_normal(self._pictures, dtype=np.float32))
+        drawn = filtered(white.to(at.device), self._precision.rsqrt())
+        other = copy(self)
+        other._problem, other._updater = problem, updater
+        other._centre = self._pictures_at(at) + drawn
+        return other
 
     def learn_from(self, at: Float[Tensor, " number"]) -> None:
         """Measure prior and excess variance on the object of a point."""

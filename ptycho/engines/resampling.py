@@ -1,11 +1,10 @@
-"""Uncertainty of a reconstruction, from reconstructions of resampled scans.
+"""Uncertainty of an object, from samples of its posterior and from two halves of the positions.
 
-Data flow: object -> [resampled scans -> objects] -> uncertainty -> report.
-Two questions, two ways to resample. Parametric bootstrap: photon counts are drawn from the frames
-that the object predicts and reconstructed; the results differ from the object as the object differs
-from the truth. Half data: two disjoint halves of the positions are reconstructed separately, which
-shows whether the frames agree with each other. Knows objects and scans; nothing of how they are
-reconstructed.
+Data flow: object -> [other objects of the same frames] -> uncertainty -> report.
+Two questions, two kinds of other objects. Samples of the posterior (`posterior_samples`) may as
+well be the true object; their distance says how far an object is from it. Two disjoint halves of
+the positions, reconstructed separately, show whether the frames agree with each other.
+Knows objects; nothing of how they are found.
 """
 
 from collections.abc import Sequence
@@ -13,26 +12,15 @@ from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
-import torch
 from jaxtyping import Bool, Complex, Float
 from scipy import ndimage
 
-from ptycho.engines.problem import Estimate, Problem
-from ptycho.engines.residuals import expected_frames
 from ptycho.metrics import (
     RingCorrelation,
     align,
     fourier_ring_correlation,
     inner_rectangle,
 )
-from ptycho.scan.raw_data import RawData
-from ptycho.simulation.noise import count_photons, smallest_counts
-
-CALIBRATION = 1.4
-"""Error of an object over the distance of its resampled ones, where the measured frames are
-explained as well as resampled ones. Resampled scans lack the fine detail that the reconstruction
-does not resolve, so their distance is smaller than the error. Fitted once, to simulated scans of
-one object, and tested on others; see docs/benchmarks/trust.md."""
 
 UNKNOWN_PHASE = np.pi / np.sqrt(3)
 """Standard deviation of an unknown phase: uniform over the circle."""
@@ -80,36 +68,6 @@ class HalfData(NamedTuple):
         return replace(self.rings, correlation=settled).crossing(threshold)
 
 
-def count_again(
-    problem: Problem, estimate: Estimate, *, batch_size: int, rng: np.random.Generator
-) -> RawData:
-    """Return the scan as it would have been counted if the object were the true one.
-
-    Args:
-        problem: the frames to count again.
-        estimate: on the device of the problem.
-        batch_size: frames at a time.
-        rng: of the counts.
-
-    Returns:
-        A scan of these frames, in photons, at the positions of the original. All of its frames are
-        held in memory.
-
-    Source:
-        Parametric bootstrap: Efron & Tibshirani, An Introduction to the Bootstrap (1993), 6.5.
-    """
-    members = torch.from_numpy(problem.members.astype(np.int64))
-    parts = [
-        count_photons(
-            expected_frames(problem, estimate, part.to(problem.device)).cpu().numpy(), rng=rng
-        )
-        for part in members.split(batch_size)
-    ]
-    brightest = max(int(part.max(initial=0)) for part in parts)
-    frames = np.concatenate(parts, dtype=smallest_counts(brightest))
-    return _in_photons(problem.frames.raw.subset(problem.members), frames)
-
-
 def same_gauge(
     obj: Complex[np.ndarray, "row col"],
     reference: Complex[np.ndarray, "row col"],
@@ -144,23 +102,20 @@ def uncertainty(
     samples: Sequence[Complex[np.ndarray, "row col"]],
     *,
     misfit_ratio: float = 1.0,
-    calibration: float = CALIBRATION,
 ) -> Uncertainty:
-    """Return the per-pixel uncertainty of an object, from reconstructions of resampled scans.
+    """Return the per-pixel uncertainty of an object, from samples of the posterior.
 
-        std^2 = calibration^2 max(1, Q) mean over samples of (sample - object)^2
+        std^2 = max(1, Q) mean over samples of (sample - object)^2
 
-    The distance is from the object, not from the mean of the samples: a common error of all
-    samples, as a lost resolution or a phase that has not converged, is included. Q is the misfit of
-    the measured frames relative to that of the samples: errors that the samples do not contain, as
-    a wrong probe or position, appear there. Squares are averaged over samples and over `_POOLED`
-    pixels.
+    The distance is from the object, not from the mean of the samples: what the object has not
+    reached of the most probable one is included. Q is the misfit of the measured frames relative to
+    that of the samples: errors that the samples do not contain, as a wrong probe or position,
+    appear there. Squares are averaged over samples and over `_POOLED` pixels.
 
     Args:
-        obj: the object from which the samples were predicted.
+        obj: the object.
         samples: in its gauge; NaN where unknown.
-        misfit_ratio: Q, mean residual of the measured frames over that of the resampled ones.
-        calibration: error over the distance of the samples.
+        misfit_ratio: Q, see `posterior_samples.Samples`.
 
     Source:
         The factor sqrt(Q) is Birge's ratio: Birge, Phys. Rev. 40, 207 (1932).
@@ -170,7 +125,7 @@ def uncertainty(
     stack, main = np.where(known, stack, 1), np.where(known, obj, 1)
     amplitude = np.square(np.abs(stack) - np.abs(main)).mean(axis=0)
     phase = np.square(np.angle(stack * main.conj())).mean(axis=0)
-    factor = calibration * np.sqrt(max(1.0, misfit_ratio))
+    factor = np.sqrt(max(1.0, misfit_ratio))
     amplitude_std, phase_std = (
         np.where(known, factor * np.sqrt(_pooled(squares, known)), np.nan).astype(np.float32)
         for squares in (amplitude, phase)
@@ -238,14 +193,6 @@ def half_data(
         amplitude_std=_root_mean_square(np.abs(first) - np.abs(second)) / 2,
         phase_std=_root_mean_square(np.angle(first * second.conj())) / 2,
     )
-
-
-def _in_photons(raw: RawData, frames: np.ndarray) -> RawData:
-    """Return a scan with other frames, in counts."""
-    return replace(
-        raw, frames=frames, measurement="counts", photons_per_unit=1.0,
-        background=raw.background_intensity, patches=None, path=None, flashes=None,
-    )  # fmt: skip
 
 
 def _pooled(squares: np.ndarray, known: np.ndarray) -> np.ndarray:

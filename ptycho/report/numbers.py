@@ -149,7 +149,7 @@ def uncertainty_table(uncertainty: Mapping[str, Any] | None) -> Rows:
     rows = [
         ("phase uncertainty", f"{uncertainty['phase_std_rad']:.3g} rad (RMS over the object)"),
         ("amplitude uncertainty", f"{uncertainty['amplitude_std']:.3g} (RMS over the object)"),
-        ("residual, measured / resampled", f"{uncertainty['misfit_ratio']:.2f}"),
+        ("residual, measured / sampled", f"{uncertainty['misfit_ratio']:.2f}"),
         ("phase, half-data", f"{half['phase_std_rad']:.3g} rad"),
         ("amplitude, half-data", f"{half['amplitude_std']:.3g}"),
     ]

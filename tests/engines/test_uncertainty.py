@@ -1,8 +1,6 @@
 """How far an object may be trusted: laws of the spread, the halves, and the whole way."""
 
-import json
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,17 +8,24 @@ import torch
 from tiny_scan import SIDE, problem_of, simulated, start_of
 
 from ptycho.api.reconstruction import reconstruct
+from ptycho.api.simulation import simulate
 from ptycho.api.uncertainty import on_canvas
+from ptycho.engines.bound import bound_of, light_levels
+from ptycho.engines.ending import Ending, Monitor, Patience
+from ptycho.engines.fused import updating
+from ptycho.engines.most_probable import Posterior, climbed, most_probable
+from ptycho.engines.nuisances import Refine
+from ptycho.engines.posterior_samples import counted_again, posterior_samples
 from ptycho.engines.resampling import (
-    CALIBRATION,
     UNKNOWN_PHASE,
-    count_again,
     half_data,
     same_gauge,
     uncertainty,
 )
+from ptycho.engines.sweeps import Sweeps
 from ptycho.metrics import well_covered
 from ptycho.physics.patches import canvas_of
+from ptycho.progress import untracked
 from ptycho.scan.scaling import scaled_probe
 
 
@@ -45,10 +50,10 @@ def test_the_spread_by_hand():
     # Two samples of a uniform object: amplitudes off by 0.3 and 0.4, phases by -0.1 and 0.1 rad.
     obj = np.ones((12, 12), np.complex64)
     samples = [1.3 * np.exp(-0.1j) * obj, 0.6 * np.exp(0.1j) * obj]
-    found = uncertainty(obj, samples, misfit_ratio=4.0, calibration=1.5)
-    # sqrt((0.09 + 0.16) / 2) = 0.35355, times 1.5 sqrt(4)
-    np.testing.assert_allclose(found.amplitude_std, 3 * 0.35355, rtol=1e-4)
-    np.testing.assert_allclose(found.phase_std, 3 * 0.1, rtol=1e-4)
+    found = uncertainty(obj, samples, misfit_ratio=4.0)
+    # sqrt((0.09 + 0.16) / 2) = 0.35355, times sqrt(4)
+    np.testing.assert_allclose(found.amplitude_std, 2 * 0.35355, rtol=1e-4)
+    np.testing.assert_allclose(found.phase_std, 2 * 0.1, rtol=1e-4)
 
 
 def test_frames_explained_better_than_chance_do_not_shrink_it():
@@ -124,7 +129,7 @@ def test_gauge_is_gone_and_the_rest_stays():
     assert left[21, 21] == pytest.approx(0.5, abs=0.02)
 
 
-def test_scans_counted_again_scatter_about_what_the_object_predicts():
+def test_frames_counted_again_scatter_about_what_the_object_predicts():
     raw = simulated(16, photons=1e4)
     scaled = scaled_probe(raw)
     canvas = canvas_of(torch.from_numpy(raw.positions), SIDE)
@@ -132,18 +137,56 @@ def test_scans_counted_again_scatter_about_what_the_object_predicts():
     obj = raw.obj[row : row + height, col : col + width] / scaled.transmission
     problem = problem_of(raw, canvas)
     estimate = start_of(raw, torch.from_numpy(obj.astype(np.complex64)), scaled.probe)
-    drawn = [
-        count_again(problem, estimate, batch_size=5, rng=np.random.default_rng(seed))
-        for seed in (0, 0, 1)
-    ]  # fmt: skip
-    np.testing.assert_array_equal(drawn[0].frames, drawn[1].frames)
-    assert (drawn[0].frames != drawn[2].frames).any()
-    expected = raw.intensity(np.arange(16))  # noise-free: the object is the true one
-    bright = expected > 20
-    away = (drawn[2].intensity(np.arange(16)) - expected)[bright] / np.sqrt(expected[bright])
-    # Poisson: of variance 1 in units of sqrt(I), told to sqrt(2 / 1,500).
-    assert away.var() == pytest.approx(1, abs=0.15)
-    assert abs(away.mean()) < 0.1
+    every = np.arange(16)
+
+    def counted(seed, excess=0.0):
+        rng = np.random.default_rng(seed)
+        again = counted_again(problem, estimate, excess=excess, rng=rng)
+        return again.frames.raw.intensity(every)
+
+    np.testing.assert_array_equal(counted(0), counted(0))
+    assert (counted(0) != counted(1)).any()
+    expected = raw.intensity(every)  # noise-free: the object is the true one
+    bright = expected > 5
+    assert bright.sum() > 300
+    for excess in (0.0, 0.05):
+        spread = np.sqrt(expected + excess * expected**2)[bright]
+        away = (counted(1, excess) - expected)[bright] / spread
+        # Variance I + c I^2; its tails are longer than those of a normal distribution.
+        assert away.var() == pytest.approx(1, abs=4 * np.sqrt(3 / away.size))
+        assert abs(away.mean()) < 4 / np.sqrt(away.size)
+
+
+def test_samples_scatter_as_the_posterior_of_the_bound():
+    """Their root mean square distance is the smallest error that the counts and the prior allow."""
+    raw = simulate(
+        n_frames=256, N=32, step=2.0, jitter=0.3, probe_fwhm=8.0, photons=1e4,
+        amplitude_image="leaves", phase_image="clouds",
+    )  # fmt: skip
+    canvas = canvas_of(torch.from_numpy(raw.positions), 32)
+    problem = problem_of(raw, canvas)
+    wave = scaled_probe(raw).probe
+    start = start_of(raw, torch.ones(canvas.shape, dtype=torch.complex64), wave)
+    swept = Sweeps().solve(problem, start, Ending(), Refine(), untracked)
+    found = most_probable(problem, swept, Ending())
+    rng = np.random.default_rng(0)
+    drawn = posterior_samples(problem, found.estimate, 4, probe=False, rng=rng)
+    assert drawn.misfit_ratio == pytest.approx(1, abs=0.1)
+    inside = np.zeros(canvas.shape, bool)
+    inside[14:-14, 14:-14] = True
+    obj = found.obj.numpy()
+    phases = [
+        np.angle(same_gauge(each.numpy(), obj, inside, shift=False) * obj.conj())[inside]
+        for each in drawn.objects
+    ]
+    with updating(problem, Refine(), compiled=True) as updater:
+        posterior = Posterior(problem, found.estimate, updater, probe=False)
+        climbed(posterior, Monitor(Ending(), Patience(most=60)), iter(range(60)))
+    least = bound_of(
+        wave, light_levels(wave, torch.from_numpy(raw.positions)), posterior.prior,
+        transmission=float((found.obj.abs()[torch.from_numpy(inside)] ** 2).mean()), field=32,
+    )  # fmt: skip
+    assert typical(np.stack(phases)) == pytest.approx(least.phase, rel=0.35)
 
 
 def trust_of(raw, samples=2, seed=0, sweeps=5):
@@ -215,8 +258,3 @@ def test_a_half_lies_in_its_place_on_the_canvas_of_all(at_doses):
     np.testing.assert_array_equal(obj[3:-2, 5:-1], result.obj[3:-2, 5:-1])
     assert not seen[:3].any()
     assert not seen[:, -1].any()
-
-
-def test_the_calibration_is_the_one_that_was_fitted():
-    found = json.loads((Path(__file__).parents[2] / "docs/benchmarks/trust.json").read_text())
-    assert found["factor"] == CALIBRATION
