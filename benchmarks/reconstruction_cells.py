@@ -101,6 +101,10 @@ def measure_general(cell: Cell, form: Form, work: Path, general: Path) -> list[d
         row, obj = by_network("general", general, raw, sweeps)
         rows.append(row)
         keep_picture(work, f"{cell}/general, {row['sweeps']}", obj)
+    for quality in ("fast", "best"):
+        row, obj = by_network(f"general, {quality}", general, raw, None, quality=quality)
+        rows.append(row)
+        keep_picture(work, f"{cell}/general, {quality}", obj)
     return rows
 
 

@@ -27,6 +27,13 @@ from ptycho.scan.raw_data import RawData
 from ptycho.scan.scaling import scaled_probe
 from ptycho.settings.simulate import SimulateConfig
 
+WAYS: dict[str, dict] = {
+    "one-shot": {"sweeps": 0},
+    "fast": {"sweeps": None, "quality": "fast"},
+    "default": {"sweeps": None},
+}
+"""How the general model reconstructs a measured scan."""
+
 STEPS = (4, 16)
 """Training steps of two runs; the difference of their times knows nothing of setting up."""
 
@@ -67,9 +74,11 @@ class Measured(NamedTuple):
         return raw.subset(np.flatnonzero(inside[0] & inside[1]))
 
 
-def by_general(general: Path, raw: RawData, modes: int, one_shot: bool) -> Found:
-    """Reconstruct by the general model, one-shot or with default sweeps; the probe is refined."""
-    result, clock = infer(general, raw, 0 if one_shot else None, refine_probe=True, n_modes=modes)
+def by_general(
+    general: Path, raw: RawData, modes: int, sweeps: int | None, quality: str = "balanced"
+) -> Found:
+    """Reconstruct by the general model; the probe is refined."""
+    result, clock = infer(general, raw, sweeps, refine_probe=True, n_modes=modes, quality=quality)
     return Found(result.obj, result.origin, float(np.nanmean(result.residuals)), clock)
 
 
@@ -149,9 +158,9 @@ def real_jobs(
             ways[f"pty-chi lsqml, {scan.epochs} epochs"] = functools.partial(
                 by_lsqml, modes=scan.modes, epochs=scan.epochs
             )
-        for title, one_shot in (("one-shot", True), ("default sweeps", False)):
+        for title, more in WAYS.items():
             ways[f"general, {title}"] = functools.partial(
-                by_general, general, modes=scan.modes, one_shot=one_shot
+                by_general, general, modes=scan.modes, **more
             )
         for method, make in ways.items():
             beside = None if method.startswith("pty-chi") else kept_peer(work, scan)

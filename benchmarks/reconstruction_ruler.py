@@ -20,12 +20,15 @@ from ptycho.api.components import Members
 from ptycho.api.reconstruction import prepare, run
 from ptycho.api.result import Result
 from ptycho.engines import stitching
+from ptycho.engines.bound import Bound, bound_of, light_levels
+from ptycho.engines.logarithms import logarithms
 from ptycho.engines.nuisances import Nuisances
 from ptycho.engines.problem import Estimate, Problem
 from ptycho.engines.ptychi_task import load_ptychi
 from ptycho.engines.residuals import frame_residuals
+from ptycho.engines.spectral_prior import first_prior, measured_prior
 from ptycho.errors import ConfigError
-from ptycho.metrics import Comparison, compare, well_covered
+from ptycho.metrics import Comparison, compare, inner_rectangle, well_covered
 from ptycho.physics.patches import Canvas, canvas_of
 from ptycho.scan.dataset import GroupDataset
 from ptycho.scan.raw_data import RawData
@@ -135,9 +138,37 @@ def against_truth(
     return compare(whole, raw.obj, mask)
 
 
-def figures(comparison: Comparison) -> dict[str, float]:
-    """Return the numbers that the tables show."""
-    return {short: comparison.numbers[name] for short, name in KEPT_NUMBERS.items()}
+def figures(comparison: Comparison, least: Bound | None = None) -> dict[str, float]:
+    """Return the numbers that the tables show; with errors over the smallest, if that is known."""
+    found = {short: comparison.numbers[name] for short, name in KEPT_NUMBERS.items()}
+    if least is not None:
+        mask = comparison.aligned.mask
+        mean = float(np.abs(comparison.truth[mask]).mean())
+        amplitude = comparison.numbers["amplitude_rmse"] / mean
+        found["phase_over_bound"] = comparison.numbers["phase_rmse_rad"] / least.phase
+        found["amplitude_over_bound"] = amplitude / least.log_amplitude
+    return found
+
+
+def least_error(raw: RawData) -> Bound:
+    """Return the smallest error of a simulated scan, given the spectra of its true object."""
+    probe = torch.from_numpy(np.asarray(raw.probe, np.complex64))
+    positions = torch.from_numpy(raw.positions)
+    canvas = canvas_of(positions, raw.frame_size)
+    (row, col), (height, width) = canvas
+    obj = torch.from_numpy(raw.obj[row : row + height, col : col + width])
+    lit = illumination_on(canvas, raw.positions, raw.probe)
+    known = torch.from_numpy(lit > 0.25 * lit.max())
+    pictures = logarithms(obj, known).numpy()
+    before = first_prior(pictures, known.numpy())
+    rows, cols = inner_rectangle(known.numpy())
+    exact = np.zeros((2, rows.stop - rows.start, cols.stop - cols.start))
+    return bound_of(
+        probe, light_levels(probe, positions),
+        measured_prior(pictures, known.numpy(), exact, before),
+        transmission=float((obj.abs()[known] ** 2).mean()),
+        field=float(np.ptp(raw.positions, axis=0).mean()),
+    )  # fmt: skip
 
 
 def residual(obj: np.ndarray, origin: tuple[int, int], probe: np.ndarray, raw: RawData) -> float:
@@ -173,13 +204,16 @@ def infer(
     return result, clock
 
 
-def by_network(method: str, folder: Path, raw: RawData, sweeps: int | None) -> tuple[dict, object]:
+def by_network(
+    method: str, folder: Path, raw: RawData, sweeps: int | None, **more
+) -> tuple[dict, object]:
     """Return the row of a reconstruction by a network, and the object, 0 where not compared."""
-    result, clock = infer(folder, raw, sweeps)
+    result, clock = infer(folder, raw, sweeps, **more)
     comparison = against_truth(result.obj, result.origin, raw)
     row = {
         "method": method, "sweeps": "auto" if sweeps is None else sweeps, "kept": result.iterations,
-        "residual": float(np.nanmean(result.residuals)), **clock, **figures(comparison),
+        "residual": float(np.nanmean(result.residuals)), **clock,
+        **figures(comparison, least_error(raw)),
     }  # fmt: skip
     return row, comparison.aligned.obj * comparison.aligned.mask
 
@@ -194,6 +228,7 @@ def by_ptychi(engine: str, raw: RawData, epochs: tuple[int, ...]) -> tuple[list[
             counts, raw.positions, raw.probe, engine=engine, epochs=epochs,
             batch_size=peer_batch(engine, raw),
         )  # fmt: skip
+    least = least_error(raw)
     looks = [(0, 0.0, np.ones_like(run.objects[0]))]
     looks += zip(run.epochs, run.seconds, run.objects, strict=True)
     rows = []
@@ -204,7 +239,7 @@ def by_ptychi(engine: str, raw: RawData, epochs: tuple[int, ...]) -> tuple[list[
             "seconds": loading + run.setup_s + seconds,
             "residual": residual(obj, run.origin, raw.probe, raw),
         }  # fmt: skip
-        rows.append(row | figures(comparison))
+        rows.append(row | figures(comparison, least))
     return rows, comparison.aligned.obj * comparison.aligned.mask
 
 

@@ -18,6 +18,8 @@ from reconstruction_verdicts import (
 
 COLUMNS = {
     "phase_psnr": ("phase PSNR, dB", ".1f"), "amplitude_psnr": ("amplitude PSNR, dB", ".1f"),
+    "phase_over_bound": ("phase error / bound", ".2f"),
+    "amplitude_over_bound": ("amplitude error / bound", ".2f"),
     "phase_ssim": ("phase SSIM", ".3f"), "frc": ("FRC 0.5, of Nyquist", ".2f"),
     "residual": ("detector residual", ".4f"), "seconds": ("s", ".2f"),
     "peak_mb": ("peak, MB", ".0f"),
@@ -44,7 +46,7 @@ def label(row: dict) -> str:
     if "epochs" in row:
         return f"pty-chi {row['method']}, {row['epochs']} epochs"
     if row["sweeps"] == "auto":
-        return f"{row['method']}, default sweeps ({row['kept']} kept)"
+        return f"{row['method']}, default ({row['kept']} iterations)"
     return f"{row['method']}, " + ("one-shot" if not row["sweeps"] else f"{row['sweeps']} sweeps")
 
 

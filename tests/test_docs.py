@@ -25,7 +25,7 @@ PROGRAMS = {
 }
 COMMANDS = [
     *PROGRAMS.values(), cli.refine_command, cli.import_command, cli.inspect_command,
-    cli.convert_command, cli.export_command, cli.doctor_command,
+    cli.convert_command, cli.export_command, cli.doctor_command, cli.plan_command,
 ]  # fmt: skip
 
 
