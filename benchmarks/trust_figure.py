@@ -20,7 +20,7 @@ def draw(path: Path, rows: list[dict]) -> None:
     colors = dict(
         zip(doses, mpl.colormaps["viridis"](np.linspace(0, 0.9, len(doses))), strict=True)
     )
-    ways = (("default", "default sweeps"), (0, "one-shot"))
+    ways = (("default", "default engine"), (0, "one-shot"))
     for line, (part, unit, ends) in zip(
         all_axes, (("phase", " (rad)", (5e-3, 1)), ("amplitude", "", (3e-3, 0.4))), strict=True
     ):

@@ -25,7 +25,7 @@ from ptycho.engines.logarithms import as_object, logarithms
 from ptycho.engines.nuisances import Refine
 from ptycho.engines.problem import Estimate, Problem, Solution
 from ptycho.engines.spectral_prior import first_prior, measured_prior
-from ptycho.engines.sweeps import Sweeps, batch_size
+from ptycho.engines.sweeps import Sweeps
 from ptycho.engines.updates import Sums, Total, Updater
 from ptycho.metrics.frc import inner_rectangle
 from ptycho.progress import Track, untracked
@@ -40,6 +40,7 @@ approached: before each measurement of the spectra, and in the end; no error gro
 _KNOWN = 0.02  # illumination relative to the brightest pixel, above which an object is known
 _LONGEST = 1.0  # step of a phase or a log-amplitude
 _WORSE = 1.05  # held-out misfit, relative to the start, above which the start is kept
+_PIXELS_AT_ONCE = 2**22  # of exit waves that are held; results do not depend on it
 _FIRM = 1e-3  # relative to the best known pixel of a probe, of how well all are taken to be known
 
 
@@ -187,7 +188,7 @@ class Posterior:
 
     def __init__(self, problem: Problem, start: Estimate, updater: Updater, *, probe: bool):
         self._problem, self._given, self._updater, self._probe = problem, start, updater, probe
-        self._size = problem.batch_size or batch_size(problem)
+        self._size = max(1, _PIXELS_AT_ONCE // start.nuisances.probe.numel())
         self._light = light_on(problem, start.nuisances)
         known = self._light > _KNOWN * self._light.max()
         self._well = (self._light > WELL_KNOWN * self._light.max()).cpu().numpy()

@@ -155,14 +155,21 @@ def _fitted(
     used = (squared > (1.5 / min(shape)) ** 2) & (reduced < _MOST_REDUCED)  # and no window's spread
     if used.sum() < _FEWEST:
         return before
-    power, noise = (power * reduced**2)[used], noise[used]
-    squared = squared[used] + before.corner**2
+    # Rings of one frequency of the shorter side: power, noise and k^2 are means over them.
+    number = np.floor(np.sqrt(squared[used]) * min(shape)).astype(int)
+    count = np.bincount(number)
+    filled = count > 0
+    power, noise, squared = (
+        np.bincount(number, values[used])[filled] / count[filled]
+        for values in (power * reduced**2, noise, squared + before.corner**2)
+    )
+    count = count[filled]
     level = math.log(max(float(np.mean(power * squared)), 1e-12))
 
     def surprise(at: Float[np.ndarray, "3"]) -> float:
         expected = np.exp(at[0] - at[1] * np.log(squared)) + noise * np.exp(at[2])
         unusual = (at[1] - _USUAL[0]) / _USUAL[1]
-        return float(np.sum(np.log(expected) + power / expected) + unusual**2 / 2)
+        return float(np.sum(count * (np.log(expected) + power / expected)) + unusual**2 / 2)
 
     bounds = [(level - 20, level + 20), _SLOPES, (0, math.log(_NOISIER))]
     starts = ([level, slope, 0.1] for slope in (1.0, 1.5))
