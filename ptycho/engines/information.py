@@ -94,9 +94,8 @@ class Information:
 def excess_variance(problem: Problem, estimate: Estimate) -> float:
     """Return c of the variance I + c I^2 of the counts about their model, 0 or more.
 
-    c is where the mean of ((n - I)^2 - I) / (I + c I^2), weighted by c I / (1 + c I), is that of c.
-    An object fitted to counts is closer to them than the truth, so that counting noise alone gives
-    0.
+    c solves sum w ((n - I)^2 - I - c I^2) = 0 with w = (1 + c I)^-2, over bright pixels. An object
+    fitted to counts is closer to them than the truth, so that counting noise alone gives 0.
 
     Args:
         problem: its frames.
@@ -108,7 +107,8 @@ def excess_variance(problem: Problem, estimate: Estimate) -> float:
     mask = problem.frames.raw.mask
     used = expected > _BRIGHT
     used = used if mask is None else used & torch.from_numpy(mask).to(used.device)
-    light, beyond = expected[used].double(), (counted - expected)[used].double().square()
+    light = expected[used].cpu().double()
+    beyond = (counted - expected)[used].cpu().double().square()
     if len(light) == 0:
         return 0.0
     found = 0.0

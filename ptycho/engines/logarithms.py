@@ -1,4 +1,4 @@
-"""An object as log-amplitude and phase, and back.
+"""An object as log-amplitude and phase, and back; filters of such pictures.
 
 Data flow: object -> [two real pictures] -> object.
 """
@@ -65,6 +65,11 @@ def as_object(at: Float[Tensor, "2 row col"]) -> Complex[Tensor, "row col"]:
 def filtered(
     pictures: Float[Tensor, "2 row col"], transfer: Float[Tensor, "2 row half"]
 ) -> Float[Tensor, "2 row col"]:
-    """Return pictures, taken as periodic, times a transfer function of their frequencies."""
+    """Return pictures, taken as periodic, times a transfer function of their frequencies.
+
+    Args:
+        pictures: on a canvas.
+        transfer: on the half plane of `torch.fft.rfft2`.
+    """
     shape = (pictures.shape[-2], pictures.shape[-1])
     return torch.fft.irfft2(torch.fft.rfft2(pictures) * transfer, s=shape)

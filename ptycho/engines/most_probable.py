@@ -21,7 +21,7 @@ from ptycho.engines.descent import descend
 from ptycho.engines.ending import Ending, Monitor, Patience
 from ptycho.engines.fused import updating
 from ptycho.engines.information import WELL_KNOWN, Information, excess_variance, light_on
-from ptycho.engines.logarithms import as_object, logarithms
+from ptycho.engines.logarithms import as_object, filtered, logarithms
 from ptycho.engines.nuisances import Refine
 from ptycho.engines.problem import Estimate, Problem, Solution
 from ptycho.engines.spectral_prior import first_prior, measured_prior
@@ -288,14 +288,6 @@ class Posterior:
         return self._updater.total(
             estimate, self._size, self.sums, probe=self._probe, excess=self.excess
         )
-
-
-def filtered(
-    pictures: Float[Tensor, "2 row col"], transfer: Float[Tensor, "2 row half"]
-) -> Float[Tensor, "2 row col"]:
-    """Return pictures, taken as periodic, times a transfer function of their frequencies."""
-    shape = (pictures.shape[-2], pictures.shape[-1])
-    return torch.fft.irfft2(torch.fft.rfft2(pictures) * transfer, s=shape)
 
 
 def build(network: object) -> MostProbable:
