@@ -14,7 +14,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Complex, Float
+from scipy import ndimage
 from torch import Tensor
 
 from ptycho.engines.descent import descend
@@ -41,7 +42,9 @@ _KNOWN = 0.02  # illumination relative to the brightest pixel, above which an ob
 _LONGEST = 1.0  # step of a phase or a log-amplitude
 _WORSE = 1.05  # held-out misfit, relative to the start, above which the start is kept
 _PIXELS_AT_ONCE = 2**22  # of exit waves that are held; results do not depend on it
-_FIRM = 1e-3  # relative to the best known pixel of a probe, of how well all are taken to be known
+_PROBE = 0.3  # standard deviation of a refined probe's spectrum, relative to its own
+_BEAM = 1e-6  # of its largest square, below which it is noise
+_AROUND = 1.5  # pixels of the spectrum over which its squares are averaged
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +59,9 @@ class MostProbable:
     I is expected by the forward model; p(n | I) has the variance I + c I^2 (negative binomial;
     Poisson for c = 0), with c as measured: an error of the probe shows in proportion to the
     intensity, and would be taken for structure where it is bright. S are power laws measured on the
-    object itself. A refined probe is part of what is found; other nuisance parameters stay as the
-    sweeps found them.
+    object itself. A refined probe P is part of what is found, with a prior of its own: its spectrum
+    stays where it is. Otherwise a mode becomes a bright point, whose light falls on all pixels of
+    the detector, as a background does. Other nuisance parameters stay as the sweeps found them.
 
     Attributes:
         fused: see `Sweeps`.
@@ -198,13 +202,14 @@ class Posterior:
         self._unit = float(start.nuisances.probe.abs().max())
         self.start = pictures.flatten()
         if probe:
-            values = torch.view_as_real(start.nuisances.probe / self._unit)
-            self.start = torch.cat([self.start, values.flatten()])
+            given = start.nuisances.probe / self._unit
+            self.start = torch.cat([self.start, torch.view_as_real(given).flatten()])
+            self._probe_precision = 1 / _expected_power(given)
         self.unknowns = 2 * int(known.sum())
         self.prior = first_prior(pictures.cpu().numpy(), self._well)
         self.sums = Sums()
         self._centre: Float[Tensor, "2 row col"] | None = None
-        self._weight: Float[Tensor, "row col"] | None = None
+        self._weight = 0.0
         self._look_at(start)
 
     def gradient(self, at: Float[Tensor, " number"]) -> Float[Tensor, " number"]:
@@ -216,16 +221,18 @@ class Posterior:
         found = filtered(away, self._precision) - torch.stack([both.real, -both.imag])
         if total.probe_step is None:
             return found.flatten()
-        of_probe = -2 * self._unit * torch.view_as_real(total.probe_step)
-        return torch.cat([found.flatten(), of_probe.flatten()])
+        away = self._probe_at(at) - self._probe_at(self.start)
+        of_probe = _filtered_probe(away, self._probe_precision) - 2 * self._unit * total.probe_step
+        return torch.cat([found.flatten(), torch.view_as_real(of_probe).flatten()])
 
     def metric(self, gradient: Float[Tensor, " number"]) -> Float[Tensor, " number"]:
         """Return a gradient times about the inverse of the Hessian."""
         found = filtered(self._pictures_at(gradient), self._covariance).flatten()
-        if self._weight is None:
+        if not self._probe:
             return found
-        of_probe = gradient[found.numel() :].unflatten(0, (-1, *self._weight.shape, 2))
-        return torch.cat([found, (of_probe / self._weight[..., None]).flatten()])
+        covariance = 1 / (self._weight + self._probe_precision)
+        of_probe = _filtered_probe(self._probe_at(gradient), covariance)
+        return torch.cat([found, torch.view_as_real(of_probe).flatten()])
 
     def about(
         self,
@@ -261,9 +268,7 @@ class Posterior:
         """Return object and nuisance parameters of a point."""
         nuisances = self._given.nuisances
         if self._probe:
-            values = at[self._light.numel() * 2 :].unflatten(0, (*nuisances.probe.shape, 2))
-            probe = torch.view_as_complex(values.contiguous()) * self._unit
-            nuisances = nuisances._replace(probe=probe)
+            nuisances = nuisances._replace(probe=self._probe_at(at) * self._unit)
         return Estimate(as_object(self._pictures_at(at)), nuisances)
 
     def _look_at(self, estimate: Estimate) -> None:
@@ -275,19 +280,39 @@ class Posterior:
         self._precision = 1 / power
         self._covariance = 1 / (self._data.on(problem.canvas.shape).to(problem.device) + 1 / power)
         if self._probe:
-            weight = self._total(estimate).probe_weight
-            assert weight is not None
-            weight = 2 * self._unit**2 * self._data.share * weight
-            self._weight = weight + _FIRM * weight.max()
+            squares = self._total(
+                estimate
+            ).probe_weight  # all frames see much the same of an object
+            assert squares is not None
+            self._weight = 2 * self._unit**2 * self._data.share * float(squares.mean())
 
     def _pictures_at(self, at: Float[Tensor, " number"]) -> Float[Tensor, "2 row col"]:
         return at[: self._light.numel() * 2].unflatten(0, tuple(self._pictures))
+
+    def _probe_at(self, at: Float[Tensor, " number"]) -> Complex[Tensor, "mode row col"]:
+        values = at[self._light.numel() * 2 :]
+        shape = self._given.nuisances.probe.shape
+        return torch.view_as_complex(values.unflatten(0, (*shape, 2)).contiguous())
 
     def _total(self, estimate: Estimate) -> Total:
         self.sums = Sums()
         return self._updater.total(
             estimate, self._size, self.sums, probe=self._probe, excess=self.excess
         )
+
+
+def _filtered_probe(
+    probe: Complex[Tensor, "mode row col"], transfer: Float[Tensor, "row col"]
+) -> Complex[Tensor, "mode row col"]:
+    return torch.fft.ifft2(torch.fft.fft2(probe) * transfer)
+
+
+def _expected_power(probe: Complex[Tensor, "mode row col"]) -> Float[Tensor, "row col"]:
+    """Return the variance of a probe's spectrum: a share of its own power, smoothed."""
+    power = torch.fft.fft2(probe, norm="ortho").abs().square().sum(dim=0).cpu().numpy()
+    smooth = ndimage.gaussian_filter(power, _AROUND, mode="wrap")
+    expected = _PROBE**2 * np.maximum(smooth, _BEAM * smooth.max())
+    return torch.from_numpy(expected.astype(np.float32)).to(probe.device)
 
 
 def build(network: object) -> MostProbable:

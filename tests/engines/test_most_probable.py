@@ -344,3 +344,19 @@ def test_a_wrong_probe_is_found_with_the_object():
 
     assert 1 - likeness(found) < (1 - likeness(fixed)) / 2
     assert found.free_residual[-1] < fixed.free_residual[-1]
+
+
+def test_a_probe_with_a_background_does_not_become_a_point():
+    """A bright point of a mode would light all of the detector, as an unknown background does."""
+    raw = simulate(
+        n_frames=196, N=32, step=2.0, jitter=0.3, probe_fwhm=8.0, photons=1e5, background=2.0,
+        amplitude_image="leaves", phase_image="clouds",
+    )  # fmt: skip
+    problem, start = _problem(raw)
+    wave = start.nuisances.probe
+    modes = torch.cat([wave, 0.1 * wave.roll(2, -1)])
+    start = start._replace(nuisances=start.nuisances._replace(probe=modes))
+    swept = Sweeps().solve(problem, start, Ending(), Refine(probe=True), untracked)
+    found = most_probable(problem, swept, Ending(), probe=True)
+    before, after = (each.nuisances.probe.abs().amax(dim=(1, 2)) for each in (swept, found))
+    assert (after < 2 * before.max()).all()

@@ -63,7 +63,7 @@ def test_the_uncertainty_by_hand():
     assert uncertainty_table(found) == [
         ("phase uncertainty", "0.01 rad (RMS over the object)"),
         ("amplitude uncertainty", "0.02 (RMS over the object)"),
-        ("residual, measured / resampled", "1.50"),
+        ("residual, measured / sampled", "1.50"),
         ("phase, half-data", "0.03 rad"),
         ("amplitude, half-data", "0.02"),
         ("half-data FRC = 0.5", "0.50 of Nyquist"),
