@@ -346,17 +346,18 @@ def test_a_wrong_probe_is_found_with_the_object():
     assert found.free_residual[-1] < fixed.free_residual[-1]
 
 
-def test_a_probe_with_a_background_does_not_become_a_point():
-    """A bright point of a mode would light all of the detector, as an unknown background does."""
-    raw = simulate(
-        n_frames=196, N=32, step=2.0, jitter=0.3, probe_fwhm=8.0, photons=1e5, background=2.0,
-        amplitude_image="leaves", phase_image="clouds",
-    )  # fmt: skip
+def test_a_probe_does_not_become_a_point():
+    """Light of a point falls on all of the detector, that of a probe on its own spectrum."""
+    raw = simulated(n_frames=100, N=32, probe_fwhm=12.0)
     problem, start = _problem(raw)
+    posterior = Posterior(problem, start, TensorUpdater(problem), probe=True)
     wave = start.nuisances.probe
-    modes = torch.cat([wave, 0.1 * wave.roll(2, -1)])
-    start = start._replace(nuisances=start.nuisances._replace(probe=modes))
-    swept = Sweeps().solve(problem, start, Ending(), Refine(probe=True), untracked)
-    found = most_probable(problem, swept, Ending(), probe=True)
-    before, after = (each.nuisances.probe.abs().amax(dim=(1, 2)) for each in (swept, found))
-    assert (after < 2 * before.max()).all()
+    pull = torch.zeros(*wave.shape, 2)
+    pull[0, 14, 18, 0] = 1e6
+    at = torch.zeros_like(posterior.start)
+    at[-pull.numel() :] = pull.flatten()
+    moved = posterior.metric(at)[-pull.numel() :].unflatten(0, tuple(pull.shape))
+    spectrum = torch.fft.fft2(torch.view_as_complex(moved.contiguous()))[0].abs()
+    beam = torch.fft.fft2(wave)[0].abs()
+    inside = beam > 0.3 * beam.max()
+    assert float(spectrum[~inside].min()) < 0.05 * float(spectrum[inside].mean())
