@@ -72,6 +72,14 @@ class Automatic:
         until = ending.after(time.perf_counter() - began)
         return most_probable(problem, found, until, probe=refine.probe)
 
+    def starts_empty(self, problem: Problem, ending: Ending) -> bool:
+        """Return whether it begins from empty space, whatever a network finds.
+
+        Before the most probable object, a start from groups gained nothing: -0.6 to +0.2 dB of
+        phase on fields of 240 to 400 px, and lost 5 dB on one of 110 px at 1e6 photons.
+        """
+        return self._against(problem, ending) is None
+
     def _against(self, problem: Problem, ending: Ending) -> str | None:
         """Return why the most probable object is not looked for; None if it is."""
         if self.quality == "fast":

@@ -171,7 +171,8 @@ def reconstruct(
     canvas = canvas_of(positions, raw.frame_size).widened(engine.room(plan.refine))
     problem = _problem(raw, frames, canvas, plan)
     given = Nuisances.given(scaled.probe, problem.frames)
-    if whole and plan.refine.probe:
+    empty = isinstance(engine, Automatic) and engine.starts_empty(problem, plan.ending)
+    if whole and (plan.refine.probe or empty):
         # The groups depend on the probe in doubt: on a measured scan whose file holds a wrong one,
         # iterations from empty space found an object that those from the groups did not.
         obj = torch.ones(canvas.shape, dtype=torch.complex64)
