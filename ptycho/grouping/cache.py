@@ -8,7 +8,6 @@ listing of the groups in later runs. It is never required: if it cannot be used,
 recomputed and the log gives the reason. A sample of groups is the same with and without it.
 """
 
-import errno
 import hashlib
 import logging
 import time
@@ -27,6 +26,7 @@ from ptycho.grouping.enumerate import tabulate
 from ptycho.grouping.neighbours import Neighbourhood
 from ptycho.grouping.rule import GroupRule
 from ptycho.io.npz import UNREADABLE, NpzFile, reason, write_npz
+from ptycho.locking import acquire
 
 logger = logging.getLogger(__name__)
 
@@ -35,7 +35,6 @@ LARGEST_BYTES = 400_000_000
 """Larger tables are not built for the cache; samples do not need them."""
 
 _LOCK_TIMEOUT_S = 120.0
-_UNKNOWN_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)  # on network and FUSE folders
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -195,13 +194,12 @@ def _only_writer(path: Path) -> Iterator[None]:
     """Keep other processes from computing the same groups at the same time."""
     lock = filelock.FileLock(path.with_name(f".{path.name}.lock"), timeout=_LOCK_TIMEOUT_S)
     try:
-        lock.acquire()
-    except (OSError, NotImplementedError) as problem:  # the latter from filelock for ENOSYS
-        # The caller knows another folder for one that cannot be written.
-        if not _without_locks(problem):
-            raise
+        missing = acquire(lock)
+    except filelock.Timeout as problem:
+        missing = str(problem)
+    if missing is not None:
         # The file is moved into place whole, so two writers only waste work.
-        logger.warning("groups cache: no lock (%s); continuing without it", problem)
+        logger.warning("groups cache: no lock (%s); continuing without it", missing)
     try:
         yield
     finally:
@@ -209,13 +207,6 @@ def _only_writer(path: Path) -> Iterator[None]:
             with suppress(OSError):  # Windows removes no open file; it may stay
                 Path(lock.lock_file).unlink()
             lock.release()
-
-
-def _without_locks(problem: OSError | NotImplementedError) -> bool:
-    """Return whether a lock is held by another process for too long, or not supported."""
-    if isinstance(problem, NotImplementedError | filelock.Timeout):
-        return True
-    return problem.errno in _UNKNOWN_LOCKS
 
 
 def size_words(n_bytes: int) -> str:

@@ -4,7 +4,6 @@ The lock is one of the operating system: it ends with the process, however that 
 without locks costs a warning; two runs in one folder are then the user's to avoid.
 """
 
-import errno
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -13,11 +12,10 @@ from pathlib import Path
 import filelock
 
 from ptycho.errors import ConfigError
+from ptycho.locking import acquire
 from ptycho.runs.files import LOCK_FILE
 
 log = logging.getLogger(__name__)
-
-_UNKNOWN_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)  # on network and FUSE folders
 
 
 @contextmanager
@@ -58,14 +56,11 @@ def _make(folder: Path) -> list[Path]:
 
 def _acquire(lock: filelock.BaseFileLock, folder: Path) -> None:
     try:
-        lock.acquire()
+        missing = acquire(lock)
     except filelock.Timeout:
         raise ConfigError(
             f"output_dir: {folder} is in use by another run; expected a folder of its own, or to "
             "wait until that run has ended"
         ) from None
-    except (OSError, NotImplementedError) as problem:  # the latter from filelock for ENOSYS
-        unknown = isinstance(problem, NotImplementedError) or problem.errno in _UNKNOWN_LOCKS
-        if not unknown:
-            raise
-        log.warning("%s: no lock (%s); other runs are not kept out", folder, problem)
+    if missing is not None:
+        log.warning("%s: no lock (%s); other runs are not kept out", folder, missing)
