@@ -20,7 +20,7 @@ from ptycho.api.components import Members
 from ptycho.api.reconstruction import prepare, run
 from ptycho.api.result import Result
 from ptycho.engines import stitching
-from ptycho.engines.bound import Bound, bound_of, light_levels
+from ptycho.engines.bound import Bound, bound_of, illumination_levels
 from ptycho.engines.logarithms import logarithms
 from ptycho.engines.nuisances import Nuisances
 from ptycho.engines.problem import Estimate, Problem
@@ -164,7 +164,7 @@ def least_error(raw: RawData) -> Bound:
     rows, cols = inner_rectangle(known.numpy())
     exact = np.zeros((2, rows.stop - rows.start, cols.stop - cols.start))
     return bound_of(
-        probe, light_levels(probe, positions),
+        probe, illumination_levels(probe, positions),
         measured_prior(pictures, known.numpy(), exact, before),
         transmission=float((obj.abs()[known] ** 2).mean()),
         field=float(np.ptp(raw.positions, axis=0).mean()),

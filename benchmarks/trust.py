@@ -1,7 +1,7 @@
 """Is an object wrong by as much as `--trust` says? Simulated scans, where the truth is known.
 
 Doses times overlaps times objects that the general model has never seen, with the default engine
-and one-shot; then scans told wrong, which the uncertainty knows nothing of. No number is fitted.
+and one-shot; then scans with wrong positions or a wrong probe. No number is fitted.
 Writes trust.md, trust.json and trust.png. Some minutes on one core.
 
     python benchmarks/trust.py [--quick] [--output docs/benchmarks]
@@ -26,7 +26,7 @@ from trust_figure import draw
 
 from ptycho.api.reconstruction import prepare, run
 from ptycho.api.result import Result
-from ptycho.engines.resampling import same_gauge
+from ptycho.engines.uncertainty import same_gauge
 from ptycho.metrics import well_covered
 from ptycho.scan.raw_data import RawData
 from ptycho.settings.reconstruct import ReconstructSettings
@@ -44,8 +44,8 @@ READING = (
     "Marks are scans, lines the bins of their pixels by what is said of them; dotted: a factor of "
     "two. Error and uncertainty are free of global phase, ramp and scale. `By halves` is the "
     "difference of two disjoint halves over two: standard deviation alone, so too small where the "
-    "error is bias, too large where half of the positions is too sparse. Positions told wrong are "
-    "pixels (standard deviation), a probe told wrong is a tenth too wide.",
+    "error is bias, too large where half of the positions is too sparse. Wrong positions "
+    "are in pixels (standard deviation), a wrong probe is a tenth too wide.",
 )
 """What stands above the table."""
 
@@ -174,7 +174,7 @@ def page(rows: list[dict], head: dict) -> str:
     if head["withheld"]:
         names = "; ".join(head["withheld"])
         lines += ["", f"No uncertainty was said where the verdict was wrong: {names}."]
-    titles = ["dose", "overlap", "object", "sweeps", "told wrong"]
+    titles = ["dose", "overlap", "object", "sweeps", "wrong"]
     titles += ["phase: said, rad", "true", "true / said", "by halves"]
     titles += ["amplitude: said", "true", "true / said", "by halves", "misfit ratio"]
     body = []

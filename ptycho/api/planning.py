@@ -13,8 +13,9 @@ import torch
 from jaxtyping import Complex, Float
 from torch import Tensor
 
+from ptycho.api.loading import name_of
 from ptycho.api.training import opened
-from ptycho.engines.bound import Bound, bound_of, light_levels
+from ptycho.engines.bound import Bound, bound_of, illumination_levels
 from ptycho.engines.spectral_prior import SpectralPrior, power_law
 from ptycho.errors import ConfigError
 from ptycho.physics.probe import probe_fwhm
@@ -31,12 +32,12 @@ _PHOTONS = 1e5
 _SPREAD = 0.22
 """Standard deviation of a picture over its range: 0.17 to 0.28 for photographs and textures."""
 _LARGEST_DOSE = 1e12
-_SIDE = 12  # positions per side of the part of a raster from which its light is found
+_SIDE = 12  # positions per side of the part of a raster whose illumination is computed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class ScanPlan:
-    """A scan that could be made, and what it could tell."""
+    """A planned scan, and the smallest errors of its reconstruction."""
 
     settings: PlanSettings
 
@@ -72,7 +73,7 @@ class ScanPlan:
             positions = _raster(step)
         else:
             positions = self.positions
-        levels, through = light_levels(probe, positions), transmission(self.settings)
+        levels, through = illumination_levels(probe, positions), transmission(self.settings)
         return bound_of(probe, levels, self._prior(), transmission=through, field=self.field)
 
     @property
@@ -123,10 +124,11 @@ class ScanPlan:
 
 
 def plan(scan: RawData | Path | str | None = None, /, **settings: Any) -> ScanPlan:
-    """Return what a scan could tell, before it is made.
+    """Return a planned scan and the smallest errors of its reconstruction.
 
     Args:
-        scan: one, or its file, whose probe, photons and positions are taken; None plans one anew.
+        scan: one, or its file, whose probe, photons and positions are taken; None takes the
+            settings alone.
         **settings: any setting of `ptycho plan` by name, such as photons, overlap, phase_range.
 
     Raises:
@@ -137,14 +139,14 @@ def plan(scan: RawData | Path | str | None = None, /, **settings: Any) -> ScanPl
 
 
 def planned(settings: PlanSettings, raw: RawData | None = None) -> ScanPlan:
-    """Return what a scan of some settings could tell.
+    """Return the plan of a scan.
 
     Args:
         settings: of the scan; what they leave open is that of `raw`.
         raw: a scan.
 
     Raises:
-        ConfigError: If the probe does not fit its frame.
+        ConfigError: If the probe does not fit its frame, or the scan has one position.
     """
     positions: Float[Tensor, "frame 2"] | None = None
     if raw is None:
@@ -152,6 +154,8 @@ def planned(settings: PlanSettings, raw: RawData | None = None) -> ScanPlan:
         probe = torch.from_numpy(make_probe(settings.probe, settings.N, fwhm=fwhm, photons=1.0))
         step = probe_fwhm(probe) / 4
     else:
+        if raw.n_frames < 2:
+            raise ConfigError(f"{name_of(raw)}: one position; expected a scan of two or more")
         scaled = scaled_probe(raw).probe
         counted = float(scaled.abs().square().sum())
         probe, photons = scaled / math.sqrt(counted), counted / transmission(settings)

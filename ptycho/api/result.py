@@ -13,7 +13,7 @@ from jaxtyping import Complex, Float, Int
 
 from ptycho.api.shown import Shown
 from ptycho.api.tables import Rows
-from ptycho.api.uncertainty_values import ResampledUncertainty
+from ptycho.api.uncertainty_values import SampledUncertainty
 from ptycho.calibration.value import Calibration
 from ptycho.durations import duration
 from ptycho.engines.verdict import Verdict
@@ -82,7 +82,7 @@ class Result(Shown):
     """Fraction of the variation from frame to frame, beyond counting noise, that the object leaves
     unexplained; above 0.25 the scan is not as its file says. NaN if all frames are the same."""
 
-    uncertainty: ResampledUncertainty | None = None
+    uncertainty: SampledUncertainty | None = None
     """Uncertainty of each pixel; None if not asked for."""
 
     verdict: Verdict | None = None

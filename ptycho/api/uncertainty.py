@@ -15,9 +15,9 @@ from ptycho.api.loading import name_of
 from ptycho.api.logs import muted
 from ptycho.api.reconstruction_file import problem_of
 from ptycho.api.result import Result
-from ptycho.api.uncertainty_values import ResampledUncertainty
+from ptycho.api.uncertainty_values import SampledUncertainty
 from ptycho.engines.posterior_samples import posterior_samples
-from ptycho.engines.resampling import (
+from ptycho.engines.uncertainty import (
     HalfData,
     half_data,
     same_gauge,
@@ -58,7 +58,7 @@ def check_positions(raw: RawData, members: Members) -> None:
 
 def judged_uncertainty(
     result: Result, again: Reconstruct, settings: ReconstructSettings
-) -> ResampledUncertainty | None:
+) -> SampledUncertainty | None:
     """Return the uncertainty of a result as far as its verdict allows; None for a wrong one.
 
     The spread of samples presumes that the model of the measurement is right. That of a
@@ -87,7 +87,7 @@ def judged_uncertainty(
 
 def estimate_uncertainty(
     result: Result, again: Reconstruct, settings: ReconstructSettings
-) -> ResampledUncertainty:
+) -> SampledUncertainty:
     """Draw samples of the posterior, reconstruct two halves, and return the uncertainty.
 
     Args:
@@ -110,7 +110,7 @@ def estimate_uncertainty(
         same_gauge(obj.numpy()[here], result.obj, mask, shift=shift) for obj in drawn.objects
     ]
     found = uncertainty(result.obj, samples, misfit_ratio=drawn.misfit_ratio)
-    return ResampledUncertainty(len(samples), found, halves, drawn.misfit_ratio)
+    return SampledUncertainty(len(samples), found, halves, drawn.misfit_ratio)
 
 
 def on_canvas(

@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from ptycho.engines.resampling import HalfData, Uncertainty
+from ptycho.engines.uncertainty import HalfData, Uncertainty
 
 
-class ResampledUncertainty(NamedTuple):
+class SampledUncertainty(NamedTuple):
     """Uncertainty of an object from samples of the posterior and from two halves of the scan."""
 
     samples: int

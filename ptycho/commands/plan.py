@@ -1,4 +1,7 @@
-"""`ptycho plan`: the smallest error a scan can have, and the photons and overlap it takes."""
+"""`ptycho plan`: the smallest errors a scan can have, for its photons and overlap and for others.
+
+Data flow: settings, RawData -> [bound] -> report.
+"""
 
 import json
 
@@ -30,7 +33,7 @@ def _text(plan: ScanPlan) -> str:
     rows = [
         ("scan", f"{plan.photons:.3g} photons per frame, steps of {plan.step:.3g} px, a probe of "
          f"{plan.width:.3g} px (overlap {plan.overlap:.0%})"),
-        ("light", f"{bound.photons_per_pixel:.3g} photons on an object pixel, sample included"),
+        ("intensity", f"{bound.photons_per_pixel:.3g} photons on an object pixel, sample included"),
         ("phase", f"{bound.phase:.2g} rad at best (root mean square)"),
         ("amplitude", f"{100 * bound.log_amplitude:.2g} % at best"),
         ("resolution", _resolution(bound.resolution)),

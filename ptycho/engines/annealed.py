@@ -6,6 +6,9 @@ preference for few edges leaves few of them; as it fades, the frames take over.
 """
 
 import logging
+import math
+import time
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -37,7 +40,7 @@ def annealed(
     Args:
         problem: what is to be explained.
         start: a solution of sweeps; its nuisance parameters stay.
-        ending: of the sweeps that follow.
+        ending: of the sweeps that follow; cycles end with its time, too.
         fused: see `Sweeps`.
         track: wraps the numbers of the cycles, to show progress.
 
@@ -51,12 +54,15 @@ def annealed(
     long = Sweeps(long_steps=_CYCLES * _SWEEPS, momentum=_MOMENTUM, fused=fused)
     now = torch.ones_like(obj)
     weights = np.geomspace(_STRONG, _WEAK, _CYCLES).tolist()
+    began = time.perf_counter()
     for weight in track(weights, _CYCLES):
-        some = Ending(iterations=_SWEEPS)
+        left = ending.after(time.perf_counter() - began).seconds
+        some = Ending(iterations=_SWEEPS, seconds=left)
         found = long.solve(problem, Estimate(now, nuisances), some, Refine(), untracked)
         now = _fewer_edges(found.obj, lit, weight)
+    ending = replace(ending, seconds=ending.after(time.perf_counter() - began).seconds)
     found = Sweeps(fused=fused).solve(problem, Estimate(now, nuisances), ending, Refine(), track)
-    before, after = (min(each.free_residual) for each in (start, found))
+    before, after = (min(each.free_residual, default=math.inf) for each in (start, found))
     log.info("annealed start: held-out misfit %.4g, from the first start %.4g", after, before)
     return found if after < before else start
 

@@ -25,8 +25,8 @@ log = logging.getLogger(__name__)
 Quality = Literal["fast", "balanced", "best"]
 
 _LARGEST = {"balanced": 2**22, "best": 2**24}
-"""Pixels of a canvas up to which the most probable object is looked for: 10 pairs of points and
-gradients are kept, 160 bytes per pixel, beside what the sweeps hold."""
+"""Pixels of a canvas up to which the most probable object is computed: 10 pairs of points and
+gradients are kept, 160 bytes per pixel more than the sweeps need."""
 _THIN = {"balanced": 2.0, "best": 3.0}
 """Frames per object pixel, up to which an annealed start is tried: linear overlaps of 0.37 and
 0.49. At 0.2 and 1e6 photons it gained 4 to 17 dB, at 0.4 it gains little."""

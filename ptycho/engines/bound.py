@@ -28,9 +28,9 @@ class Bound:
 
     For a known probe and Poisson counts the posterior variance of a frequency is 1 / (h + 1 / S),
     with the information h of the counts (`Information`) and the spectrum S of the sample; it is
-    averaged over the light on a pixel. Frequencies below one period in the field are left out: a
-    global phase cannot be measured. Within 15 % of the inverse of the whole Fisher matrix for steps
-    of a fifth to four fifths of the probe's width.
+    averaged over the illumination of the pixels. Frequencies below one period in the field are
+    excluded: a global phase cannot be measured. Within 15 % of the inverse of the whole Fisher
+    matrix for steps of a fifth to four fifths of the probe's width.
 
     Attributes:
         phase: radians.
@@ -54,7 +54,7 @@ class Bound:
         return 0.5 / self.frequency if self.frequency > 0 else math.inf
 
 
-def light_levels(
+def illumination_levels(
     probe: Complex[Tensor, "mode row col"], positions: Float[Tensor, "frame 2"]
 ) -> Float[np.ndarray, " level"]:
     """Return photons on the pixels of an object through empty space, as equal shares of its area.
@@ -72,7 +72,7 @@ def light_levels(
 
 def bound_of(
     probe: Complex[Tensor, "mode row col"],
-    light: Float[np.ndarray, " level"],
+    levels: Float[np.ndarray, " level"],
     prior: SpectralPrior,
     *,
     transmission: float,
@@ -82,7 +82,7 @@ def bound_of(
 
     Args:
         probe: sqrt(photons) per object pixel.
-        light: from `light_levels`.
+        levels: from `illumination_levels`.
         prior: spectra of the sample.
         transmission: mean of the squared amplitude of the sample.
         field: side of the scanned area, object pixels.
@@ -90,15 +90,15 @@ def bound_of(
     shape = (_PERIODIC, _PERIODIC)
     squared, intensity = frequencies(shape), probe_intensity(probe)
     power = prior.power(shape).double()
-    left = torch.zeros_like(power)
-    for level in light:
+    variance = torch.zeros_like(power)
+    for level in levels:
         known = Information(float(level) * transmission, 1.0, intensity).on(shape)
-        left += 1 / (known.double() + 1 / power) / len(light)
+        variance += 1 / (known.double() + 1 / power) / len(levels)
     twice = torch.full((shape[1] // 2 + 1,), 2.0, dtype=torch.float64)
     twice[[0, -1]] = 1
     weight = twice * (squared > (0.5 / field) ** 2)
-    errors = ((left * weight).sum(dim=(-2, -1)) / _PERIODIC**2).sqrt().tolist()
-    missing = (left.sum(dim=0) / power.sum(dim=0)).numpy()
+    errors = ((variance * weight).sum(dim=(-2, -1)) / _PERIODIC**2).sqrt().tolist()
+    missing = (variance.sum(dim=0) / power.sum(dim=0)).numpy()
     frequency = squared.sqrt().numpy()
     rings = np.floor(frequency * _PERIODIC).astype(int).ravel()
     counted = np.bincount(rings)
@@ -106,4 +106,4 @@ def bound_of(
     inside = share[1 : _PERIODIC // 2 + 1]
     lost = np.flatnonzero(inside > 1 - 0.5**2)  # a correlation of 0.5 with the truth
     resolved = 0.5 if len(lost) == 0 else (int(lost[0]) + 0.5) / _PERIODIC
-    return Bound(errors[1], errors[0], float(np.median(light)) * transmission, resolved)
+    return Bound(errors[1], errors[0], float(np.median(levels)) * transmission, resolved)

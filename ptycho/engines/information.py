@@ -28,10 +28,10 @@ _BRIGHT = 3.0  # photons, from which a count says whether its variance is that o
 class Information:
     """What the counts say about each frequency of log-amplitude and phase, in the mean.
 
-    A photon tells the amplitude of the wave behind the sample from its phase only by interference,
-    so half of the information of 4 |P|^2 is about each. A change that is constant across the probe
-    is an exception: all photons tell its amplitude, none its phase. With G the transform of |P|^2,
-    1 at k = 0:
+    A frame distinguishes amplitude and phase of the exit wave only by interference, so half of the
+    information 4 |P|^2 is about each. A change that is constant across the probe is an exception:
+    all of it is about the amplitude, none about the phase. With G the Fourier transform of |P|^2,
+    normalised to 1 at k = 0:
 
         h(k) = 2 sum |P o|^2 (1 + |G|^2) of log-amplitude,  2 sum |P o|^2 (1 - |G|^2) of phase
 

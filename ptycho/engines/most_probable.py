@@ -158,7 +158,7 @@ def approached(
         posterior: of which.
         at: where to start.
         near: root mean square distance from it, standard deviations of the posterior.
-        monitor: told of each iteration.
+        monitor: of the iterations.
         numbers: of the iterations, as many as there may be.
     """
     points = descend(posterior.gradient, at, posterior.metric, longest=_LONGEST)

@@ -1,8 +1,8 @@
 """Objects as probable as their uncertainty allows: samples of the posterior.
 
-Data flow: object -> [counts drawn again, prior drawn -> objects] -> uncertainty -> report.
-What is drawn is noise of the counts and what the prior leaves open; what is optimised again is the
-object. Near the most probable object, where the posterior is Gaussian, results are samples of it.
+Data flow: object -> [resampled counts, sampled prior -> objects] -> uncertainty -> report.
+Counts are resampled from the most probable object, a deviation is sampled from the prior, and the
+object is optimised for both. Where the posterior is Gaussian the results are samples of it.
 """
 
 from dataclasses import replace
@@ -36,8 +36,8 @@ class Samples(NamedTuple):
     """On the canvas of the problem."""
 
     misfit_ratio: float
-    """Mean residual of the measured frames at the most probable object, over that of frames counted
-    again at their own. Above 1 the model of the measurement leaves more than its noise."""
+    """Mean residual of the measured frames at the most probable object, over that of resampled
+    frames at theirs. Above 1, errors of the model are present as well as counting noise."""
 
 
 @torch.no_grad()
@@ -71,7 +71,7 @@ def posterior_samples(
     centre = posterior.estimate_at(best)
     objects, residuals = [], []
     for _ in track(range(n), n):
-        again = counted_again(problem, centre, excess=posterior.excess, rng=rng)
+        again = resampled(problem, centre, excess=posterior.excess, rng=rng)
         with updating(again, refine, compiled=compiled) as updater:
             drawn = posterior.about(best, again, updater, rng)
             monitor = Monitor(Ending(), Patience(most=_MOST))
@@ -83,13 +83,13 @@ def posterior_samples(
     return Samples(objects, ratio)
 
 
-def counted_again(
+def resampled(
     problem: Problem, estimate: Estimate, *, excess: float, rng: np.random.Generator
 ) -> Problem:
-    """Return the problem as it would be if its frames were counted anew and the object were right.
+    """Return the problem with frames resampled from an estimate.
 
     Args:
-        problem: the frames to count again; all are held in memory.
+        problem: the frames to resample; all are held in memory.
         estimate: on the device of the problem.
         excess: c of the variance I + c I^2 of the counts.
         rng: of the counts.

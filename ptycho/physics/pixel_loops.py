@@ -225,6 +225,17 @@ def position_sums(by_row, by_col, modelled, amplitude, excluded, unbiased, out):
 
 @compiled
 @no_type_check
+def times(waves, factors):
+    """Multiply the waves of a frame by a factor per pixel."""
+    for m in range(len(waves)):
+        re, im = waves[m, 0], waves[m, 1]
+        for p in range(len(factors)):
+            re[p] *= factors[p]
+            im[p] *= factors[p]
+
+
+@compiled
+@no_type_check
 def to_change(waves, modelled, amplitude, excluded, unbiased, factor):
     """Turn the waves of a frame into their change, Psi (sqrt n / sqrt I - 1), times a factor.
 
@@ -242,11 +253,7 @@ def to_change(waves, modelled, amplitude, excluded, unbiased, factor):
             wanted += _bias(root)
         ratio = (wanted / bright - np.float32(1)) * factor
         modelled[p] = np.float32(0) if excluded[p] else ratio
-    for m in range(len(waves)):
-        re, im = waves[m, 0], waves[m, 1]
-        for p in range(len(modelled)):
-            re[p] *= modelled[p]
-            im[p] *= modelled[p]
+    times(waves, modelled)
 
 
 @compiled
@@ -261,11 +268,7 @@ def to_likely_change(waves, modelled, amplitude, excluded, excess, factor):
         counted = amplitude[p] * amplitude[p]
         rate = (counted / light - np.float32(1)) / (np.float32(1) + excess * light) * factor
         modelled[p] = np.float32(0) if excluded[p] else rate
-    for m in range(len(waves)):
-        re, im = waves[m, 0], waves[m, 1]
-        for p in range(len(modelled)):
-            re[p] *= modelled[p]
-            im[p] *= modelled[p]
+    times(waves, modelled)
 
 
 @compiled

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float
 from matplotlib.figure import Figure
 
-from ptycho.engines.resampling import HalfData, Uncertainty
+from ptycho.engines.uncertainty import HalfData, Uncertainty
 from ptycho.report.drawing import (
     aspect_of,
     draw_dots,

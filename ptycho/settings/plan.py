@@ -10,6 +10,12 @@ from ptycho.settings.bounds import above_zero, at_least
 from ptycho.settings.shared import ConsoleSettings
 from ptycho.simulation import PROBES
 
+_RANGES = {
+    "photons": (1e-3, 1e12), "step": (0.1, 1e4), "phase_range": (1e-6, 1e3),
+    "min_amplitude": (1e-3, 0.999999), "roughness": (1, 6), "field": (8, 1e5),
+}  # fmt: skip
+"""Smallest and largest value, beyond which numbers overflow rather than mean anything."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class PlanSettings(Settings):
@@ -48,15 +54,16 @@ class PlanSettings(Settings):
     """Side of the scanned area in object pixels, if there is no scan."""
 
     resolution: float | None = None
-    """Half period that is to be resolved in object pixels; the photons for it are told."""
+    """Half period to resolve in object pixels; prints the photons per frame that it requires."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        above_zero(self, "photons", "step", "probe_fwhm", "phase_range", "resolution")
-        at_least(self, 1, "roughness", "field")
+        above_zero(self, "probe_fwhm", "resolution")
         at_least(self, 8, "N")
-        if not 0 < self.min_amplitude < 1:
-            raise ConfigError(f"min_amplitude: {self.min_amplitude}; expected above 0, below 1")
+        for name, (low, high) in _RANGES.items():
+            value = getattr(self, name)
+            if value is not None and not low <= value <= high:
+                raise ConfigError(f"{name}: {value:g}; expected {low:g} to {high:g}")
         if self.overlap is not None and not 0 <= self.overlap < 1:
             raise ConfigError(f"overlap: {self.overlap}; expected 0 or more, below 1")
         if self.overlap is not None and self.step is not None:
@@ -65,12 +72,12 @@ class PlanSettings(Settings):
 
 @dataclass(frozen=True, kw_only=True)
 class PlanConfig(PlanSettings, ConsoleSettings):
-    """Tell the smallest error a scan can have, and the photons and overlap it takes."""
+    """Print the smallest errors a scan can have, for its photons and overlap and for others."""
 
     kind: ClassVar[str] = "plan"
 
     like: Path | None = also(None, must_exist="scan")
-    """A scan whose probe, photons and positions are taken; none plans one anew."""
+    """A scan whose probe, photons and positions are taken; none takes the settings alone."""
 
     json: bool = False
     """Print JSON: all numbers."""

@@ -71,9 +71,9 @@ class ReconstructSettings(
     setup; nothing is calibrated then."""
 
     uncertainty: int | None = also(None, aliases=["trust"])
-    """Estimate the uncertainty of each pixel without a ground truth, from this number of objects
-    that are as probable (8 suffice) and from two halves of the positions. Takes two to four times
-    as long as the reconstruction."""
+    """Estimate the uncertainty of each pixel without a ground truth, from this number of samples
+    of its posterior probability (8 suffice) and from two halves of the positions. Takes two to four
+    times as long as the reconstruction."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -1,4 +1,4 @@
-"""`ptycho.plan` and `ptycho plan`: what a scan could tell, before it is made."""
+"""`ptycho.plan` and `ptycho plan`: the smallest errors of a planned scan."""
 
 import json
 
@@ -62,8 +62,16 @@ def test_the_command_prints_json_of_a_scan(capsys, tmp_path):
         ({"step": 100.0}, "step: 100 px; expected up to twice"),
         ({"min_amplitude": 1.0}, "min_amplitude"),
         ({"photons": 0.0}, "photons"),
+        ({"photons": 1e300}, "photons: 1e\\+300; expected 0.001 to 1e\\+12"),
+        ({"field": 1e308}, "field: 1e\\+308; expected"),
+        ({"roughness": 1e5}, "roughness: 100000; expected 1 to 6"),
     ],
 )
 def test_what_cannot_be_scanned_is_refused(wrong, match):
     with pytest.raises(ConfigError, match=match):
         ptycho.plan(**wrong)
+
+
+def test_one_position_is_no_scan():
+    with pytest.raises(ConfigError, match="one position; expected a scan of two or more"):
+        ptycho.plan(simulated(n_frames=49).first(1))

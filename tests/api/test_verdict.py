@@ -10,7 +10,7 @@ import ptycho
 from ptycho.api.uncertainty import judged_uncertainty
 from ptycho.api.verdict import connected_share
 from ptycho.commands.cli import main
-from ptycho.engines.resampling import HalfData, Uncertainty, widened
+from ptycho.engines.uncertainty import HalfData, Uncertainty, widened
 from ptycho.engines.verdict import Verdict
 from ptycho.io.orientation import POSITION_STEPS
 from ptycho.metrics import fourier_ring_correlation

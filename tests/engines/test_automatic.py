@@ -94,6 +94,15 @@ def test_an_annealed_start_finds_what_sweeps_do_not():
     assert decibels(found) > decibels(swept) + 3
 
 
+def test_an_annealed_start_without_time_leaves_the_first():
+    raw = simulated()
+    problem, start = problem_of(raw)
+    none = Sweeps().solve(problem, start, Ending(seconds=0.0), Refine(), untracked)
+    found = annealed(problem, none, Ending(seconds=0.0), fused=True)
+    assert found.free_residual == []
+    assert torch.equal(found.obj, start.obj)
+
+
 def test_a_better_start_is_kept():
     raw = simulated()
     problem, start = problem_of(raw)

@@ -5,7 +5,7 @@ import pytest
 import torch
 from numpy.fft import fft2, fftfreq, ifft2
 
-from ptycho.engines.bound import bound_of, light_levels
+from ptycho.engines.bound import bound_of, illumination_levels
 from ptycho.engines.ending import Ending
 from ptycho.engines.most_probable import most_probable
 from ptycho.engines.nuisances import Nuisances, Refine
@@ -95,7 +95,7 @@ def test_the_formula_is_the_inverse_of_the_fisher_matrix(photons, step):
     positions = raster(step)
     wave = probe(photons)
     found = bound_of(
-        wave, light_levels(wave, positions), law,
+        wave, illumination_levels(wave, positions), law,
         transmission=float(np.mean(np.abs(obj) ** 2)), field=FIELD + WIDTH,
     )  # fmt: skip
     of_phase, of_amplitude = exact(photons, positions, obj, law)
@@ -106,12 +106,12 @@ def test_the_formula_is_the_inverse_of_the_fisher_matrix(photons, step):
 def bound(photons, step=2.0):
     wave = probe(photons)
     return bound_of(
-        wave, light_levels(wave, raster(step, 60)), prior(60), transmission=0.6, field=60
+        wave, illumination_levels(wave, raster(step, 60)), prior(60), transmission=0.6, field=60
     )
 
 
 def test_many_photons_tell_with_the_root_of_their_number():
-    """A hundred times the light, a tenth of the error, once the prior no longer counts."""
+    """A hundred times the photons, a tenth of the error, once the prior no longer counts."""
     assert bound(1e8).phase / bound(1e10).phase == pytest.approx(10, rel=0.03)
 
 
@@ -153,9 +153,10 @@ def test_the_most_probable_object_of_a_simulation_comes_close(photons, step):
     inside = np.zeros(canvas.shape, bool)
     inside[18:-18, 18:-18] = True
     errors = compare(found.obj.numpy(), obj, inside, estimate_origin=canvas.origin).numbers
+    modes = torch.from_numpy(wave)
     least = bound_of(
-        torch.from_numpy(wave), light_levels(torch.from_numpy(wave), torch.from_numpy(positions)),
-        law, transmission=float(np.mean(np.abs(obj) ** 2)), field=60,
+        modes, illumination_levels(modes, torch.from_numpy(positions)), law,
+        transmission=float(np.mean(np.abs(obj) ** 2)), field=60,
     )  # fmt: skip
     # A comparison removes a ramp, too, so the phase may seem a little better than it is.
     assert 0.8 < errors["phase_rmse_rad"] / least.phase < 1.6

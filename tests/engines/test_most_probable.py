@@ -45,7 +45,7 @@ def test_a_parabola_by_hand():
 
 
 def test_a_quadratic_function_of_many_numbers():
-    """The minimum is found without knowing the metric; what is left to gain is told."""
+    """The minimum is found without knowing the metric; the decrease that remains is given."""
     generator = torch.Generator().manual_seed(0)
     turned, _ = torch.linalg.qr(torch.randn(30, 30, generator=generator, dtype=torch.float64))
     hessian = turned @ torch.diag(torch.logspace(0, 2, 30, dtype=torch.float64)) @ turned.T
@@ -54,7 +54,7 @@ def test_a_quadratic_function_of_many_numbers():
     found = list(itertools.islice(points, 60))
     value = [float((x - wanted) @ hessian @ (x - wanted)) / 2 for x, _ in found]
     assert value[-1] < 1e-6 * value[0]
-    # Near the end the decrease that is told is the one that is left.
+    # Near the end the given decrease is the one that remains.
     assert found[20][1] == pytest.approx(value[20], rel=1)
 
 

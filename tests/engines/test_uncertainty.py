@@ -10,19 +10,19 @@ from tiny_scan import SIDE, problem_of, simulated, start_of
 from ptycho.api.reconstruction import reconstruct
 from ptycho.api.simulation import simulate
 from ptycho.api.uncertainty import on_canvas
-from ptycho.engines.bound import bound_of, light_levels
+from ptycho.engines.bound import bound_of, illumination_levels
 from ptycho.engines.ending import Ending, Monitor, Patience
 from ptycho.engines.fused import updating
 from ptycho.engines.most_probable import Posterior, climbed, most_probable
 from ptycho.engines.nuisances import Refine
-from ptycho.engines.posterior_samples import counted_again, posterior_samples
-from ptycho.engines.resampling import (
+from ptycho.engines.posterior_samples import posterior_samples, resampled
+from ptycho.engines.sweeps import Sweeps
+from ptycho.engines.uncertainty import (
     UNKNOWN_PHASE,
     half_data,
     same_gauge,
     uncertainty,
 )
-from ptycho.engines.sweeps import Sweeps
 from ptycho.metrics import well_covered
 from ptycho.physics.patches import canvas_of
 from ptycho.progress import untracked
@@ -129,7 +129,7 @@ def test_gauge_is_gone_and_the_rest_stays():
     assert left[21, 21] == pytest.approx(0.5, abs=0.02)
 
 
-def test_frames_counted_again_scatter_about_what_the_object_predicts():
+def test_resampled_frames_scatter_about_what_the_object_predicts():
     raw = simulated(16, photons=1e4)
     scaled = scaled_probe(raw)
     canvas = canvas_of(torch.from_numpy(raw.positions), SIDE)
@@ -141,7 +141,7 @@ def test_frames_counted_again_scatter_about_what_the_object_predicts():
 
     def counted(seed, excess=0.0):
         rng = np.random.default_rng(seed)
-        again = counted_again(problem, estimate, excess=excess, rng=rng)
+        again = resampled(problem, estimate, excess=excess, rng=rng)
         return again.frames.raw.intensity(every)
 
     np.testing.assert_array_equal(counted(0), counted(0))
@@ -183,7 +183,7 @@ def test_samples_scatter_as_the_posterior_of_the_bound():
         posterior = Posterior(problem, found.estimate, updater, probe=False)
         climbed(posterior, Monitor(Ending(), Patience(most=60)), iter(range(60)))
     least = bound_of(
-        wave, light_levels(wave, torch.from_numpy(raw.positions)), posterior.prior,
+        wave, illumination_levels(wave, torch.from_numpy(raw.positions)), posterior.prior,
         transmission=float((found.obj.abs()[torch.from_numpy(inside)] ** 2).mean()), field=32,
     )  # fmt: skip
     assert typical(np.stack(phases)) == pytest.approx(least.phase, rel=0.35)
