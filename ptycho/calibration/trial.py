@@ -20,6 +20,7 @@ from ptycho.engines.placement import FARTHEST, searched
 from ptycho.engines.problem import Estimate, Problem
 from ptycho.engines.residuals import expected_frames
 from ptycho.engines.sweeps import Iteration, Sweeps
+from ptycho.errors import DataError
 from ptycho.physics.patches import Canvas, canvas_of
 from ptycho.progress import untracked
 from ptycho.scan.dataset import GroupDataset
@@ -133,18 +134,26 @@ class Bench:
             iterations: over the used frames; the last ones average.
             start: None takes the flat object.
             n_modes: of the probe; None keeps the number.
+
+        Raises:
+            DataError: If its numbers overflow.
         """
         begin = self.start() if start is None else start
         probe = more_modes(begin.nuisances.probe, n_modes)
         begin = begin._replace(nuisances=begin.nuisances._replace(probe=probe))
         used = np.setdiff1d(np.arange(self.raw.n_frames), self.held)
         engine = Sweeps(long_steps=max(2, iterations - _AVERAGED))
-        found = engine.solve(
-            self.problem(used), begin, Ending(iterations=iterations), refine, untracked
-        )
-        return Trial(
-            estimate=found.estimate, judged=self.judge(found.estimate, refine), refine=refine
-        )
+        try:
+            found = engine.solve(
+                self.problem(used), begin, Ending(iterations=iterations), refine, untracked
+            )
+            judged = self.judge(found.estimate, refine)
+        except torch.linalg.LinAlgError as problem:  # type: ignore[attr-defined]
+            raise DataError(
+                f"trial of {self.raw.n_frames} frames: {problem}; expected photons and positions "
+                "of another size"
+            ) from None
+        return Trial(estimate=found.estimate, judged=judged, refine=refine)
 
     @torch.no_grad()
     def judge(self, estimate: Estimate, refine: Refine) -> Judged:

@@ -165,6 +165,8 @@ class CommonStep:
         places = torch.stack([(self._now - now).flatten() for now, _ in self._known], dim=1)
         changes = torch.stack([(proposed - then).flatten() for _, then in self._known], dim=1)
         square = changes.mT @ changes
+        if not square.trace() > 0:  # the proposals are all the same
+            return step
         square = square + _MIXING_RIDGE * square.trace() * torch.eye(len(square))
         shares = torch.linalg.solve(square, changes.mT @ proposed.flatten())
         mixed = step - ((places + _SHORTENED * changes) @ shares).reshape(step.shape)

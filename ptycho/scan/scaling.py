@@ -36,6 +36,10 @@ FEWEST_PHOTONS = 10.0
 """Photons per frame below which the unit of the frames is in doubt."""
 
 
+MOST_PHOTONS = 1e16
+"""Photons per frame above which counts overflow; no source delivers as many."""
+
+
 def is_transmission(share: float) -> bool:
     """Return whether photons measured / photons of the probe can be the transmission of a sample.
 
@@ -53,12 +57,13 @@ def scaled_probe(raw: RawData) -> ScaledProbe:
         raw: its frames set the scale.
 
     Raises:
-        ConfigError: If the frames are dark.
+        ConfigError: If the frames are dark, or hold more photons than can be counted.
     """
     photons = raw.photons_per_frame()
-    if not photons > 0:
+    if not 0 < photons <= MOST_PHOTONS:
         raise ConfigError(
-            f"{raw.path or 'scan'}: {photons:g} photons per frame; expected more than 0"
+            f"{raw.path or 'scan'}: {photons:g} photons per frame; expected more than 0, at most "
+            f"{MOST_PHOTONS:g}; --nphotons states them if the frames are in another unit"
         )
     if (background := raw.background_intensity) is not None:
         stray = float(background.sum() if raw.mask is None else background[raw.mask].sum())

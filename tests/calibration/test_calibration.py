@@ -9,6 +9,7 @@ import pytest
 import torch
 
 import ptycho
+from ptycho.api import calibration as api_calibration
 from ptycho.calibration.calibrate import calibrate, fits
 from ptycho.calibration.evidence import (
     _Option,
@@ -26,6 +27,7 @@ from ptycho.io.orientation import FRAME_STEPS, POSITION_STEPS
 from ptycho.io.start_probe import estimated_probe
 from ptycho.metrics import well_covered
 from ptycho.scan.scaling import scaled_probe
+from ptycho.settings.reconstruct import ReconstructSettings
 
 
 @pytest.fixture(scope="module")
@@ -253,3 +255,34 @@ def test_too_few_frames_are_refused(raw):
 def test_every_field_of_a_setup_is_in_its_document():
     names = {field.name for field in dataclasses.fields(Setup)}
     assert set(Calibration(frame_size=8).document()["setup"]) == names
+
+
+def test_a_reading_that_explains_hardly_more_is_not_applied_unasked(monkeypatch, raw, caplog):
+    """As on a right scan of thin overlap, where no reading predicts the frames held out."""
+
+    def calibrated(share):
+        found = Calibration(
+            frame_size=32, setup=Setup(positions=("swap",)), unexplained=(0.6, share * 0.6)
+        )
+        monkeypatch.setattr(api_calibration, "fits", lambda _raw: False)
+        monkeypatch.setattr(api_calibration, "calibrated", lambda *_args, **_options: found)
+        return api_calibration.prepared_scan(raw, ReconstructSettings())[2]
+
+    with caplog.at_level("INFO"):
+        assert calibrated(0.9) is None
+    assert "60.0 % of what varies predicted wrongly as read, 54.0 % calibrated" in caplog.text
+    assert calibrated(0.3) is not None
+
+
+def test_a_trial_whose_numbers_overflow_is_a_fault_of_the_data(raw, monkeypatch):
+    def fail(*_args, **_options):
+        raise torch.linalg.LinAlgError("the input matrix contained non-finite values")
+
+    monkeypatch.setattr("ptycho.calibration.trial.Sweeps.solve", fail)
+    with pytest.raises(DataError, match="non-finite values; expected photons and positions"):
+        Bench.of(raw).trial(Refine(), 8)
+
+
+def test_more_photons_than_can_be_counted_are_refused(raw):
+    with pytest.raises(ConfigError, match="at most 1e\\+16"):
+        scaled_probe(replace(raw, photons_per_unit=1e13))

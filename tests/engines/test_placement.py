@@ -200,3 +200,17 @@ def test_counts_explained_without_their_bias_are_not_too_dark(raw):
     biased, right = shares
     assert biased < 0.9
     assert abs(right - 1) < 0.05
+
+
+def test_positions_all_in_one_place_have_no_common_step():
+    """All proposals are the same there, so that their mixing has no solution."""
+    positions = torch.full((20, 2), 40.0, dtype=torch.float64)
+    common = CommonStep(positions, torch.arange(20), torch.ones(1, 8, 8, dtype=torch.complex64))
+
+    class Same(NormalEquations):
+        def common_step(self, terms, relative):
+            return torch.zeros(terms.shape[1], 2, dtype=torch.float64)
+
+    equations = Same(20, torch.device("cpu"))
+    for _ in range(12):
+        assert torch.equal(common.after(equations, positions), positions)
