@@ -11,16 +11,10 @@ import time
 import numpy as np
 
 from ptycho.calibration.evidence import Evidence, Weighed, weigh
-from ptycho.calibration.orientation import (
-    Tried,
-    as_good_as,
-    best_reading,
-    part_for,
-    tried,
-    with_matrix,
-)
+from ptycho.calibration.orientation import as_good_as, best_reading, with_matrix
 from ptycho.calibration.setup import Setup
 from ptycho.calibration.trial import Bench
+from ptycho.calibration.tried import Tried, part_for, tried
 from ptycho.calibration.value import Calibration
 from ptycho.engines.nuisances import Refine
 from ptycho.scan.raw_data import RawData

@@ -13,17 +13,10 @@ import numpy as np
 from jaxtyping import Int
 
 from ptycho.calibration.calibrate import FEWEST
-from ptycho.calibration.orientation import (
-    CLEARLY,
-    NOISE,
-    Tried,
-    as_good_as,
-    best_reading,
-    trial_of,
-    tried,
-)
+from ptycho.calibration.orientation import CLEARLY, as_good_as, best_reading
 from ptycho.calibration.setup import Setup
 from ptycho.calibration.trial import Bench
+from ptycho.calibration.tried import NOISE, Tried, trial_of, tried
 from ptycho.engines.nuisances import Refine
 from ptycho.scan.findings import Finding
 from ptycho.scan.raw_data import RawData

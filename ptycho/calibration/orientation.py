@@ -6,39 +6,18 @@ Data flow: RawData -> [hypotheses -> trials] -> the best, and all scores.
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 
 import numpy as np
-from jaxtyping import Complex64
 
 from ptycho.calibration.probes import Candidate, between, candidates
-from ptycho.calibration.setup import Setup, in_memory
-from ptycho.calibration.trial import Bench, Trial
+from ptycho.calibration.setup import Setup
+from ptycho.calibration.tried import Tried, part_for, score, tried, untried
 from ptycho.engines.nuisances import Refine
-from ptycho.errors import PtychoError
-from ptycho.grouping.compact import compact_part
 from ptycho.scan.raw_data import RawData
 
-_PIXELS = 130 * 64**2
-"""Pixels of the frames of a trial."""
-_MOST, _FEWEST = 130, 80
-"""Frames of a trial, at most and at least, if the scan has them: a probe of a large window needs as
-many neighbours as one of a small window."""
-_ITERATIONS = 12
 _COARSE, _PROMISING = 8, 3
 """Iterations in which probes to start from are compared, and how many of them go on."""
-
-FITS = 0.08
-"""Unexplained share of the variation of held-out frames up to which a reading is believed. Right
-readings leave 0.01 to 0.05 after a dozen iterations, frames late by one 0.1, wrong axes 0.3 to 2;
-few photons add to all of them."""
-
-NOISE, _LITTLE_NOISE = 0.3, 0.05
-"""Part of the counting noise of a frame that a prediction from its neighbours adds, at most and
-usually."""
-
-_NOISY = 3.0
-"""Counting noise relative to the variation above which pairs of readings are not told apart."""
 
 _AS_GOOD, _AS_POOR = 1.5, 1.05
 """Readings that leave at most this many times as much as the best are as good; the second where the
@@ -77,85 +56,7 @@ _HARMFUL = 1.3
 """Times the score of the reading of the file, above which a change is not joined with others."""
 _SCALES, _ANGLES = (0.5, 0.7, 1.4, 2.0), (-45.0, -30.0, -15.0, 15.0, 30.0, 45.0)
 
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Tried:
-    """A reading, and how well it predicts held-out frames."""
-
-    setup: Setup
-    probe: Complex64[np.ndarray, "mode n n"] | None
-    """The probe it starts from; None is that of the scan."""
-    probe_name: str
-    """What that is called."""
-    unexplained: float
-    """Share of the variation of held-out frames that is predicted wrongly."""
-    noise: float = 0.0
-    """Counting noise of those frames, relative to their variation."""
-    refine: Refine | None = None
-    """What it needs to be refined apart from the object; None what every reading does."""
-
-    @property
-    def fits(self) -> bool:
-        """Whether nothing speaks against it."""
-        return self.unexplained <= FITS + NOISE * self.noise
-
-    @property
-    def fits_well(self) -> bool:
-        """Whether another reading can hardly fit better, or noise would decide."""
-        part = NOISE if self.noise > _NOISY else _LITTLE_NOISE
-        return self.unexplained <= FITS + part * self.noise
-
-    def words(self) -> str:
-        """Return what it assumes."""
-        words = self.setup.words()
-        words = f"{words}, probe {self.probe_name}" if self.probe_name else words
-        names = [] if self.refine is None else [n for n, on in self.refine._asdict().items() if on]
-        return f"{words}, {' and '.join(names)} refined" if names else words
-
-
 Report = Callable[[Tried], None]
-
-
-def part_for(raw: RawData, setup: Setup, probe: np.ndarray | None, most: int = _MOST) -> RawData:
-    """Return the frames of a trial, as a hypothesis reads them."""
-    fitting = max(_FEWEST, min(most, _PIXELS * most // (_MOST * raw.frame_size**2)))
-    numbers = compact_part(setup.positions_of(raw), fitting)
-    return in_memory(setup.applied(raw, probe), numbers)
-
-
-def tried(
-    raw: RawData, setup: Setup, probe: np.ndarray | None = None, name: str = "", *,
-    refine: Refine | None = None, iterations: int = _ITERATIONS,
-) -> Tried:  # fmt: skip
-    """Return how well a reading predicts; NaN where it cannot be computed.
-
-    Args:
-        raw: the scan.
-        setup: the reading.
-        probe: to start from; it is refined then.
-        name: what it is called.
-        refine: what is refined apart from a probe that is only a start.
-        iterations: of the trial; some more where a probe is refined.
-    """
-    chosen = refine or Refine()
-    chosen = chosen._replace(probe=chosen.probe or probe is not None or not raw.probe_known)
-    try:
-        judged = trial_of(raw, setup, probe, chosen, iterations)[1].judged
-    except PtychoError:
-        return _untried(setup, probe, name)
-    return Tried(
-        setup=setup, probe=probe, probe_name=name, unexplained=judged.unexplained,
-        noise=judged.noise, refine=refine,
-    )  # fmt: skip
-
-
-def trial_of(
-    raw: RawData, setup: Setup, probe: np.ndarray | None, refine: Refine,
-    iterations: int = _ITERATIONS,
-) -> tuple[Bench, Trial]:  # fmt: skip
-    """Return a short trial of a reading, and the part of the scan that it was made with."""
-    bench = Bench.of(part_for(raw, setup, probe))
-    return bench, bench.trial(refine, iterations + (4 if refine.probe else 0))
 
 
 def best_reading(raw: RawData, report: Report, *, full: bool, seconds: float = math.inf) -> Tried:
@@ -177,8 +78,8 @@ def best_reading(raw: RawData, report: Report, *, full: bool, seconds: float = m
     for steps in () if raw.probe_known else _TWINS:
         if time.perf_counter() < end:
             found.append(_best_probe(raw, Setup(positions=steps), report, end))
-    base, *rest = sorted(found, key=_score)
-    stands_out = bool(rest) and _score(base) < min(_HALF, CLEARLY * _score(rest[0]))
+    base, *rest = sorted(found, key=score)
+    stands_out = bool(rest) and score(base) < min(_HALF, CLEARLY * score(rest[0]))
     if (base.fits or stands_out) and not full:
         return base if stands_out else _least(found, given)
     for other in _others(raw, base):
@@ -195,16 +96,15 @@ def best_reading(raw: RawData, report: Report, *, full: bool, seconds: float = m
 def _as_read_stands_out(found: list[Tried]) -> bool:
     """Return whether the reading of the file, helped by a probe or nuisances, beats all others."""
     ours, others = (
-        [_score(each) for each in found if (each.setup == Setup()) is same]
-        for same in (True, False)
+        [score(each) for each in found if (each.setup == Setup()) is same] for same in (True, False)
     )
     return min(ours) < CLEARLY * min(others)
 
 
-def _again(raw: RawData, untried: Tried, report: Report) -> Tried:
+def _again(raw: RawData, other: Tried, report: Report) -> Tried:
     """Return a reading, tried and reported."""
-    probe, name = untried.probe, untried.probe_name
-    result = tried(raw, untried.setup, probe, name, refine=untried.refine)
+    probe, name = other.probe, other.probe_name
+    result = tried(raw, other.setup, probe, name, refine=other.refine)
     report(result)
     return result
 
@@ -219,7 +119,7 @@ def _best_probe(raw: RawData, setup: Setup, report: Report, end: float) -> Tried
     for number, each in enumerate(candidates(part)):
         if not coarse or time.perf_counter() < end:
             result = tried(raw, setup, each.probe, each.name, iterations=_COARSE)
-            coarse.append((_score(result), number, each))
+            coarse.append((score(result), number, each))
     promising = [each for _, _, each in sorted(coarse)[:_PROMISING]]
     found: list[Tried] = []
     for each in (*promising, *between(part, promising[0])):
@@ -228,7 +128,7 @@ def _best_probe(raw: RawData, setup: Setup, report: Report, end: float) -> Tried
         result = tried(raw, setup, each.probe, each.name)
         report(result)
         found.append(result)
-    return min(found, key=_score)
+    return min(found, key=score)
 
 
 def _others(raw: RawData, base: Tried) -> Iterator[Tried]:
@@ -242,16 +142,12 @@ def _others(raw: RawData, base: Tried) -> Iterator[Tried]:
     # Of equally good readings the first is taken: the probe of the file is trusted longest.
     singles += [Setup(probe=each) for each in _PROBE if raw.probe_known]
     singles += [Setup(blur=_BLUR)] * (raw.experiment.blur == 0)
-    others = [_untried(each, None, "") for each in singles]
-    others += [replace(_untried(Setup(), None, ""), refine=each) for each in _NUISANCES]
+    others = [untried(each, None, "") for each in singles]
+    others += [replace(untried(Setup(), None, ""), refine=each) for each in _NUISANCES]
     for other in others:
         joined = _joined(base, other)
         if joined is not None:
             yield joined
-
-
-def _untried(setup: Setup, probe: np.ndarray | None, name: str) -> Tried:
-    return Tried(setup=setup, probe=probe, probe_name=name, unexplained=math.nan)
 
 
 def _with_pairs(raw: RawData, found: list[Tried], report: Report, end: float) -> list[Tried]:
@@ -263,10 +159,10 @@ def _with_pairs(raw: RawData, found: list[Tried], report: Report, end: float) ->
         report: called with each pair tried.
         end: of the time there is, by `time.perf_counter`.
     """
-    ordered = sorted(found, key=_score)
+    ordered = sorted(found, key=score)
     if ordered[0].fits_well:
         return found
-    helpful = [each for each in ordered if _score(each) <= _HARMFUL * _score(found[0])]
+    helpful = [each for each in ordered if score(each) <= _HARMFUL * score(found[0])]
     for first in ordered[:_PAIRED]:
         searched = any(each.probe is not None and each.setup == first.setup for each in found)
         if raw.probe_known and not searched and not first.setup.probe:
@@ -296,7 +192,7 @@ def _joined(first: Tried, second: Tried) -> Tried | None:
     setup = Setup(**merged)
     if probe is not None and setup.probe:
         return None
-    joined = _untried(setup, probe, first.probe_name or second.probe_name)
+    joined = untried(setup, probe, first.probe_name or second.probe_name)
     return replace(joined, refine=first.refine or second.refine)
 
 
@@ -308,13 +204,13 @@ def _least(found: list[Tried], given: Tried) -> Tried:
     if given.probe is None:
         # Another probe has to earn its place: refined, it imitates other faults in part.
         kept = [each for each in found if each.probe is None]
-        if _score(min(found, key=_score)) >= CLEARLY * _score(min(kept, key=_score)):
+        if score(min(found, key=score)) >= CLEARLY * score(min(kept, key=score)):
             found = kept
-    best = min(found, key=_score)
-    if _score(best) >= (CLEARLY if best.fits else _FAR) * _score(given):
+    best = min(found, key=score)
+    if score(best) >= (CLEARLY if best.fits else _FAR) * score(given):
         return given
-    most = (_AS_GOOD if best.fits_well else _AS_POOR) * _score(best)
-    return next(each for each in found if _score(each) <= most)
+    most = (_AS_GOOD if best.fits_well else _AS_POOR) * score(best)
+    return next(each for each in found if score(each) <= most)
 
 
 def as_good_as(best: Tried, found: list[Tried]) -> list[Tried]:
@@ -322,17 +218,13 @@ def as_good_as(best: Tried, found: list[Tried]) -> list[Tried]:
 
     Another start of the probe alone is none: both are refined.
     """
-    most = max(_AS_GOOD * _score(best), _score(best) + _NO_MORE)
+    most = max(_AS_GOOD * score(best), score(best) + _NO_MORE)
     started = best.probe is not None
     return [
         each for each in found
-        if each is not best and _score(each) <= most
+        if each is not best and score(each) <= most
         and not (started and each.probe is not None and each.setup == best.setup)
     ]  # fmt: skip
-
-
-def _score(tried: Tried) -> float:
-    return math.inf if math.isnan(tried.unexplained) else tried.unexplained
 
 
 def _kind(raw: RawData) -> str:

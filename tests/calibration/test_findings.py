@@ -10,8 +10,8 @@ import ptycho
 from ptycho.api.inspection import inspect_files
 from ptycho.calibration import findings
 from ptycho.calibration.findings import check_reading
-from ptycho.calibration.orientation import Tried
 from ptycho.calibration.setup import Setup
+from ptycho.calibration.tried import Tried
 from ptycho.commands import cli
 from ptycho.io import Reading
 from ptycho.io.orientation import POSITION_STEPS
