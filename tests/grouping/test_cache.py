@@ -5,6 +5,7 @@ import logging
 import multiprocessing
 import zipfile
 
+import filelock
 import numpy as np
 import pytest
 from scan_shapes import raster
@@ -302,21 +303,21 @@ def test_two_at_once_both_get_the_groups(scan_file):
 @pytest.mark.parametrize(
     "problem",
     [
-        group_cache.filelock.Timeout("held"),
+        filelock.Timeout("held"),
         NotImplementedError("no flock"),
         OSError(errno.ENOLCK, "no locks available"),
     ],
     ids=["held for long", "unknown to the library", "unknown to the file system"],
 )
 def test_the_lock_is_no_obstacle_when_it_cannot_be_had(scan_file, log, monkeypatch, problem):
-    monkeypatch.setattr(group_cache.filelock, "FileLock", lock_that_fails(problem))
+    monkeypatch.setattr(filelock.FileLock, "acquire", refusal(problem))
     assert find(scan_file).path.parent == scan_file.parent
     assert "no lock" in log.text
 
 
 def test_a_folder_that_takes_no_lock_file_is_passed_over(scan_file, log, monkeypatch, tmp_path):
     refused = PermissionError(errno.EACCES, "Permission denied")
-    monkeypatch.setattr(group_cache.filelock, "FileLock", lock_that_fails(refused))
+    monkeypatch.setattr(filelock.FileLock, "acquire", refusal(refused))
     assert find(scan_file).path is None
     assert "cannot write to" in log.text
     assert not list(scan_file.parent.glob("*.groups_cache.npz"))
@@ -331,19 +332,14 @@ def test_a_lock_file_that_stays_costs_nothing(scan_file, log, monkeypatch):
     assert "cannot write" not in log.text
 
 
-def lock_that_fails(problem):
-    """A stand-in for filelock's lock that cannot be had."""
+def refusal(problem):
+    """A stand-in for the acquisition of a lock that cannot be had."""
 
-    class NoLock:
-        is_locked = False
+    def acquire(lock):
+        raise problem
 
-        def __init__(self, path, timeout):
-            self.lock_file = str(path)
+    return acquire
 
-        def acquire(self):
-            raise problem
-
-    return NoLock
 
 
 def test_the_checksum_is_the_same_on_every_machine(scan_file):
