@@ -2,20 +2,16 @@
 
 Data flow: file -> [RawData] -> groups -> batches -> ... -> report.
 Knows frames, positions, probe and files; no networks, no torch.
-
-Frames stay as they are stored, often mapped from the file; only requested ones are converted.
 """
 
 import dataclasses
-import functools
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
-from jaxtyping import Float, Float32, Int, Int32, Shaped
+from jaxtyping import Float, Int, Int32, Shaped
 
 from ptycho.errors import DataError
 from ptycho.experiment import Experiment
@@ -23,28 +19,26 @@ from ptycho.grouping.cache import CachePlace
 from ptycho.grouping.enumerate import all_groups, sample_rows
 from ptycho.grouping.neighbours import get_neighbor_indices
 from ptycho.grouping.rule import GroupRule
-from ptycho.io.fields import FrameStack, LazyFrames, ScanFields, check_frames
+from ptycho.io.fields import ScanFields, check_frames
 from ptycho.io.formats import read_fields, write_fields
 from ptycho.io.measurement import Measurement
 from ptycho.io.reading import Reading
 from ptycho.scan import checks
 from ptycho.scan.exclusion import Exclusion
-from ptycho.scan.flashes import checked_flashes, flashes_of, mended
+from ptycho.scan.flashes import checked_flashes, flashes_of
 from ptycho.scan.grouped_arrays import grouped_arrays, true_windows
-from ptycho.scan.measurement import amplitude_of, intensity_of
 from ptycho.scan.selection import report_selection, select_groups
+from ptycho.scan.stored_frames import StoredFrames
 from ptycho.spread import spread
 
 # Users import the last two from here.
 __all__ = ["Measurement", "RawData", "get_neighbor_indices", "sample_rows"]
 
 _CHECKED_FRAMES = 16
-_FRAMES_FOR_PHOTONS = 256
-_FRAMES_AT_ONCE = 256
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class RawData:
+class RawData(StoredFrames):
     """One scan: frames, where they were taken, and with which illumination.
 
     Raises:
@@ -52,13 +46,6 @@ class RawData:
     """
 
     # Loose shapes: what is handed over is checked below, with errors a user can read.
-
-    frames: FrameStack
-    """(M, N, N) as stored, zero frequency at N//2; may be a memory map or `LazyFrames`. Read
-    `stored`, `intensity` or `amplitude` instead, in which flashes are replaced."""
-
-    measurement: str
-    """What a stored value is: counts, intensity (photons) or amplitude (sqrt(photons))."""
 
     xcoords: Shaped[np.ndarray, "..."]
     """(M,) column of each probe centre, object pixels; kept as float64."""
@@ -86,23 +73,8 @@ class RawData:
     patches: Shaped[np.ndarray, "..."] | None = None
     """(M, N, N) true object window of each frame, where the file holds them (its entry Y)."""
 
-    mask: Shaped[np.ndarray, "..."] | None = None
-    """(N, N) True on good pixels, for all frames; None when all are good. Bad ones read 0, whatever
-    the frames hold there, and take part in nothing."""
-
-    flashes: Shaped[np.ndarray, "..."] | None = None
-    """(n, 3) frame, row and column of values that are no photons of the scan; each reads as the
-    median of its eight neighbours in its frame. None when there are none."""
-
-    background: Shaped[np.ndarray, "..."] | float | None = None
-    """(N, N) or one number: intensity per pixel that does not come from the sample, the same in all
-    frames, in the unit of the frames' intensity; kept as float32; None when there is none."""
-
     scan_index: Shaped[np.ndarray, "..."] | None = None
     """(M,) scan each frame belongs to, kept as int64; 0 for all when None."""
-
-    path: Path | None = None
-    """File the scan came from; names the groups cache and errors."""
 
     joined: tuple[Path, ...] = ()
     """Other files that it came from."""
@@ -121,9 +93,6 @@ class RawData:
 
     experiment: Experiment = field(default_factory=Experiment)
     """The physics that made the frames: thin sample in the far field, unless the file says."""
-
-    photons_per_unit: float = 1.0
-    """Photons that a stored intensity of 1 stands for; 1 when the frames are in photons."""
 
     warnings: tuple[str, ...] = ()
     """What the inspection of the file warned of; see `ptycho.scan.inspection`."""
@@ -198,65 +167,13 @@ class RawData:
         write_fields(path, cast(ScanFields, fields))
 
     @property
-    def n_frames(self) -> int:
-        """M, diffraction frames."""
-        return len(self.frames)
-
-    @property
-    def frame_size(self) -> int:
-        """N, rows and columns of a frame."""
-        return self.frames.shape[-1]
-
-    @property
     def positions(self) -> Float[np.ndarray, "frame 2"]:
         """Probe centres as (row, col), object pixels."""
         return np.stack([self.ycoords, self.xcoords], axis=1)
 
-    @property
-    def mended_frames(self) -> FrameStack:
-        """The frames as stored with flashes replaced, still in their file."""
-        if self.flashes is None:
-            return self.frames
-        shape = (self.n_frames, self.frame_size, self.frame_size)
-        return LazyFrames(shape, self.frames.dtype, self._mended)
-
-    def stored(self, indices: Int[np.ndarray, " n"]) -> Shaped[np.ndarray, "n row col"]:
-        """Return some frames as stored, bad pixels as 0; DataError as for `intensity`."""
-        return self._sound_frames(indices)
-
     def numbers_of(self, indices: Sequence[int] | Int[np.ndarray, " n"]) -> list[int]:
         """Return the numbers of some frames in their file."""
         return [int(number) for number in np.asarray(self.numbers)[np.asarray(indices, int)]]
-
-    def intensity(self, indices: Int[np.ndarray, " n"]) -> Float32[np.ndarray, "n row col"]:
-        """Return photons per pixel of some frames; DataError on negative or non-finite values."""
-        return self.intensity_of(self._sound_frames(indices))
-
-    def intensity_of(
-        self, stored: Shaped[np.ndarray, "n row col"]
-    ) -> Float32[np.ndarray, "n row col"]:
-        """Return photons per pixel of frames as stored."""
-        return intensity_of(stored, self.measurement) * np.float32(self.photons_per_unit)
-
-    def amplitude(self, indices: Int[np.ndarray, " n"]) -> Float32[np.ndarray, "n row col"]:
-        """Return sqrt(photons) per pixel of some frames; DataError as for `intensity`."""
-        frames = amplitude_of(self._sound_frames(indices), self.measurement)
-        return frames * np.float32(math.sqrt(self.photons_per_unit))
-
-    @property
-    def background_intensity(self) -> Float32[np.ndarray, "row col"] | None:
-        """Photons per pixel that do not come from the sample; None when there are none."""
-        known = self.background
-        return None if known is None else np.asarray(known) * np.float32(self.photons_per_unit)
-
-    def check_frames(self, indices: Int[np.ndarray, " n"]) -> None:
-        """Look at the values of some frames, some at a time; DataError names the first bad one."""
-        for first in range(0, len(indices), _FRAMES_AT_ONCE):
-            self._sound_frames(indices[first : first + _FRAMES_AT_ONCE])
-
-    def photons_per_frame(self) -> float:
-        """Return the mean photons on a frame's good pixels, from up to 256 frames of the scan."""
-        return self._mean_photons
 
     def scaled_to(self, photons: float) -> "RawData":
         """Return the scan with its stored unit read so that the mean frame holds so many photons.
@@ -379,28 +296,5 @@ class RawData:
         rule = GroupRule(gridsize=gridsize, K=K)
         return all_groups(self.xcoords, self.ycoords, rule, scan_index=self.scan_index)
 
-    @property
-    def _where(self) -> str:
-        return "scan" if self.path is None else str(self.path)
-
-    @functools.cached_property
-    def _mean_photons(self) -> float:
-        frames = self.intensity(spread(self.n_frames, _FRAMES_FOR_PHOTONS))
-        return float(frames.sum(dtype=np.float64) / len(frames))
-
     def _set(self, name: str, value: Any) -> None:
         object.__setattr__(self, name, value)  # the dataclass is frozen for everyone else
-
-    def _sound_frames(self, indices: Int[np.ndarray, " n"]) -> Shaped[np.ndarray, "n row col"]:
-        """Return some frames as stored, bad pixels as 0, having looked at their values."""
-        indices = np.asarray(indices)
-        frames = self._mended(indices)
-        checks.check_values(self._where, frames, indices, self.mask)
-        return frames if self.mask is None else np.where(self.mask, frames, frames.dtype.type(0))
-
-    def _mended(self, indices: Int[np.ndarray, " n"]) -> Shaped[np.ndarray, "n row col"]:
-        """Return some frames as stored, flashes replaced; all that reads frames ends here."""
-        frames = np.asarray(self.frames[indices])
-        if self.flashes is None:
-            return frames
-        return mended(frames, flashes_of(self.flashes, indices), self.mask)
