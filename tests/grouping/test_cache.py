@@ -341,7 +341,6 @@ def refusal(problem):
     return acquire
 
 
-
 def test_the_checksum_is_the_same_on_every_machine(scan_file):
     with np.load(find(scan_file).path) as stored:
         assert str(stored["dataset_checksum"]) == PINNED
